@@ -1,0 +1,394 @@
+"""The nouns of the benchmark. Generators, evaluators, encoders and data sets know this module."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import datasets
+
+Images = npt.NDArray[np.uint8]  # (N, H, W), grey levels 0-255
+Rows = npt.NDArray[np.float32]  # (N, D), one row of features an image
+Purpose = Literal["fidelity", "utility", "privacy"]
+Part = Literal["train", "holdout", "test"]
+
+
+class BenchError(Exception):
+    """Something the user can mend; the message names who, what was got and what is needed."""
+
+
+class Refused(BenchError):
+    """A measurement that would mean nothing on this material; the message is the reason shown on the board."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One label column of a data set: an integer among ``values``, or ``None`` where unknown.
+
+    ``names`` has one readable name for each value and may be empty for an ordinal scale.
+    """
+
+    name: str
+    kind: Literal["binary", "ordinal", "categorical"]
+    values: tuple[int, ...]
+    names: tuple[str, ...] = ()
+
+    def text(self, value: int | None) -> str:
+        """The readable name of ``value``, ``unknown`` for ``None``."""
+        if value is None:
+            return "unknown"
+        return self.names[self.values.index(value)] if self.names else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetInfo:
+    """What is known of a data set as a whole.
+
+    Attributes:
+        labels: the label columns, in order.
+        conditions: names of the labels a generator is asked for.
+        targets: names of the labels a downstream classifier predicts (binary or categorical).
+        groups: names of the columns, labels or attributes, whose values form subgroups.
+        attributes: names of the further text columns.
+        required_attributes: what a complete record of this modality states, for the completeness score.
+        pixel_spacing_mm: size of a pixel at the working image size, ``None`` where unknown or varying.
+        redistributable: whether real images may be shown on a public page.
+        access: how a person gets the data.
+    """
+
+    name: str
+    title: str
+    modality: str
+    labels: tuple[Label, ...]
+    conditions: tuple[str, ...]
+    targets: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    required_attributes: tuple[str, ...] = ()
+    pixel_spacing_mm: float | None = None
+    redistributable: bool = False
+    licence: str = ""
+    citation: str = ""
+    access: str = ""
+
+    def label(self, name: str) -> Label:
+        """The label column called ``name``; ``KeyError`` if there is none."""
+        for label in self.labels:
+            if label.name == name:
+                return label
+        raise KeyError(f"{self.name} has no label {name!r}; it has {[each.name for each in self.labels]}")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Grey images of one size and what they are images of; rows stay on disk until asked for.
+
+    ``rows`` has the columns ``image`` (PNG bytes, 8-bit grey), ``pixel_hash`` (SHA-256 of the decoded pixels),
+    ``image_id`` and ``patient_id`` (text), ``prompt`` (text or ``None``), every label of ``info`` (integer or
+    ``None``) and every attribute (text or ``None``). Generated sets also have ``purpose``.
+    """
+
+    rows: datasets.Dataset
+    info: DatasetInfo
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> list[Any]:
+        """All values of one column, in row order."""
+        return list(self.rows.with_format(None)[name])
+
+    @property
+    def ids(self) -> list[str]:
+        return self.column("image_id")
+
+    @property
+    def patients(self) -> list[str]:
+        return self.column("patient_id")
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width of every image, in pixels."""
+        height, width = self.pixels([0]).shape[1:]
+        return height, width
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits over the pixels and metadata of all rows, in row order; no names of files, no times."""
+        digest = hashlib.sha256()
+        for row in self.rows.remove_columns("image").with_format(None):
+            digest.update(json.dumps(row, sort_keys=True, separators=(",", ":")).encode())
+        return digest.hexdigest()[:16]
+
+    def pixels(self, indices: Sequence[int] | range | None = None) -> Images:
+        """Decode the rows at ``indices`` (all by default): ``(len(indices), H, W)`` uint8."""
+        from PIL import Image
+
+        rows = self.rows if indices is None else self.rows.select(indices)
+        decoded = [np.asarray(Image.open(io.BytesIO(cell.as_py()["bytes"]))) for cell in _cells(rows, "image")]
+        return np.stack(decoded) if decoded else np.zeros((0, 0, 0), np.uint8)
+
+    def blocks(self, size: int) -> Iterator[Images]:
+        """Decode in order, ``size`` images at a time; the last block may be shorter."""
+        for start in range(0, len(self), size):
+            yield self.pixels(range(start, min(start + size, len(self))))
+
+    def select(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> ImageSet:
+        """The rows at ``indices``, in that order; cheap, with a digest of its own."""
+        return ImageSet(self.rows.select(indices), self.info)
+
+    def group(self, name: str) -> list[str]:
+        """The value of the subgroup column ``name`` for every row, as text."""
+        values = self.column(name)
+        labels = {label.name: label for label in self.info.labels}
+        if name in labels:
+            return [labels[name].text(value) for value in values]
+        return ["unknown" if value is None else str(value) for value in values]
+
+
+def _cells(rows: datasets.Dataset, column: str) -> Iterator[Any]:
+    """Arrow cells of a column, undecoded, in row order (``Dataset.data`` ignores a selection)."""
+    for batch in rows.select_columns(column).with_format("arrow").iter(256):
+        yield from batch.column(column)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The real data every generator is compared on, in three parts that share no patient and no image.
+
+    A generator may learn from ``train``. ``holdout`` is made of random patients taken out of the same official
+    training pool and never learned from: the privacy control and the ceiling. ``test`` is the official test part.
+    """
+
+    train: ImageSet
+    holdout: ImageSet
+    test: ImageSet
+
+    @property
+    def info(self) -> DatasetInfo:
+        return self.train.info
+
+    @property
+    def digest(self) -> str:
+        parts = (self.train.digest, self.holdout.digest, self.test.digest)
+        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+class Dataset(ABC):
+    """Where real images come from."""
+
+    @abstractmethod
+    def load(self, cache: Path) -> Split:
+        """Read, check and prepare the data; ``cache`` keeps what was prepared for the next run.
+
+        Raises:
+            BenchError: data missing or not as promised; the message names file, row and remedy.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One image a generator is asked for.
+
+    ``seed`` is a 63-bit integer derived from the run's seed and ``request_id``; it alone decides the noise.
+    ``source`` is the id of the real image whose labels, attributes and prompt are asked for.
+    """
+
+    request_id: str
+    purpose: Purpose
+    labels: Mapping[str, int | None]
+    attributes: Mapping[str, str | None]
+    prompt: str | None
+    seed: int
+    source: str
+
+
+class Generator(ABC):
+    """Makes images for requests.
+
+    Attributes:
+        block: images made in one call of ``sample``. Kernels give other last bits for other batch sizes, so the
+            block belongs to the protocol: the core cuts the requests into blocks of this size and pads the last.
+        uses: names of the request columns it understands (label names, ``prompt``).
+        learns_from: the part of the split that ``fit`` is given.
+        control: what it stands for on the board if it is a control and not a contender.
+        shows_real: whether its images are real ones, so that a public page must ask ``redistributable``.
+    """
+
+    block: int = 32
+    uses: tuple[str, ...] = ()
+    learns_from: ClassVar[Part] = "train"
+    control: ClassVar[Literal["ceiling", "floor", "memoriser", "baseline"] | None] = None
+    shows_real: ClassVar[bool] = False
+
+    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:  # noqa: B027 - many come already trained
+        """Train, continue an interrupted training, or load a finished one: ``folder`` holds what is kept.
+
+        The result is the same bytes whether or not it was interrupted.
+        """
+
+    def plan(self, requests: Sequence[Request]) -> None:  # noqa: B027 - most need no overview
+        """See all requests once, after ``fit`` and before ``sample``."""
+
+    @abstractmethod
+    def sample(self, requests: Sequence[Request]) -> Images:
+        """Images for one block of requests, in order: ``(len(requests), H, W)`` uint8.
+
+        Row ``i`` depends on ``requests[i]`` (and on ``plan``) only.
+        """
+
+
+class Encoder(ABC):
+    """Turns images into rows of features. Deterministic, one row an image.
+
+    Attributes:
+        id: name, version and, where there are weights, their hash and the compute dtype: all that decides a row.
+        dim: columns of a row.
+        block: images encoded in one call; belongs to the protocol like ``Generator.block``.
+    """
+
+    id: str
+    dim: int
+    block: int = 64
+
+    @abstractmethod
+    def __call__(self, images: Images) -> Rows:
+        """Encode ``(B, H, W)`` uint8 into ``(B, dim)`` float32; its own preprocessing included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a number means, said once and shown wherever the number is shown.
+
+    Attributes:
+        better: ``lower``, ``higher``, or ``target``: nearest to ``target``.
+        bounds: the closed range of possible values.
+        reference: the source of the definition, as arXiv id or DOI.
+        minimum: fewest images (``n``) the metric means anything for.
+        summary: one sentence for a reader who does not know the metric.
+    """
+
+    key: str
+    title: str
+    better: Literal["lower", "higher", "target"]
+    reference: str
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    target: float | None = None
+    unit: str = ""
+    minimum: int = 2
+    summary: str = ""
+
+    def __call__(
+        self,
+        value: float,
+        *,
+        n: int,
+        interval: tuple[float, float] | None = None,
+        group: str = "all",
+        encoder: str | None = None,
+        reason: str | None = None,
+    ) -> Score:
+        """A measured score. ``interval`` is the 95% interval; without one, ``reason`` says why.
+
+        Raises:
+            ValueError: value out of bounds or not finite, interval without its value, ``n`` under the minimum.
+        """
+        where = f"{self.key}[{group}, {encoder}]"
+        low, high = self.bounds
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ValueError(f"{where} = {value} is outside [{low}, {high}]: the evaluator has a bug")
+        if n < self.minimum:
+            raise ValueError(f"{where} was measured on n={n}, under its minimum {self.minimum}: refuse it instead")
+        if interval is None:
+            if not reason:
+                raise ValueError(f"{where} has neither an interval nor the reason for having none")
+            return Score(self.key, float(value), None, None, n, group, encoder, reason)
+        a, b = max(interval[0], low), min(interval[1], high)
+        if not a <= value <= b:
+            raise ValueError(f"{where} = {value} is outside its own interval {interval}: the evaluator has a bug")
+        return Score(self.key, float(value), float(a), float(b), n, group, encoder, reason)
+
+    def refused(self, reason: str, *, n: int, group: str = "all", encoder: str | None = None) -> Score:
+        """A score that was not measured, and why."""
+        return Score(self.key, None, None, None, n, group, encoder, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One number: its 95% interval, the number ``n`` of images behind it, and for whom and in which features.
+
+    ``value`` is ``None`` exactly when the score was refused; ``reason`` then says why. ``low`` and ``high`` are
+    ``None`` together, with the reason.
+    """
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    group: str = "all"
+    encoder: str | None = None
+    reason: str | None = None
+
+
+class FeatureReader(Protocol):
+    """Rows of features of an image set, computed once and kept."""
+
+    def __call__(self, encoder: str, images: ImageSet) -> Rows: ...
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything an evaluator may look at.
+
+    Attributes:
+        split: the real images.
+        images: the generated images of each purpose.
+        encoders: the configured encoders by name.
+        features: ``features("radiomics", split.test)`` is ``(N, D)`` float32.
+        rng: this evaluator's own source of randomness.
+        folder: where it may leave pictures, tables, a card (the run's folder).
+        scores: the scores of evaluators that ran before it in this run, with their names.
+        generator: what the run says of the generator (name, target, parameters, control, provenance).
+    """
+
+    split: Split
+    images: Mapping[Purpose, ImageSet]
+    encoders: Mapping[str, Encoder]
+    features: FeatureReader
+    rng: np.random.Generator
+    folder: Path
+    scores: Mapping[str, Sequence[Score]] = field(default_factory=dict)
+    generator: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Evaluator(ABC):
+    """Measures generated images against real ones.
+
+    Attributes:
+        metrics: every metric it can yield.
+        purposes: the purposes of the generated images it reads.
+        version: changes whenever the same images would give other numbers.
+        reads_scores: whether it reads ``Material.scores``.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]]
+    purposes: ClassVar[tuple[Purpose, ...]]
+    version: ClassVar[str] = "1"
+    reads_scores: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, material: Material) -> Iterable[Score]:
+        """Measure. Raises ``Refused`` if nothing can be measured on this material."""

@@ -1,0 +1,176 @@
+"""Sampling: requests in, images on disk out, in parts that survive a kill."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Request
+from bench.progress import meter
+from bench.store import file_digest, read_json, write_json
+
+log = logging.getLogger(__name__)
+PART = 256  # images in a part file: what a kill can cost
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The generated images and what making them cost; ``seconds`` is 0 when all were found."""
+
+    images: ImageSet
+    blank: int
+    seconds: float
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Fills ``folder/images`` with parquet parts and, when all are there, ``folder/images.json``.
+
+    Attributes:
+        key: everything that decides the images; a folder that holds images of another key is refused.
+        blank_tolerance: constant images accepted before the run stops; they are counted and kept.
+    """
+
+    folder: Path
+    info: DatasetInfo
+    size: tuple[int, int]
+    key: dict[str, Any]
+    blank_tolerance: int
+
+    def complete(self) -> bool:
+        """Whether every part is on disk, after checking that what is there was made with this key."""
+        plan = read_json(self.folder / "generation.json")
+        if plan is not None and plan != self.key:
+            raise BenchError(
+                f"{self.folder} holds images made with other settings:\n{_differences(plan, self.key)}\n"
+                "Give this run another name (name=my_variant), write elsewhere (runs=other_folder), "
+                "or delete the folder"
+            )
+        return (self.folder / "images.json").exists()
+
+    def __call__(self, generator: Generator, requests: Sequence[Request]) -> Sampled:
+        """Make the parts that are missing, then open the whole set."""
+        write_json(self.folder / "generation.json", self.key)
+        (self.folder / "images").mkdir(exist_ok=True)
+        spans = _spans(len(requests), generator.block)
+        missing = [number for number in range(len(spans)) if not self._part(number, len(spans)).exists()]
+        begin = time.perf_counter()
+        done = len(requests) - sum(spans[number][1] - spans[number][0] for number in missing)
+        with meter("sampling", total=len(requests), unit="image") as bar:
+            bar.update(done)
+            for number in missing:
+                start, stop = spans[number]
+                images = self._sample(generator, requests[start:stop], bar)
+                self._check(images, requests[start:stop])
+                self._write(self._part(number, len(spans)), requests[start:stop], images)
+        seconds = time.perf_counter() - begin
+        names = [self._part(number, len(spans)).name for number in range(len(spans))]
+        whole = self._open(names)
+        blank = sum(len(_blank(block)) for block in whole.blocks(PART))
+        if blank > self.blank_tolerance:
+            raise BenchError(f"{blank} of {len(whole)} images are blank, blank_tolerance={self.blank_tolerance}")
+        digests = {name: file_digest(self.folder / "images" / name) for name in names}
+        write_json(
+            self.folder / "images.json",
+            {"digest": whole.digest, "blank": blank, "seconds": seconds, "parts": digests},
+        )
+        return Sampled(whole, blank, seconds, fresh=bool(missing))
+
+    def load(self) -> Sampled:
+        """Open a complete set.
+
+        Raises:
+            BenchError: a part is missing, or is not the file that was written.
+        """
+        manifest = read_json(self.folder / "images.json")
+        for name, digest in manifest["parts"].items():
+            path = self.folder / "images" / name
+            if not path.exists() or file_digest(path) != digest:
+                state = "changed" if path.exists() else "missing"
+                raise BenchError(f"{path} is {state} since it was made; delete {self.folder} to sample again")
+        return Sampled(self._open(list(manifest["parts"])), manifest["blank"], manifest["seconds"], fresh=False)
+
+    def _part(self, number: int, count: int) -> Path:
+        return self.folder / "images" / f"part-{number:05d}-of-{count:05d}.parquet"
+
+    def _sample(self, generator: Generator, requests: Sequence[Request], bar: Any) -> Images:
+        made = []
+        for start in range(0, len(requests), generator.block):
+            block = list(requests[start : start + generator.block])
+            padded = block + [block[-1]] * (generator.block - len(block))
+            images = generator.sample(padded)
+            want = (len(padded), *self.size)
+            if images.shape != want or images.dtype != np.uint8:
+                who = type(generator).__name__
+                raise BenchError(f"{who}.sample gave {images.dtype}{images.shape}; this split needs uint8{want}")
+            made.append(images[: len(block)])
+            bar.update(len(block))
+        return np.concatenate(made)
+
+    def _check(self, images: Images, requests: Sequence[Request]) -> None:
+        blank = _blank(images)
+        if len(blank) > self.blank_tolerance:
+            first = [requests[i].request_id for i in blank[:5]]
+            raise BenchError(
+                f"the generator made {len(blank)} blank images, first {first}; they would count as real results. "
+                f"Mend the generator, or set blank_tolerance (now {self.blank_tolerance}) to keep and count them"
+            )
+
+    def _write(self, path: Path, requests: Sequence[Request], images: Images) -> None:
+        import datasets
+
+        from bench.images import encode_png, pixel_hash
+
+        columns: dict[str, list[Any]] = {
+            "image": [{"bytes": encode_png(image), "path": None} for image in images],
+            "image_id": [request.request_id for request in requests],
+            "patient_id": [request.request_id for request in requests],
+            "purpose": [request.purpose for request in requests],
+            "prompt": [request.prompt for request in requests],
+            "pixel_hash": [pixel_hash(image) for image in images],
+        }
+        columns |= {label.name: [each.labels[label.name] for each in requests] for label in self.info.labels}
+        columns |= {name: [each.attributes[name] for each in requests] for name in self.info.attributes}
+        features = datasets.Features(
+            {"image": datasets.Image()}
+            | {name: datasets.Value("string") for name in columns if name != "image"}
+            | {label.name: datasets.Value("int64") for label in self.info.labels}
+        )
+        temporary = path.with_name(f".{path.name}")
+        datasets.Dataset.from_dict(columns, features=features).to_parquet(temporary)
+        temporary.replace(path)
+
+    def _open(self, names: Sequence[str]) -> ImageSet:
+        import datasets
+
+        paths = [str(self.folder / "images" / name) for name in names]
+        rows = datasets.Dataset.from_parquet(paths, cache_dir=str(self.folder / ".arrow"))
+        return ImageSet(rows, self.info)
+
+
+def _blank(images: Images) -> list[int]:
+    flat = images.reshape(len(images), -1)
+    return [int(i) for i in np.flatnonzero(flat.min(axis=1) == flat.max(axis=1))]
+
+
+def _spans(count: int, block: int) -> list[tuple[int, int]]:
+    step = max(1, PART // block) * block
+    return [(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _differences(old: Any, new: Any, path: str = "") -> str:
+    if isinstance(old, dict) and isinstance(new, dict):
+        lines = [
+            _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+            for key in sorted(old.keys() | new.keys())
+            if old.get(key) != new.get(key)
+        ]
+        return "\n".join(lines)
+    return f"  {path}: {old!r} there, {new!r} now"

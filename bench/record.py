@@ -1,0 +1,169 @@
+"""The schema of what a run leaves on disk. The leaderboard and other people's tools read nothing else."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA: Literal[1] = 1
+Status = Literal["ok", "refused", "failed"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
+
+
+class Strict(BaseModel):
+    """Unknown fields and non-finite numbers are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MetricRow(Strict):
+    """A metric as its ``Metric`` states it; an open end of ``bounds`` is ``null``."""
+
+    key: str
+    title: str
+    better: Literal["lower", "higher", "target"]
+    reference: str
+    low: float | None = None
+    high: float | None = None
+    target: float | None = None
+    unit: str = ""
+    minimum: int = 2
+    summary: str = ""
+
+
+class ScoreRow(Strict):
+    """One score; ``value`` is ``null`` exactly when it was refused, and ``reason`` then says why."""
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int = Field(ge=0)
+    group: str = "all"
+    encoder: str | None = None
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> ScoreRow:
+        if self.value is None and not self.reason:
+            raise ValueError("a score without a value needs a reason")
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval has both ends or none")
+        if self.low is None and not self.reason:
+            raise ValueError("a score without an interval needs a reason")
+        if self.value is None and self.low is not None:
+            raise ValueError("a refused score has no interval")
+        if self.value is None or self.low is None or self.high is None:
+            return self
+        if not self.low <= self.value <= self.high:
+            raise ValueError("the interval does not contain the value")
+        return self
+
+
+class Failure(Strict):
+    """What went wrong in an evaluator."""
+
+    type: str
+    message: str
+    traceback: str
+
+
+class Record(Strict):
+    """``scores/<evaluator>.json``: what one evaluator found in one run.
+
+    Attributes:
+        protocol: everything that must agree before two records share a column: digests of the split and of the
+            conditions asked for, ids of the encoders, the evaluator with its version and settings.
+        key: the protocol's digest and the digests of the very images that were measured.
+        artifacts: files the evaluator left, path within the run -> SHA-256.
+    """
+
+    schema_: Literal[1] = Field(alias="schema")
+    evaluator: str
+    status: Status
+    protocol: dict[str, Any]
+    key: dict[str, Any]
+    metrics: list[MetricRow]
+    scores: list[ScoreRow]
+    reason: str | None = None
+    error: Failure | None = None
+    artifacts: dict[str, Digest] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Record:
+        known = {metric.key for metric in self.metrics}
+        strange = sorted({score.metric for score in self.scores} - known)
+        if strange:
+            raise ValueError(f"scores of undeclared metrics {strange}")
+        if self.status == "ok" and not self.scores:
+            raise ValueError("status ok without a score")
+        if self.status == "refused" and not self.reason:
+            raise ValueError("status refused without a reason")
+        if self.status == "failed" and self.error is None:
+            raise ValueError("status failed without an error")
+        places = [(score.metric, score.group, score.encoder) for score in self.scores]
+        if len(set(places)) != len(places):
+            twice = sorted({str(place) for place in places if places.count(place) > 1})
+            raise ValueError(f"two scores for the same metric, group and encoder: {twice}")
+        return self
+
+
+class Entry(Strict):
+    """One evaluator in ``run.json``."""
+
+    status: Status
+    file: str
+    sha256: Digest
+    seconds: float
+
+
+class Cost(Strict):
+    """Wall-clock seconds of each stage, the peak resident memory, and the images each encoder was run on.
+
+    A stage whose result was found keeps the seconds it took when it was made; ``None`` where that is unknown.
+    """
+
+    fit_seconds: float | None
+    sample_seconds: float | None
+    evaluate_seconds: float | None = None
+    peak_memory_mb: float
+    encoded: dict[str, int] = Field(default_factory=dict)
+
+
+class RunRecord(Strict):
+    """``run.json``: what was run, with what, on what, and what came of it.
+
+    Attributes:
+        dataset, generator: their names on the board.
+        control: what the generator stands for if it is a control.
+        shows_real: whether the generated images are real ones (then a public page shows them only where
+            ``info`` says they are redistributable).
+        config: the resolved configuration, secrets removed.
+        digests: of split, train, holdout, test, requests, images.
+        images: counts: asked, made, blank, by purpose.
+        info: the data set's description.
+        facts: what the generator says of itself (parameters, columns used, checkpoint digest).
+    """
+
+    schema_: Literal[1] = Field(alias="schema")
+    status: Literal["running", "ok", "failed"]
+    dataset: str
+    generator: str
+    control: Literal["ceiling", "floor", "memoriser", "baseline"] | None
+    shows_real: bool
+    seed: int
+    config: dict[str, Any]
+    digests: dict[str, str]
+    images: dict[str, int]
+    info: dict[str, Any]
+    facts: dict[str, Any]
+    evaluators: dict[str, Entry]
+    provenance: dict[str, Any]
+    cost: Cost
+
+
+def finite(value: float) -> float | None:
+    """``value``, or ``None`` for an infinite bound, which JSON cannot hold."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,46 @@
+"""What a run prints last: a short table of scores and where everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.record import MetricRow, Record, ScoreRow
+from bench.run import Outcome
+
+ARROWS = {"lower": "↓", "higher": "↑", "target": "→"}
+
+
+def summary(outcome: Outcome) -> str:
+    """Scores over all images of every evaluator, refusals and failures with their reason, the folder last."""
+    lines: list[str] = []
+    for name, record in outcome.records.items():
+        lines += [f"\n{name} ({record.status})", *_body(record)]
+    encoded = ", ".join(f"{name} {count}" for name, count in outcome.encoded.items()) or "none, all features found"
+    lines += ["", f"images encoded: {encoded}", str(outcome.folder)]
+    return "\n".join(lines)
+
+
+def _body(record: Record) -> list[str]:
+    if record.status == "refused":
+        return [f"  {record.reason}"]
+    if record.error is not None:
+        return [f"  {record.error.type}: {record.error.message}"]
+    metrics = {metric.key: metric for metric in record.metrics}
+    rows = [_cells(metrics[score.metric], score) for score in record.scores if score.group == "all"]
+    return _columns([("metric", "value", "95% interval", "n", "encoder"), *rows])
+
+
+def _cells(metric: MetricRow, score: ScoreRow) -> tuple[str, ...]:
+    title = f"{score.metric} {ARROWS[metric.better]}"
+    where = score.encoder or ""
+    if score.value is None:
+        return title, "refused", score.reason or "", str(score.n), where
+    interval = "" if score.low is None or score.high is None else f"{score.low:.4g} to {score.high:.4g}"
+    return title, f"{score.value:.4g}", interval, str(score.n), where
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [min(28, max(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

@@ -1,0 +1,273 @@
+"""The verbs: load, fit, generate, evaluate, record. Running the same configuration again is the resume."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from bench.api import Evaluator, Generator, ImageSet, Material, Purpose, Request, Score, Split
+from bench.evaluate import Task, as_scores, evaluate, evaluator_rng
+from bench.features import FeatureStore
+from bench.generate import Sampled, Sampler
+from bench.images import contact_sheet
+from bench.plugins import Encoders, build, settings
+from bench.provenance import peak_memory_mb, provenance
+from bench.record import SCHEMA, Cost, Entry, Record, RunRecord
+from bench.requests import PURPOSES, conditions_digest, make_requests, requests_digest, write_requests
+from bench.store import code_digest, content_key, owned, read_json, write_json
+
+log = logging.getLogger(__name__)
+ROOT = Path(__file__).resolve().parents[1]
+SHEET = 32  # images on the contact sheet
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left: its record, the evaluators' records by name, and the images encoded by this process."""
+
+    folder: Path
+    record: RunRecord
+    records: Mapping[str, Record]
+    encoded: Mapping[str, int]
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the evaluators that failed."""
+        return [name for name, record in self.records.items() if record.status == "failed"]
+
+
+def run(config: DictConfig, folder: Path) -> Outcome:
+    """Carry out one configuration in ``folder``.
+
+    Raises:
+        BenchError: bad data, settings or generator output; nothing that was finished before is lost.
+        Busy: another process works in ``folder``.
+    """
+    with owned(folder):
+        return Run(config, folder).carry_out()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One configuration and its folder, stage by stage."""
+
+    config: DictConfig
+    folder: Path
+
+    def carry_out(self) -> Outcome:
+        """All stages in order."""
+        evaluators = {str(name): self._build(part) for name, part in self.config.evaluator.items()}
+        generator: Generator = self._build(self.config.generator)
+        split: Split = self._build(self.config.dataset).load(self._cache)
+        requests = make_requests(split, self.config.seed, self.config.requests)
+        sampled = self._sampled(generator, split, requests)
+        tasks = self._tasks(evaluators, split, requests, sampled.images)
+        features = FeatureStore(self._cache / "features", self._encoders)
+        begin = time.perf_counter()
+        records, entries = self._evaluate(tasks, generator, split, sampled.images, features)
+        measured = time.perf_counter() - begin
+        record = self._record(generator, split, requests, sampled, entries, features, measured)
+        return Outcome(self.folder, self._keep(record), records, dict(features.encoded))
+
+    @property
+    def _cache(self) -> Path:
+        return Path(self.config.cache)
+
+    @cached_property
+    def _encoders(self) -> Encoders:
+        return Encoders(self.config.encoder, self.config.allow)
+
+    def _build(self, config: DictConfig) -> Any:
+        return build(config, self.config.allow)
+
+    def _fit_key(self, generator: Generator, split: Split) -> dict[str, Any]:
+        return {
+            "target": self.config.generator._target_,
+            "settings": settings(self.config.generator),
+            "code": code_digest(Path(inspect.getfile(type(generator)))),
+            generator.learns_from: getattr(split, generator.learns_from).digest,
+            "fit_seed": self.config.fit_seed,
+        }
+
+    def _sampled(self, generator: Generator, split: Split, requests: Sequence[Request]) -> Sampled:
+        fit_key = self._fit_key(generator, split)
+        key = {
+            "generator": fit_key,
+            "block": generator.block,
+            "split": split.digest,
+            "requests": requests_digest(requests),
+            "seed": self.config.seed,
+        }
+        sampler = Sampler(self.folder, split.info, split.test.size, key, self.config.blank_tolerance)
+        if sampler.complete():
+            log.info("images: found")
+            return sampler.load()
+        write_requests(requests, self.folder / "requests.csv")
+        self._fit(generator, split, self._cache / "fits" / f"{self.config.name}-{content_key(fit_key)}")
+        generator.plan(requests)
+        sampled = sampler(generator, requests)
+        contact_sheet(sampled.images.pixels(range(min(SHEET, len(requests)))), self.folder / "sheet.png")
+        return sampled
+
+    def _fit(self, generator: Generator, split: Split, folder: Path) -> None:
+        begin = time.perf_counter()
+        with owned(folder):
+            generator.fit(getattr(split, generator.learns_from), folder, self.config.fit_seed)
+            known = read_json(folder / "fit.json") or {"seconds": round(time.perf_counter() - begin, 2)}
+            known["facts"] = dict(getattr(generator, "facts", {}))
+            write_json(folder / "fit.json", known)
+        write_json(self.folder / "fit.json", known)
+        for path in [*folder.glob("*.png"), *folder.glob("*.csv")]:
+            (self.folder / path.name).write_bytes(path.read_bytes())
+
+    def _tasks(
+        self, evaluators: Mapping[str, Evaluator], split: Split, requests: Sequence[Request], images: ImageSet
+    ) -> list[Task]:
+        return [self._task(name, each, split, requests, images) for name, each in evaluators.items()]
+
+    def _task(
+        self, name: str, evaluator: Evaluator, split: Split, requests: Sequence[Request], images: ImageSet
+    ) -> Task:
+        config = self.config.evaluator[name]
+        protocol = {
+            "dataset": split.info.name,
+            "split": split.digest,
+            "conditions": {purpose: conditions_digest(requests, purpose) for purpose in evaluator.purposes},
+            "encoders": {encoder: self._encoders[encoder].id for encoder in self._used(evaluator)},
+            "evaluator": config._target_,
+            "version": evaluator.version,
+            "settings": settings(config),
+            "evaluation_seed": self.config.evaluation_seed,
+        }
+        source = Path(inspect.getfile(type(evaluator)))
+        key = {
+            "protocol": content_key(protocol),
+            "images": images.digest,
+            "code": code_digest(source.parent, ROOT / "bench" / "stats.py", ROOT / "bench" / "distances.py"),
+        }
+        return Task(name, evaluator, protocol, key)
+
+    def _used(self, evaluator: Evaluator) -> list[str]:
+        """The encoders an evaluator reads: those it names in ``encoders``, all configured ones if that is ``None``."""
+        named = getattr(evaluator, "encoders", None)
+        return list(self._encoders) if named is None else [str(name) for name in named]
+
+    def _evaluate(
+        self, tasks: Sequence[Task], generator: Generator, split: Split, images: ImageSet, features: FeatureStore
+    ) -> tuple[dict[str, Record], dict[str, Entry]]:
+        purpose = images.column("purpose")
+        parts: dict[Purpose, ImageSet] = {
+            each: images.select([i for i, value in enumerate(purpose) if value == each]) for each in PURPOSES
+        }
+        records: dict[str, Record] = {}
+        entries: dict[str, Entry] = {}
+        scores: dict[str, Sequence[Score]] = {}
+        for task in tasks:
+            if task.evaluator.reads_scores:
+                task.key["read"] = {name: entry.sha256 for name, entry in entries.items()}
+            material = Material(
+                split=split,
+                images={each: parts[each] for each in task.evaluator.purposes},
+                encoders=self._encoders,
+                features=features,
+                rng=evaluator_rng(task.name, self.config.evaluation_seed),
+                folder=self.folder,
+                scores=dict(scores),
+                generator=self._described(generator),
+            )
+            records[task.name], entries[task.name] = evaluate(task, material)
+            scores[task.name] = as_scores(records[task.name])
+        return records, entries
+
+    def _described(self, generator: Generator) -> dict[str, Any]:
+        known = read_json(self.folder / "fit.json") or {}
+        return {
+            "name": self.config.name,
+            "target": self.config.generator._target_,
+            "settings": settings(self.config.generator),
+            "seed": self.config.seed,
+            "fit_seed": self.config.fit_seed,
+            "control": generator.control,
+            "shows_real": generator.shows_real,
+            "facts": known.get("facts", {}),
+        }
+
+    def _record(
+        self,
+        generator: Generator,
+        split: Split,
+        requests: Sequence[Request],
+        sampled: Sampled,
+        entries: Mapping[str, Entry],
+        features: FeatureStore,
+        measured: float,
+    ) -> RunRecord:
+        asked: dict[str, int] = Counter(request.purpose for request in requests)
+        known = read_json(self.folder / "fit.json") or {}
+        failed = any(entry.status == "failed" for entry in entries.values())
+        return RunRecord(
+            schema=SCHEMA,
+            status="failed" if failed else "ok",
+            dataset=split.info.name,
+            generator=self.config.name,
+            control=generator.control,
+            shows_real=generator.shows_real,
+            seed=self.config.seed,
+            config=_plain(self.config),
+            digests={
+                "split": split.digest,
+                "train": split.train.digest,
+                "holdout": split.holdout.digest,
+                "test": split.test.digest,
+                "requests": requests_digest(requests),
+                "images": sampled.images.digest,
+            },
+            images={"asked": len(requests), "made": len(sampled.images), "blank": sampled.blank, **asked},
+            info=_jsonable(asdict(split.info)),
+            facts={"columns_used": list(generator.uses), "learns_from": generator.learns_from} | known.get("facts", {}),
+            evaluators=dict(entries),
+            provenance=provenance(),
+            cost=Cost(
+                fit_seconds=known.get("seconds"),
+                sample_seconds=round(sampled.seconds, 2),
+                evaluate_seconds=round(measured, 2),
+                peak_memory_mb=peak_memory_mb(),
+                encoded=dict(features.encoded),
+            ),
+        )
+
+    def _keep(self, record: RunRecord) -> RunRecord:
+        """Write ``run.json`` unless the same results already stand there with their own provenance and cost."""
+        path = self.folder / "run.json"
+        old = read_json(path)
+        new = record.model_dump(by_alias=True)
+        passing = {"provenance", "cost"}
+        if old is not None and {k: v for k, v in old.items() if k not in passing} == {
+            k: v for k, v in new.items() if k not in passing
+        }:
+            return RunRecord.model_validate(old)
+        write_json(path, new)
+        return record
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key != "hydra"}
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _jsonable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(each) for each in value]
+    return value

@@ -1,0 +1,95 @@
+"""Intervals and tests shared by evaluators: pure functions of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Interval = tuple[float, float]
+Z95 = 1.959963984540054
+
+
+def folds(n: int, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """A random fold number in ``0..count-1`` for each of ``n`` items, sizes differing by at most one."""
+    return rng.permutation(np.arange(n) % count)
+
+
+def cluster_folds(clusters: Sequence[str], count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """A random fold number for each item, all items of a cluster (a patient) in the same fold."""
+    names, place = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
+    return folds(len(names), count, rng)[place]
+
+
+def jackknife_se(left_out: Floats) -> float:
+    """Standard error from ``G`` delete-one-fold estimates: ``sqrt((G-1)/G * sum((t_g - mean t)^2))`` (Tukey 1958)."""
+    count = len(left_out)
+    return float(np.sqrt((count - 1) / count * np.sum((left_out - left_out.mean()) ** 2)))
+
+
+def normal_interval(value: float, se: float) -> Interval:
+    """``value -+ 1.96 se``."""
+    return value - Z95 * se, value + Z95 * se
+
+
+def student_interval(values: Floats) -> Interval | None:
+    """95% interval of the mean of independent ``values`` by Student's t; ``None`` for fewer than two."""
+    from scipy import stats
+
+    if len(values) < 2:
+        return None
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def cluster_bootstrap(
+    statistic: Callable[[npt.NDArray[np.int64]], float],
+    clusters: Sequence[str],
+    rng: np.random.Generator,
+    repeats: int = 1000,
+) -> tuple[Interval, Floats]:
+    """95% percentile interval of ``statistic(indices)``, clusters (patients) drawn with replacement.
+
+    For means of per-image values and for rank statistics of a classifier; not for distances between sets, which
+    duplicated images bias. ``statistic`` may return NaN for a resample where it is undefined (one class only);
+    those are left out.
+
+    Returns:
+        The interval and the statistic of every resample, NaN where undefined.
+
+    Raises:
+        ValueError: more than half of the resamples were undefined.
+    """
+    names, place = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
+    members = [np.flatnonzero(place == k) for k in range(len(names))]
+    draws = np.empty(repeats)
+    for repeat in range(repeats):
+        chosen = rng.integers(0, len(names), len(names))
+        draws[repeat] = statistic(np.concatenate([members[k] for k in chosen]))
+    defined = draws[np.isfinite(draws)]
+    if len(defined) < repeats / 2:
+        raise ValueError(f"the statistic was undefined in {repeats - len(defined)} of {repeats} resamples")
+    low, high = np.quantile(defined, (0.025, 0.975))
+    return (float(low), float(high)), draws
+
+
+def clopper_pearson(hits: int, n: int) -> Interval:
+    """Exact 95% interval of a proportion (Clopper & Pearson 1934)."""
+    from scipy import stats
+
+    low = stats.beta.ppf(0.025, hits, n - hits + 1) if hits else 0.0
+    high = stats.beta.ppf(0.975, hits + 1, n - hits) if hits < n else 1.0
+    return float(low), float(high)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values, in the order given (Holm 1979)."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
