@@ -1,0 +1,223 @@
+"""From files as they came to image sets of one size: read strictly, checked, and kept for the next run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, get_args
+
+import PIL
+
+from bench.api import BenchError, DatasetInfo, ImageSet, Split
+from bench.images import READER_VERSION, Alpha, Aspect, ImageError, encode_png, load_set, read_grey, resize, write_set
+from bench.progress import track
+
+LISTED = 10  # faults of one kind that one message names
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One image file and what is known of it; ``where`` is the row that names it, as ``file.csv line 12``."""
+
+    image_id: str
+    patient_id: str
+    path: Path
+    where: str
+    labels: dict[str, int | None]
+    attributes: dict[str, str | None]
+    prompt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What pictures become: ``size`` is (height, width); the others are as in ``read_grey`` and ``resize``."""
+
+    size: tuple[int, int]
+    aspect: Aspect
+    window: tuple[float, float] | None = None
+    alpha: Alpha = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.aspect not in get_args(Aspect):
+            raise BenchError(f"aspect = {self.aspect!r}, needed one of {list(get_args(Aspect))}")
+        if not all(isinstance(side, int) and 8 <= side <= 4096 for side in self.size):
+            raise BenchError(f"image size {self.size}, needed whole numbers from 8 to 4096: height, width")
+
+
+def size_of(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) from what a configuration says: one number for a square, or both."""
+    sides = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
+    if len(sides) != 2:
+        raise BenchError(f"image_size = {image_size}, needed one whole number, or [height, width]")
+    return sides[0], sides[1]
+
+
+def prepare(sources: Sequence[Source], info: DatasetInfo, shape: Shape, cache: Path) -> ImageSet:
+    """Read and resize every source in order, or open what an earlier run prepared from the same.
+
+    The key of ``cache/prepared/<key>`` covers path, size and time of every file, all that its row says, the shape
+    and the version of the reader.
+
+    Raises:
+        BenchError: no sources, an id or a file given twice, or unreadable images (up to ``LISTED``, each with its
+            row and remedy).
+    """
+    if not sources:
+        raise BenchError(f"{info.name}: a part of the data set has no images, needed at least one")
+    _check_unique(sources)
+    folder = cache / "prepared" / _key(sources, info, shape)
+    if not folder.exists():
+        images = write_set(_read(sources, info.name, shape), info, folder)
+    else:
+        try:
+            images = load_set(folder, info)
+        except BenchError as error:
+            _log.warning("%s; preparing it again", error)
+            images = write_set(_read(sources, info.name, shape), info, folder)
+    _warn_of_copies(images)
+    return images
+
+
+def take_holdout(sources: Sequence[Source], fraction: float, seed: int) -> tuple[list[Source], list[Source]]:
+    """Divide into train and holdout by patient; the order of the sources does not matter.
+
+    Patients are ranked by a hash of ``seed`` and their id, and the first ``fraction`` of them are held out.
+
+    Raises:
+        BenchError: ``fraction`` not between 0 and 1, or so few patients that a part would be empty.
+    """
+    if not 0 < fraction < 1:
+        raise BenchError(f"holdout_fraction = {fraction}, needed a number between 0 and 1, for example 0.25")
+    patients = {source.patient_id for source in sources}
+    if len(patients) < 2:
+        raise BenchError(f"{len(patients)} training patients, needed at least 2 to hold one out; check patient ids")
+    ranked = sorted(patients, key=lambda patient: hashlib.sha256(f"{seed}:{patient}".encode()).digest())
+    held = set(ranked[: min(max(round(fraction * len(ranked)), 1), len(ranked) - 1)])
+    train = [source for source in sources if source.patient_id not in held]
+    return train, [source for source in sources if source.patient_id in held]
+
+
+def refuse_shared_patients(first: Sequence[Source], second: Sequence[Source]) -> None:
+    """Raise ``BenchError`` naming both rows of every patient (up to ``LISTED``) that has images in both parts."""
+    rows = {source.patient_id: source.where for source in first}
+    shared = {source.patient_id: source.where for source in second if source.patient_id in rows}
+    if shared:
+        pairs = [f"patient {patient!r}: {rows[patient]} and {where}" for patient, where in shared.items()]
+        raise BenchError(listing(pairs, "patients are in two parts; move all images of a patient to one part"))
+
+
+def checked(train: ImageSet, holdout: ImageSet, test: ImageSet) -> Split:
+    """The split, if its parts share no patient, no id and no picture.
+
+    Raises:
+        BenchError: naming both rows of every fault (up to ``LISTED`` of a kind).
+    """
+    parts = {"train": train, "holdout": holdout, "test": test}
+    remedies = {
+        "patient_id": "patients are in two parts; move all images of a patient to one part",
+        "image_id": "ids are in two parts; give every image an id of its own",
+        "pixel_hash": "images have the same pixels in two parts; remove one of each pair",
+    }
+    columns = {column: {name: part.column(column) for name, part in parts.items()} for column in remedies}
+    for column, remedy in remedies.items():
+        faults = []
+        for first, second in combinations(parts, 2):
+            rows = {value: row for row, value in enumerate(columns[column][first])}
+            seen: dict[str, int] = {}
+            for row, value in enumerate(columns[column][second]):
+                if value in rows:
+                    seen.setdefault(value, row)
+            ids = columns["image_id"]
+            faults += [
+                f"{column} {value!r}: {first} row {rows[value]} (image {ids[first][rows[value]]!r}) and "
+                f"{second} row {row} (image {ids[second][row]!r})"
+                for value, row in seen.items()
+            ]
+        if faults:
+            raise BenchError(f"{train.info.name}: {listing(faults, remedy)}")
+    return Split(train, holdout, test)
+
+
+def listing(faults: Sequence[str], summary: str) -> str:
+    """``3 images have no row:`` and under it up to ``LISTED`` of the faults, one a line."""
+    more = [f"and {len(faults) - LISTED} more"] if len(faults) > LISTED else []
+    return "\n  ".join([f"{len(faults)} {summary}:", *faults[:LISTED], *more])
+
+
+def _check_unique(sources: Sequence[Source]) -> None:
+    for name in ("image_id", "path"):
+        rows: dict[Any, str] = {}
+        faults = []
+        for source in sources:
+            value = getattr(source, name)
+            if value in rows:
+                faults.append(f"{name} {str(value)!r}: {rows[value]} and {source.where}")
+            rows.setdefault(value, source.where)
+        if faults:
+            raise BenchError(listing(faults, "images are given twice; remove one row of each pair"))
+
+
+def _key(sources: Sequence[Source], info: DatasetInfo, shape: Shape) -> str:
+    digest = hashlib.sha256()
+    columns = [label.name for label in info.labels], info.attributes
+    digest.update(json.dumps([READER_VERSION, PIL.__version__, shape.size, shape.aspect, columns]).encode())
+    digest.update(json.dumps([shape.window, shape.alpha]).encode())
+    for source in sources:
+        try:
+            status = source.path.stat()
+            state = [status.st_size, status.st_mtime_ns]
+        except OSError:
+            state = []
+        row = [source.image_id, source.patient_id, source.labels, source.attributes, source.prompt]
+        digest.update(json.dumps([str(source.path), state, row], sort_keys=True).encode())
+    return digest.hexdigest()[:32]
+
+
+def _read(sources: Sequence[Source], name: str, shape: Shape) -> Iterator[dict[str, Any]]:
+    """Rows for ``write_set``; decoding in threads, in order, a bounded number ahead."""
+
+    def image(source: Source) -> bytes | str:
+        try:
+            pixels = read_grey(source.path, window=shape.window, alpha=shape.alpha)
+        except ImageError as error:
+            return f"{source.where}: {error}"
+        return encode_png(resize(pixels, shape.size, shape.aspect))
+
+    faults: list[str] = []
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        blocks = (sources[start : start + 64] for start in range(0, len(sources), 64))
+        read = (pair for block in blocks for pair in zip(block, pool.map(image, block), strict=True))
+        for source, content in track(read, f"prepare {name}", total=len(sources), unit="image"):
+            if isinstance(content, str):
+                faults.append(content)
+            elif not faults:
+                yield {
+                    "image": content,
+                    "image_id": source.image_id,
+                    "patient_id": source.patient_id,
+                    "prompt": source.prompt,
+                    "labels": source.labels,
+                    "attributes": source.attributes,
+                }
+            if len(faults) == LISTED:
+                raise BenchError(listing(faults, "images cannot be used (stopped looking here)"))
+    if faults:
+        raise BenchError(listing(faults, f"of {len(sources)} images cannot be used"))
+
+
+def _warn_of_copies(images: ImageSet) -> None:
+    names = defaultdict(list)
+    for image_id, pixels in zip(images.ids, images.column("pixel_hash"), strict=True):
+        names[pixels].append(image_id)
+    copies = [" = ".join(group) for group in names.values() if len(group) > 1]
+    if copies:
+        _log.warning("%s: %s", images.info.name, listing(copies, "groups of ids have the same pixels"))

@@ -1,0 +1,78 @@
+"""Each image is decoded and encoded once, ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.api import BenchError, Encoder, Images, Rows, Split
+from bench.features import FeatureStore
+
+
+class Means(Encoder):
+    """Mean grey level of the four quarters; counts what it sees."""
+
+    id = "means-1"
+    dim = 4
+    block = 16
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def __call__(self, images: Images) -> Rows:
+        self.seen.append(len(images))
+        half = images.shape[1] // 2
+        parts = (images[:, :half, :half], images[:, :half, half:], images[:, half:, :half], images[:, half:, half:])
+        return np.stack([part.mean(axis=(1, 2)) for part in parts], axis=1).astype(np.float32)
+
+
+def test_rows_are_in_order_and_blocks_are_full(tiny_split: Split, tmp_path: Path) -> None:
+    encoder = Means()
+    features = FeatureStore(tmp_path, {"means": encoder})
+    rows = features("means", tiny_split.test)
+    expected = tiny_split.test.pixels()[:, :16, :16].mean(axis=(1, 2))
+    assert np.allclose(rows[:, 0], expected)
+    assert encoder.seen == [16, 16] and features.encoded["means"] == 24
+
+
+def test_a_subset_and_a_second_process_encode_nothing(tiny_split: Split, tmp_path: Path) -> None:
+    first = FeatureStore(tmp_path, {"means": Means()})
+    rows = first("means", tiny_split.train)
+    encoder = Means()
+    second = FeatureStore(tmp_path, {"means": encoder})
+    assert np.array_equal(second("means", tiny_split.train.select([5, 3])), rows[[5, 3]])
+    assert encoder.seen == [] and not second.encoded
+
+
+def test_another_encoder_id_does_not_find_the_old_rows(tiny_split: Split, tmp_path: Path) -> None:
+    FeatureStore(tmp_path, {"means": Means()})("means", tiny_split.test)
+    other = Means()
+    other.id = "means-2"
+    FeatureStore(tmp_path, {"means": other})("means", tiny_split.test)
+    assert other.seen == [16, 16]
+
+
+def test_equal_pixels_share_a_row(tiny_split: Split, tmp_path: Path) -> None:
+    features = FeatureStore(tmp_path, {"means": Means()})
+    features("means", tiny_split.test.select([0, 0, 1, 0]))
+    assert features.encoded["means"] == 2
+
+
+def test_non_finite_features_are_an_error(tiny_split: Split, tmp_path: Path) -> None:
+    class Broken(Means):
+        def __call__(self, images: Images) -> Rows:
+            return super().__call__(images) * np.float32("nan")
+
+    with pytest.raises(BenchError, match="broken gave non-finite features for 24 images"):
+        FeatureStore(tmp_path, {"broken": Broken()})("broken", tiny_split.test)
+
+
+def test_wrong_shape_names_what_was_got_and_needed(tiny_split: Split, tmp_path: Path) -> None:
+    class Thin(Means):
+        def __call__(self, images: Images) -> Rows:
+            return super().__call__(images)[:, :2]
+
+    with pytest.raises(BenchError, match=r"gave float32\(16, 2\), needed float32\(16, 4\)"):
+        FeatureStore(tmp_path, {"thin": Thin()})("thin", tiny_split.test)

@@ -1,0 +1,46 @@
+"""What generators are asked for."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from bench.api import Split
+from bench.requests import conditions_digest, make_requests, requests_digest, write_requests
+
+NO_LIMITS = {"fidelity": None, "utility": None, "privacy": None}
+
+
+def test_purposes_ask_for_the_conditions_of_their_part(tiny_split: Split) -> None:
+    requests = make_requests(tiny_split, 0, NO_LIMITS)
+    counts = Counter(each.purpose for each in requests)
+    assert counts == {"fidelity": 24, "utility": 48, "privacy": 48}
+    test = [each for each in requests if each.purpose == "fidelity"]
+    assert [each.labels["level"] for each in test] == tiny_split.test.column("level")
+    assert [each.source for each in test] == tiny_split.test.ids
+
+
+def test_privacy_favours_neither_side(tiny_split: Split) -> None:
+    asked = [each.source for each in make_requests(tiny_split, 0, NO_LIMITS) if each.purpose == "privacy"]
+    assert len(set(asked) & set(tiny_split.train.ids)) == len(set(asked) & set(tiny_split.holdout.ids)) == 24
+
+
+def test_seed_changes_the_noise_and_nothing_that_is_compared(tiny_split: Split) -> None:
+    limits = {"fidelity": 10, "utility": 5, "privacy": 8}
+    first, second = (make_requests(tiny_split, seed, limits) for seed in (0, 1))
+    assert requests_digest(first) != requests_digest(second)
+    for purpose in ("fidelity", "utility", "privacy"):
+        assert conditions_digest(first, purpose) == conditions_digest(second, purpose)
+    assert not {each.seed for each in first} & {each.seed for each in second}
+    assert len({each.seed for each in first}) == len(first) == 23
+
+
+def test_the_table_can_be_read_back(tiny_split: Split, tmp_path: Path) -> None:
+    requests = make_requests(tiny_split, 3, NO_LIMITS)
+    write_requests(requests, tmp_path / "requests.csv")
+    with (tmp_path / "requests.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["request_id"] for row in rows] == [each.request_id for each in requests]
+    assert [int(row["seed"]) for row in rows] == [each.seed for each in requests]
+    assert rows[0]["level"] == str(requests[0].labels["level"])
