@@ -1,0 +1,64 @@
+"""Completeness and comprehension: what is said of the images and of how they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.api import ImageSet
+
+# the twelve fields of the official comprehension file (DIDSR/ScoreCard, notebook 06)
+DOCUMENTED = (
+    "generation_method",
+    "model_version",
+    "hyperparameters",
+    "random_seed",
+    "real_data_source",
+    "preprocessing_steps",
+    "initial_evaluation",
+    "intended_use",
+    "not_intended_for",
+    "privacy_method",
+    "code_repository",
+    "environment",
+)
+
+
+def filled_attributes(images: ImageSet) -> dict[str, float | None]:
+    """For every required attribute the share of images that state it; ``None`` where there is no such column."""
+    columns = {label.name for label in images.info.labels} | set(images.info.attributes)
+    shares: dict[str, float | None] = {}
+    for name in images.info.required_attributes:
+        if name not in columns:
+            shares[name] = None
+            continue
+        values = images.column(name)
+        shares[name] = sum(value is not None for value in values) / len(values) if values else 0.0
+    return shares
+
+
+def documentation(images: ImageSet, generator: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, str | None]:
+    """What the run can say for each documented field, ``None`` where nobody said anything.
+
+    A generator fills fields the run cannot know (intended use, code repository ...) through
+    ``documentation`` in its facts.
+    """
+    info = images.info
+    facts = dict(generator.get("facts", {}))
+    known: dict[str, str | None] = {
+        "generation_method": generator.get("target"),
+        "model_version": facts.get("checkpoint"),
+        "hyperparameters": _text(generator.get("settings")),
+        "random_seed": _text(generator.get("seed")),
+        "real_data_source": info.citation or None,
+        "preprocessing_steps": f"resized to {images.size[0]} x {images.size[1]}" if len(images) else None,
+        "initial_evaluation": ", ".join(measured) or None,
+    }
+    stated = dict(facts.get("documentation", {}))
+    return {name: _text(stated.get(name)) or known.get(name) for name in DOCUMENTED}
+
+
+def _text(value: Any) -> str | None:
+    if value is None or value == {} or value == "":
+        return None
+    return value if isinstance(value, str) else str(value)

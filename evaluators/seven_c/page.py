@@ -1,0 +1,153 @@
+"""The card as JSON, Markdown and HTML."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.api import DatasetInfo, ImageSet, Material, Metric, Score
+from bench.store import write_atomic, write_json
+
+SCHEMA = 1
+
+
+def write_card(
+    material: Material, scores: Sequence[Score], metrics: Sequence[Metric], terms: Mapping[str, Any]
+) -> None:
+    """Leave ``card.json``, ``card.md`` and ``card.html`` in the run's folder; all three say the same."""
+    card = describe(material, scores, metrics, terms)
+    folder = material.folder
+    write_json(folder / "card.json", card)
+    write_atomic(folder / "card.md", markdown(card).encode())
+    write_atomic(folder / "card.html", html(card, _picture(material)).encode())
+
+
+def describe(
+    material: Material, scores: Sequence[Score], metrics: Sequence[Metric], terms: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The whole card as plain data."""
+    fake, info, generator = material.images["fidelity"], material.split.info, material.generator
+    titles = {metric.key: metric for metric in metrics}
+    ceilings = {score.metric: score.value for score in scores if score.metric.endswith("_ceiling")}
+    rows = [
+        {
+            "criterion": titles[score.metric].title,
+            "meaning": titles[score.metric].summary,
+            "value": score.value,
+            "interval": None if score.low is None else [score.low, score.high],
+            "ceiling": ceilings.get(f"{score.metric}_ceiling"),
+            "n": score.n,
+            "encoder": score.encoder,
+            "note": score.reason,
+        }
+        for score in scores
+        if not score.metric.endswith("_ceiling")
+    ]
+    return {
+        "schema": SCHEMA,
+        "title": f"{generator.get('name', 'generator')} on {info.title}",
+        "general": _general(generator, info, fake),
+        "criteria": rows,
+        "terms": dict(terms),
+        "composition": _composition(fake),
+        "other_scores": _others(material),
+        "reference": {
+            "source": info.title,
+            "train": len(material.split.train),
+            "holdout": len(material.split.holdout),
+            "test": len(material.split.test),
+            "image_size": list(material.split.test.size),
+            "licence": info.licence,
+            "citation": info.citation,
+        },
+    }
+
+
+def _general(generator: Mapping[str, Any], info: DatasetInfo, fake: ImageSet) -> dict[str, str]:
+    asked = ", ".join(info.conditions) or "nothing (unconditional)"
+    stated = dict(generator.get("facts", {})).get("documentation", {})
+    return {
+        "Name": str(generator.get("name", "unknown")),
+        "Generation method": str(generator.get("target", "unknown")),
+        "Modality": info.modality,
+        "Images judged here": f"{len(fake)} of {fake.size[0]} x {fake.size[1]} pixels, 8-bit grey",
+        "Asked for": asked,
+        "Sampling seed": str(generator.get("seed", "unknown")),
+        "Training seed": str(generator.get("fit_seed", "unknown")),
+        "Intended use": str(stated.get("intended_use", "not stated")),
+    }
+
+
+def _composition(fake: ImageSet) -> dict[str, dict[str, int]]:
+    """Counts of every label and subgroup value as they are, not as somebody remembers them."""
+    columns = [*(label.name for label in fake.info.labels), *fake.info.groups]
+    counts = {}
+    for column in dict.fromkeys(columns):
+        values = fake.group(column)
+        counts[column] = {value: values.count(value) for value in sorted(set(values))}
+    return counts
+
+
+def _others(material: Material) -> list[dict[str, Any]]:
+    return [
+        {"evaluator": name, "metric": score.metric, "value": score.value, "low": score.low, "high": score.high}
+        | {"encoder": score.encoder, "n": score.n, "note": score.reason}
+        for name, scores in material.scores.items()
+        for score in scores
+        if score.group == "all"
+    ]
+
+
+def _picture(material: Material) -> str | None:
+    path = material.folder / "sheet.png"
+    real = bool(material.generator.get("shows_real"))
+    if not path.exists() or (real and not material.split.info.redistributable):
+        return None
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _interval(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:.3g} to {interval[1]:.3g}"
+
+
+def markdown(card: Mapping[str, Any]) -> str:
+    """The card for a repository's README."""
+    lines = [f"# Synthetic medical data card: {card['title']}", "", "| | |", "|---|---|"]
+    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in card["general"].items()]
+    head = ["| Criterion | Value | 95% interval | Real ceiling | Note |", "|---|---|---|---|---|"]
+    lines += ["", "## Seven Cs", "", *head]
+    for row in card["criteria"]:
+        value = "refused" if row["value"] is None else _number(row["value"])
+        cells = (row["criterion"], value, _interval(row["interval"]), _number(row["ceiling"]), row["note"] or "")
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    lines += ["", "## Other measurements", "", "| Metric | Value | 95% interval | n | Note |", "|---|---|---|---|---|"]
+    for row in card["other_scores"]:
+        where = f" in {row['encoder']}" if row["encoder"] else ""
+        interval = None if row["low"] is None else (row["low"], row["high"])
+        value = "refused" if row["value"] is None else _number(row["value"])
+        cells = (f"{row['metric']}{where}", value, _interval(interval), row["n"], row["note"] or "")
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    reference = card["reference"]
+    lines += ["", "## Reference data", "", f"{reference['source']}: {reference['train']} training, "]
+    lines[-1] += f"{reference['holdout']} holdout and {reference['test']} test images. {reference['citation']}"
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def html(card: Mapping[str, Any], picture: str | None) -> str:
+    """The card as one self-contained page; ``picture`` is a base64 PNG."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters |= {"number": _number, "interval": _interval}
+    return environment.get_template("card.html").render(card=card, picture=picture)
