@@ -1,0 +1,222 @@
+"""Phantom mammograms, drawn once and kept in the exact layout of CSAW-M."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from bench.api import BenchError, Dataset, Split
+from bench.datasets.csaw_m import COLUMNS, Release, csaw_info, size_of
+from bench.datasets.csaw_preprocess import Acquisition, preprocess
+from bench.datasets.mammogram import WHITE, Anatomy, Mammogram, draw, pixel_mm
+from bench.datasets.masking import TEST_CASES, TRAIN_CASES, Woman, imagine
+from bench.datasets.prepare import Shape
+from bench.progress import track
+from bench.store import code_digest, content_key, place, write_atomic
+
+Part = Literal["train", "test"]
+
+LARGEST = (632, 632)
+FOLDS = 5
+BATCH = 32  # images between two points a killed run continues from
+WITH_TEXT, INVERTED = 0.3, 0.01
+_PARTS: tuple[Part, Part] = ("train", "test")
+_CASES = {"train": TRAIN_CASES, "test": TEST_CASES}
+_LETTERS = {
+    "L": ("10000", "10000", "10000", "10000", "10000", "10000", "11111"),
+    "R": ("11110", "10001", "10001", "11110", "10100", "10010", "10001"),
+    "M": ("10001", "11011", "10101", "10101", "10001", "10001", "10001"),
+    "O": ("01110", "10001", "10001", "10001", "10001", "10001", "01110"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """What is drawn; image ``i`` of a part depends on ``size``, ``seed``, the part and ``i`` only."""
+
+    size: tuple[int, int]
+    n_train: int
+    n_test: int
+    seed: int
+
+    def count(self, part: Part) -> int:
+        return self.n_train if part == "train" else self.n_test
+
+    @property
+    def key(self) -> str:
+        """16 hex digits that change with the settings and with the code that draws."""
+        here = Path(__file__).parent
+        names = ("phantom", "mammogram", "masking", "csaw_preprocess")
+        code = code_digest(*(here / f"{name}.py" for name in names))
+        return content_key([self.size, self.n_train, self.n_test, self.seed, code])
+
+
+class Phantom(Dataset):
+    """Drawn mammograms of imagined women: no data to ask for, the same pictures on every machine.
+
+    Args:
+        image_size: (height, width) the pictures are drawn at, up to 632 x 632.
+        n_train: images in the training pool, of which ``holdout_fraction`` become the holdout.
+        n_test: images in the test part.
+        holdout_fraction: share of the training pool that no generator learns from.
+        seed: decides every picture and the choice of the holdout.
+    """
+
+    def __init__(
+        self,
+        image_size: Sequence[int] = (64, 64),
+        n_train: int = 2048,
+        n_test: int = 512,
+        holdout_fraction: float = 0.25,
+        seed: int = 0,
+    ) -> None:
+        size = size_of(image_size)
+        if size[0] > LARGEST[0] or size[1] > LARGEST[1]:
+            raise BenchError(f"image_size = {list(size)}, needed at most {list(LARGEST)} for phantoms")
+        if min(n_train, n_test) < FOLDS:
+            raise BenchError(f"n_train = {n_train}, n_test = {n_test}, needed at least {FOLDS} of each")
+        self.population = Population(size, int(n_train), int(n_test), int(seed))
+        self.holdout = (float(holdout_fraction), int(seed))
+
+    def load(self, cache: Path) -> Split:
+        """Draw what is not there yet, then read it as CSAW-M is read; see ``Dataset.load``."""
+        size = self.population.size
+        root = drawn(self.population, cache / "phantom" / self.population.key)
+        info = replace(
+            csaw_info("phantom", "Phantom mammograms in the layout of CSAW-M", pixel_mm(size[0])),
+            redistributable=True,
+            licence="CC0-1.0",
+            citation="Drawn by this benchmark; label model after Sorkhei et al. 2021, arXiv 2112.01330",
+            access="dataset=phantom draws them; nothing to download",
+        )
+        return Release(root, size).split(info, Shape(size, "pad"), self.holdout, cache)
+
+
+def drawn(population: Population, folder: Path) -> Path:
+    """The folder ``CSAW-M`` with the whole population, drawn if it is not there.
+
+    It appears in one step when everything is written. A run that was killed leaves a draft, and the next one continues
+    from it; a second process waits for the first.
+    """
+    root = folder / "CSAW-M"
+    if root.is_dir():
+        return root
+    with _alone(folder):
+        if not root.is_dir():
+            draft = folder / "draft"
+            for part in _PARTS:
+                _draw_part(population, part, draft)
+            _write_folds(population.n_train, draft)
+            shutil.rmtree(draft / "rows")
+            place(draft, root)
+    return root
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process is inside; the kernel lets go if a process dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _draw_part(population: Population, part: Part, draft: Path) -> None:
+    """Draw one part in batches; the rows of a batch are written after its images and so say that they are there."""
+    for kind in ("raw", "preprocessed"):
+        (draft / "images" / kind / part).mkdir(parents=True, exist_ok=True)
+    batches = [
+        range(start, min(start + BATCH, population.count(part) + 1))
+        for start in range(1, population.count(part) + 1, BATCH)
+    ]
+    files = {batch: draft / "rows" / f"{part}_{batch.start}.csv" for batch in batches}
+    missing = [batch for batch in batches if not files[batch].exists()]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        lines = (line for batch in missing for line in pool.map(partial(_draw_image, population, part, draft), batch))
+        tracked = track(lines, f"draw phantoms ({part})", total=sum(map(len, missing)), unit="image")
+        for batch in missing:
+            write_atomic(files[batch], "".join(islice(tracked, len(batch))).encode())
+    table = _line(COLUMNS) + "".join(files[batch].read_text() for batch in batches)
+    write_atomic(draft / "labels" / f"CSAW-M_{part}.csv", table.encode())
+
+
+def _draw_image(population: Population, part: Part, draft: Path, index: int) -> str:
+    """Write the raw and the preprocessed image, return the row of the table."""
+    rng = np.random.default_rng(np.random.SeedSequence(population.seed, spawn_key=(_PARTS.index(part), index)))
+    woman = imagine(rng, _CASES[part])
+    side: Literal["L", "R"] = "L" if rng.random() < 0.5 else "R"
+    anatomy = Anatomy(woman.percent_density, woman.breast_area, woman.rank, side)
+    mammogram = draw(anatomy, population.size, rng)
+    raw = mammogram.raw
+    if rng.random() < WITH_TEXT:
+        raw = burn_in(raw, f"{side}MLO", side)
+    acquisition = Acquisition(side)
+    if rng.random() < INVERTED:
+        raw, acquisition = np.asarray(WHITE - raw, np.uint16), Acquisition(side, photometric="MONOCHROME1")
+    name = f"{part}_{index}.png"
+    Image.fromarray(raw).save(draft / "images" / "raw" / part / name)
+    Image.fromarray(preprocess(raw, acquisition)).save(draft / "images" / "preprocessed" / part / name)
+    return _row(name, part, woman, mammogram, acquisition)
+
+
+def burn_in(raw: npt.NDArray[np.uint16], text: str, laterality: str) -> npt.NDArray[np.uint16]:
+    """Print ``text`` (letters L, R, M, O) in the upper corner away from the chest wall, unless the breast is there."""
+    scale = raw.shape[0] / 632
+    dots = np.array([[dot == "1" for letter in text for dot in f"{_LETTERS[letter][row]}0"] for row in range(7)])[
+        :, :-1
+    ]
+    print_out = Image.fromarray(np.kron(dots, np.ones((3, 3))).astype(np.float32) * WHITE)
+    width, height = max(1, round(print_out.width * scale)), max(1, round(print_out.height * scale))
+    block = np.asarray(print_out.resize((width, height), Image.Resampling.BOX)).astype(np.uint16)
+    top = max(1, round(14 * scale))
+    left = raw.shape[1] - top - width if laterality == "L" else top
+    gap = max(2, round(14 * scale))
+    if (
+        left < 0
+        or left + width > raw.shape[1]
+        or raw[: top + height + gap, max(0, left - gap) : left + width + gap].any()
+    ):
+        return raw
+    printed = raw.copy()
+    printed[top : top + height, left : left + width] = block
+    return printed
+
+
+def _row(name: str, part: Part, woman: Woman, mammogram: Mammogram, acquisition: Acquisition) -> str:
+    """The table keeps one reading of a training image, all five and their median of a test image."""
+    if part == "test":
+        level, readings = woman.median, [str(reading) for reading in woman.readings]
+    else:
+        level = woman.readings[woman.chosen]
+        readings = [str(level) if reader == woman.chosen else "" for reader in range(len(woman.readings))]
+    outcome = woman.outcome
+    endpoints = (outcome.cancer, outcome.interval, outcome.large_invasive, outcome.composite)
+    dicom = (acquisition.laterality, acquisition.window_center, acquisition.window_width, acquisition.photometric)
+    libra = (mammogram.percent_density, mammogram.dense_area, mammogram.breast_area)
+    cells = [name, level, *readings, *map(int, endpoints), *dicom, *(f"{number:.2f}" for number in libra)]
+    return _line([str(cell) for cell in cells])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return ";".join(cells) + "\n"
+
+
+def _write_folds(n_train: int, draft: Path) -> None:
+    """Five lists that divide the training images; list ``i`` is the validation part of fold ``i``."""
+    for fold in range(FOLDS):
+        names = [f"train_{index}.png\n" for index in range(1 + fold, n_train + 1, FOLDS)]
+        path = draft / "cross_validation" / f"CSAW-M_cross_validation_split{fold + 1}.txt"
+        write_atomic(path, "".join(names).encode())
