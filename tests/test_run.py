@@ -1,0 +1,304 @@
+"""The spine: one command, records, resume, refusal, failure, plug-ins from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import datasets
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig, open_dict
+
+from bench.api import BenchError
+from bench.record import Record, RunRecord
+from bench.run import Outcome, run
+from tests.conftest import ROOT
+
+SMALL = ["experiment=smoke", "wandb.mode=disabled"]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepared data, fits and features shared by the tests of this file."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def configure(cache: Path, *overrides: str) -> DictConfig:
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("config", overrides=[*SMALL, f"cache={cache}", *overrides], return_hydra_config=True)
+        name = config.hydra.runtime.choices.generator
+    with open_dict(config):
+        del config["hydra"]
+        config.name = name if config._get_node("name")._value().startswith("${") else config.name
+    return config
+
+
+def go(cache: Path, folder: Path, *overrides: str) -> Outcome:
+    return run(configure(cache, *overrides), folder)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What must not depend on interruptions: scores, card, images."""
+    names = [*folder.glob("scores/[!.]*.json"), *folder.glob("card.*"), folder / "images.json"]
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in names}
+    found["images.json"] = json.dumps(json.loads(found["images.json"])["digest"]).encode()
+    return found
+
+
+def command(cache: Path, folder: Path, *overrides: str) -> list[str]:
+    paths = [f"cache={cache}", f"hydra.run.dir={folder}"]
+    return [sys.executable, "-m", "bench", *SMALL, *paths, *overrides]
+
+
+def call(arguments: Sequence[str], cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **extra}
+    return subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="session")
+def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return folder, go(cache, folder, "generator=pca")
+
+
+def test_every_evaluator_leaves_a_valid_record(finished: tuple[Path, Outcome]) -> None:
+    folder, outcome = finished
+    record = RunRecord.model_validate_json((folder / "run.json").read_bytes())
+    assert record.status == "ok" and set(record.evaluators) == {"fidelity", "privacy", "utility", "card"}
+    for name, entry in record.evaluators.items():
+        found = Record.model_validate_json((folder / entry.file).read_bytes())
+        assert found.evaluator == name and found.status in ("ok", "refused")
+        assert found.protocol["split"] == record.digests["split"]
+    assert not outcome.failed
+    assert (folder / "sheet.png").exists() and (folder / "requests.csv").exists()
+
+
+def test_the_images_load_with_the_datasets_library(finished: tuple[Path, Outcome], tmp_path: Path) -> None:
+    folder, _ = finished
+    images = datasets.load_dataset(str(folder / "images"), split="train", cache_dir=str(tmp_path))
+    asked = json.loads((folder / "run.json").read_text())["images"]["asked"]
+    assert len(images) == asked and images[0]["image"].mode == "L"
+
+
+def test_the_same_command_again_computes_nothing(finished: tuple[Path, Outcome], cache: Path) -> None:
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in [*folder.glob("scores/*"), folder / "run.json"]}
+    again = go(cache, folder, "generator=pca")
+    assert again.encoded == {}
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_adding_an_evaluator_computes_only_what_is_missing(
+    finished: tuple[Path, Outcome], cache: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    first = go(cache, folder, "generator=pca", "evaluator=[utility]")
+    assert set(first.records) == {"utility"}
+    before = (folder / "scores" / "utility.json").stat().st_mtime_ns
+    go(cache, folder, "generator=pca")
+    assert (folder / "scores" / "utility.json").stat().st_mtime_ns == before
+    assert files(folder) == files(finished[0])
+
+
+def test_other_settings_in_the_same_folder_are_refused_with_the_difference(
+    finished: tuple[Path, Outcome], cache: Path
+) -> None:
+    with pytest.raises(BenchError, match=r"settings\.components: 8 there, 3 now(.|\n)*name=my_variant"):
+        go(cache, finished[0], "generator=pca", "generator.components=3")
+
+
+def test_changed_images_are_noticed(finished: tuple[Path, Outcome], cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    part = next((folder / "images").glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    with pytest.raises(BenchError, match=r"part-00000.* is changed since it was made"):
+        go(cache, folder, "generator=pca")
+
+
+def test_scores_do_not_depend_on_the_number_of_images_in_a_step(
+    finished: tuple[Path, Outcome], cache: Path, tmp_path: Path
+) -> None:
+    outcome = go(cache, tmp_path / "run", "generator=noise", "evaluator=[fidelity]")
+    other = go(cache, tmp_path / "other", "generator=noise", "generator.block=7", "evaluator=[fidelity]")
+    assert outcome.record.digests["images"] == other.record.digests["images"]
+    assert outcome.records["fidelity"].scores == other.records["fidelity"].scores
+
+
+PLUGIN = '''
+"""A generator, an evaluator and an encoder somebody else wrote."""
+from collections.abc import Iterator
+from typing import ClassVar
+import numpy as np
+from bench.api import Evaluator, Generator, Images, Material, Metric, Request, Score
+
+
+class Grey(Generator):
+    """Flat grey with a seeded speckle."""
+    def fit(self, train, folder, seed):
+        self.size = train.size
+    def sample(self, requests: list[Request]) -> Images:
+        images = [np.random.default_rng(each.seed).integers(90, 110, self.size) for each in requests]
+        return np.stack(images).astype(np.uint8)
+
+
+BRIGHTNESS = Metric("brightness_gap", "Brightness gap", "lower", "none", bounds=(0, 255))
+
+
+class Brightness(Evaluator):
+    metrics: ClassVar = (BRIGHTNESS,)
+    purposes: ClassVar = ("fidelity",)
+    def __call__(self, material: Material) -> Iterator[Score]:
+        fake, real = material.images["fidelity"].pixels(), material.split.test.pixels()
+        yield BRIGHTNESS(abs(fake.mean() - real.mean()), n=len(fake), reason="an example")
+
+
+class Broken(Evaluator):
+    metrics: ClassVar = (BRIGHTNESS,)
+    purposes: ClassVar = ("fidelity",)
+    def __call__(self, material: Material) -> Iterator[Score]:
+        raise ZeroDivisionError("planted")
+'''
+
+
+@pytest.fixture(scope="session")
+def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Somebody's own package and configuration: one file and one yaml for each plug-in."""
+    folder = tmp_path_factory.mktemp("laboratory")
+    (folder / "mylab.py").write_text(PLUGIN)
+    for group, name, text in (
+        ("generator", "grey", "_target_: mylab.Grey\n"),
+        ("evaluator", "brightness", "brightness:\n  _target_: mylab.Brightness\n"),
+        ("evaluator", "broken", "broken:\n  _target_: mylab.Broken\n"),
+    ):
+        (folder / "conf" / group).mkdir(parents=True, exist_ok=True)
+        (folder / "conf" / group / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def test_plug_ins_from_outside_need_one_file_and_one_yaml(cache: Path, laboratory: Path, tmp_path: Path) -> None:
+    arguments = ["--config-dir", str(laboratory / "conf"), "allow=[mylab]", "generator=grey", "evaluator=[brightness]"]
+    done = call(command(cache, tmp_path / "run", *arguments), tmp_path, PYTHONPATH=f"{ROOT}:{laboratory}")
+    assert done.returncode == 0, done.stderr
+    assert "brightness_gap ↓" in done.stdout and done.stdout.strip().endswith(str(tmp_path / "run"))
+
+
+def test_outside_code_is_not_imported_without_consent(cache: Path, laboratory: Path, tmp_path: Path) -> None:
+    arguments = ["--config-dir", str(laboratory / "conf"), "generator=grey", "evaluator=[brightness]"]
+    done = call(command(cache, tmp_path / "run", *arguments), tmp_path, PYTHONPATH=f"{ROOT}:{laboratory}")
+    assert done.returncode == 1 and "add allow=[mylab]" in done.stderr + done.stdout
+
+
+def test_a_failing_evaluator_costs_only_itself(cache: Path, laboratory: Path, tmp_path: Path) -> None:
+    arguments = ["--config-dir", str(laboratory / "conf"), "allow=[mylab]", "generator=grey"]
+    arguments += ["evaluator=[broken,utility]"]
+    done = call(command(cache, tmp_path / "run", *arguments), tmp_path, PYTHONPATH=f"{ROOT}:{laboratory}")
+    assert done.returncode == 1
+    record = RunRecord.model_validate_json((tmp_path / "run" / "run.json").read_bytes())
+    assert record.status == "failed"
+    assert (record.evaluators["broken"].status, record.evaluators["utility"].status) == ("failed", "ok")
+    assert "ZeroDivisionError: planted" in done.stdout
+
+
+def test_wrong_names_say_what_there_is(tmp_path: Path) -> None:
+    done = call([sys.executable, "-m", "bench", "generator=ldn"], tmp_path)
+    assert done.returncode == 1
+    assert "Could not find 'generator/ldn'" in done.stderr and "ldm" in done.stderr and "pca" in done.stderr
+
+
+def test_a_missing_data_root_says_how_to_get_the_data(cache: Path, tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "bench", "dataset=csaw_m", f"cache={cache}", "runs=runs"]
+    done = call(arguments, tmp_path, CSAW_M_ROOT="")
+    told = done.stderr + done.stdout
+    assert done.returncode == 1 and "10.17044/scilifelab.14687271" in told and "dataset=phantom" in told
+
+
+def test_help_is_quick_and_names_the_groups(tmp_path: Path) -> None:
+    begin = time.perf_counter()
+    done = call([sys.executable, "-X", "importtime", "-m", "bench", "--help"], tmp_path)
+    seconds = time.perf_counter() - begin
+    assert done.returncode == 0 and "generator" in done.stdout and "phantom" in done.stdout
+    modules = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
+    assert not modules & {"torch", "datasets", "pandas"}, "help must not wait for heavy imports"
+    # a busy machine may be slow; the imports above are what keeps it quick
+    assert seconds < 10
+
+
+def test_a_second_process_in_the_same_folder_leaves_with_75(cache: Path, tmp_path: Path) -> None:
+    from bench.store import owned
+
+    with owned(tmp_path / "run"):
+        done = call(command(cache, tmp_path / "run", "generator=pca"), tmp_path)
+    assert done.returncode == 75 and "is in use by process" in done.stderr + done.stdout
+
+
+def test_a_dead_tracking_server_changes_no_score(cache: Path, finished: tuple[Path, Outcome], tmp_path: Path) -> None:
+    arguments = command(cache, tmp_path / "run", "generator=pca", "wandb.mode=online", "wandb.timeout_seconds=20")
+    dead = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "x" * 40, "WANDB_MODE": "online"}
+    done = call(arguments, tmp_path, **dead)
+    assert done.returncode == 0, done.stderr
+    assert "scores are safe" in done.stderr + done.stdout
+    assert files(tmp_path / "run") == files(finished[0])
+    assert "x" * 40 not in "".join(path.read_text("utf-8", "ignore") for path in tmp_path.rglob("*.json"))
+
+
+@pytest.mark.parametrize("moment", ["fit", "sample", "fidelity", "privacy", "utility", "card"])
+def test_killed_anywhere_the_next_run_gives_the_same_bytes(cache: Path, tmp_path: Path, moment: str) -> None:
+    """SIGKILL as soon as the stage has begun; the folder's own files say which stage that is."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    own = tmp_path / "cache"
+    shutil.copytree(cache, own, ignore=shutil.ignore_patterns("fits"))
+    arguments = command(own, broken, "generator=ldm")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_STOP_AT": moment}
+    child = subprocess.Popen([sys.executable, "-c", KILL, *arguments[3:]], cwd=tmp_path, env=environment)
+    assert child.wait(timeout=300) == -signal.SIGKILL
+    assert not (broken / "run.json").exists()
+    resumed = call(command(own, broken, "generator=ldm"), tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    straight = call(command(tmp_path / "fresh", whole, "generator=ldm"), tmp_path)
+    assert straight.returncode == 0, straight.stderr
+    assert files(broken) == files(whole)
+
+
+# starts bench in a process that kills itself in the middle of the named stage
+KILL = """
+import os, signal, sys
+import bench.generate, bench.evaluate, bench.run
+from bench.__main__ import main
+
+moment = os.environ["BENCH_STOP_AT"]
+die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+
+if moment == "sample":
+    write, count = bench.generate.Sampler._write, [0]
+    def stop(self, *arguments):
+        count[0] += 1
+        write(self, *arguments) if count[0] == 1 else die()
+    bench.generate.Sampler._write = stop
+elif moment == "fit":
+    import safetensors.torch as tensors
+    save, saved = tensors.save_file, [0]
+    def stop(*arguments, **options):
+        saved[0] += 1
+        save(*arguments, **options) if saved[0] < 3 else die()
+    tensors.save_file = stop
+else:
+    measure = bench.evaluate._measure
+    def stop(task, material):
+        if task.name != moment:
+            return measure(task, material)
+        scores = iter(task.evaluator(material))
+        next(scores)
+        die()
+    bench.evaluate._measure = stop
+sys.argv[0] = "bench"
+main()
+"""
