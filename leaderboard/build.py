@@ -1,0 +1,296 @@
+"""The site: one page, the tidy scores, and the records it was made of. Same records, same bytes."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import re
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from leaderboard.check import Problem, parse_json, visible
+from leaderboard.read import Run, inside
+from leaderboard.table import Arm, Estimate, Grid, Section, digest, loss, sections
+
+LARGEST = 32 * 2**20  # bytes of a picture or card
+PNG = b"\x89PNG\r\n\x1a\n"
+CARDS = ("card.html", "card.md", "card.json")
+# A card comes with a run, perhaps from a stranger: nothing in it may run, load or send.
+CARD_POLICY = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'\">"
+)
+Files = dict[str, bytes]
+
+
+def build(runs: Sequence[Run], problems: Sequence[Problem]) -> Files:
+    """Every file of the site by its path within it. Depends on nothing but the runs and problems."""
+    ordered = sorted(runs, key=lambda run: run.place)
+    files: Files = {}
+    for run in ordered:
+        for name, content in _copies(run):
+            files[f"records/{run.place}/{name}"] = content
+    board = sections(ordered)
+    rows = tidy(ordered)
+    files["leaderboard.csv"] = as_csv(rows)
+    files["leaderboard.js"] = (resources.files("leaderboard") / "templates" / "leaderboard.js").read_bytes()
+    files["index.html"] = page(board, files, problems)
+    sums = {path: hashlib.sha256(content).hexdigest() for path, content in sorted(files.items())}
+    data = {"schema": 1, "scores": rows, "files": sums}
+    files["leaderboard.json"] = (json.dumps(data, indent=1, allow_nan=False) + "\n").encode()
+    return files
+
+
+def write(files: Files, out: Path) -> None:
+    """Write the site, each file whole or not at all, the page last; records of an earlier build that went are removed.
+
+    Files in ``out`` that no build made stay as they are.
+    """
+    before = _recorded(out / "leaderboard.json")
+    for path, content in sorted(
+        files.items(), key=lambda item: (item[0] in ("leaderboard.json", "index.html"), item[0])
+    ):
+        _replace(out / path, content)
+    for path in sorted(before - files.keys()):
+        old = inside(out, path)
+        if old is not None:
+            old.unlink()
+
+
+def _recorded(path: Path) -> set[str]:
+    try:
+        listed = parse_json(path.read_bytes())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    return {name for name in listed if isinstance(name, str) and name.startswith("records/")}
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".leaderboard.", delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            # a temporary file is private by default; a site is read by others
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _copies(run: Run) -> Iterator[tuple[str, bytes]]:
+    """What of a run is published.
+
+    Real images are shown only where the data set allows it, and the card of such a run may hold some too.
+    """
+    yield from run.files.items()
+    for name in CARDS:
+        content = _file(run, name)
+        if content is not None and (name != "card.html" or may_show(run)):
+            yield name, guarded(content) if name == "card.html" else content
+    picture = _file(run, "sheet.png")
+    if picture is not None and picture.startswith(PNG) and may_show(run):
+        yield "sheet.png", picture
+
+
+def _file(run: Run, name: str) -> bytes | None:
+    path = inside(run.folder, name)
+    return path.read_bytes() if path is not None and path.stat().st_size <= LARGEST else None
+
+
+def may_show(run: Run) -> bool:
+    """Whether the run's images may stand on a public page."""
+    return not run.record.shows_real or run.record.info.get("redistributable") is True
+
+
+def guarded(card: bytes) -> bytes:
+    """A card with a policy before its first element, under which the browser runs no script and loads nothing."""
+    doctype = re.match(rb"\s*<!doctype html>", card, re.IGNORECASE)
+    start = doctype.end() if doctype else 0
+    return b"<!doctype html>" + CARD_POLICY.encode() + card[start:]
+
+
+def tidy(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """One row a score, and one for each evaluator that has none."""
+    rows = []
+    for run in runs:
+        record = run.record
+        who = {
+            "dataset": record.dataset,
+            "split": record.digests.get("split"),
+            "generator": record.generator,
+            "control": record.control,
+            "seed": record.seed,
+        }
+        for evaluator, found in sorted(run.scores.items()):
+            what = {"evaluator": evaluator, "protocol": digest(found.protocol), "status": found.status}
+            metrics = {metric.key: metric for metric in found.metrics}
+            for score in found.scores:
+                metric = metrics[score.metric]
+                sense = {"better": metric.better, "target": metric.target, "unit": metric.unit}
+                rows.append({**who, **what, **score.model_dump(), **sense})
+            if not found.scores:
+                why = found.reason if found.error is None else f"{found.error.type}: {found.error.message}"
+                rows.append({**who, **what, **dict.fromkeys(SCORE), "reason": why})
+    return rows
+
+
+SCORE = ("metric", "value", "low", "high", "n", "group", "encoder", "reason", "better", "target", "unit")
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """The rows as CSV whose text cells no spreadsheet takes for a formula."""
+    names = ("dataset", "split", "generator", "control", "seed", "evaluator", "protocol", "status", *SCORE)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_csv_cell(row[name]) for name in names] for row in rows)
+    return text.getvalue().encode()
+
+
+def _csv_cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    shown = visible(value)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else shown
+
+
+def page(board: Sequence[Section], files: Files, problems: Sequence[Problem]) -> bytes:
+    """``index.html``; ``files`` says which copies there are to link to."""
+    environment = Environment(
+        loader=PackageLoader("leaderboard"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "plain": plain,
+        "interval": interval,
+        "duration": duration,
+        "source": source,
+    }
+    environment.globals |= {
+        "notes": notes,
+        "sheet": lambda run: sheet(run, files),
+        "card": lambda run: card(run, files),
+        "records": records,
+    }
+    environment.globals |= {"may_show": may_show, "loss": loss, "scale": scale}
+    style = (resources.files("leaderboard") / "templates" / "leaderboard.css").read_text(encoding="utf-8")
+    hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    text = environment.get_template("page.html").render(
+        board=board, problems=problems, style=Markup(style), style_hash=hashed
+    )
+    return text.encode()
+
+
+def _finalize(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def notes(arm: Arm, grid: Grid) -> dict[str, int]:
+    """The footnotes of a table, numbered from 1 in reading order."""
+    found: dict[str, int] = {}
+    for row in arm.rows:
+        for column in grid.columns:
+            for note in column.cells[row.name].notes:
+                found.setdefault(note, len(found) + 1)
+    return found
+
+
+def sheet(run: Run, files: Files) -> dict[str, Any] | None:
+    """Address, width and height of the run's contact sheet."""
+    path = f"records/{run.place}/sheet.png"
+    if path not in files or len(files[path]) < 24:
+        return None
+    width, height = struct.unpack(">II", files[path][16:24])
+    return {"address": quote(path), "width": width, "height": height}
+
+
+def card(run: Run, files: Files) -> str | None:
+    """Address of the run's card."""
+    paths = [f"records/{run.place}/{name}" for name in CARDS]
+    return next((quote(path) for path in paths if path in files), None)
+
+
+def records(run: Run) -> list[tuple[str, str]]:
+    """Title and address of the run's records: the run itself, then the scores by evaluator."""
+    entries = [(name, entry.file) for name, entry in sorted(run.record.evaluators.items()) if name in run.scores]
+    return [(title, quote(f"records/{run.place}/{file}")) for title, file in [("run", "run.json"), *entries]]
+
+
+def number(value: float, scale: float | None = None) -> str:
+    """Three significant digits of ``scale`` (``value`` itself by default), plain where that is short."""
+    size = abs(value if scale is None else scale)
+    if size and not 1e-4 <= size < 1e6:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa}{TIMES}10{str(int(exponent)).translate(RAISED)}".replace("-", MINUS)
+    decimals = 2 - math.floor(math.log10(size)) if size else 0
+    text = f"{round(value, decimals):.{max(decimals, 0)}f}"
+    return text.replace("-", MINUS) if float(text) else text.lstrip("-")
+
+
+def plain(value: float) -> str:
+    """A stated constant, such as a bound or a target, in as few digits as it has."""
+    return f"{value:g}".replace("-", MINUS)
+
+
+MINUS, TIMES, DASH = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def scale(estimate: Estimate) -> float:
+    """What the digits of a value and its interval are counted from.
+
+    Three of the value, but none beyond the second of the interval's half-width, for those say nothing.
+    """
+    value, low, high = estimate
+    return abs(value) if low is None or high is None else max(abs(value), 10 * (high - low) / 2)
+
+
+def interval(estimate: Estimate) -> str:
+    """``[low, high]``, rounded like its value; empty if there is none."""
+    _, low, high = estimate
+    if low is None or high is None:
+        return ""
+    size = scale(estimate)
+    return f"[{number(low, size)}, {number(high, size)}]"
+
+
+def duration(seconds: float | None) -> str:
+    """``3.2 s``, ``12 min``, ``4.5 h``; a dash where nothing was measured."""
+    if seconds is None:
+        return DASH
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def source(reference: str) -> str | None:
+    """The address of an arXiv id, a DOI or an http(s) address; ``None`` for anything else."""
+    if found := re.fullmatch(r"(?:arxiv:\s*)?(\d{4}\.\d{4,5}(?:v\d+)?)", reference.strip(), re.IGNORECASE):
+        return f"https://arxiv.org/abs/{found[1]}"
+    if found := re.fullmatch(
+        r"(?:doi:\s*|https://doi\.org/)?(10\.\d{4,9}/[^\s<>\"']+)", reference.strip(), re.IGNORECASE
+    ):
+        return f"https://doi.org/{quote(found[1], safe='/().;:-_')}"
+    return reference.strip() if re.fullmatch(r"https?://[^\s<>\"']+", reference.strip()) else None

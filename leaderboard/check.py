@@ -1,0 +1,217 @@
+"""Is a record what it says? Strict JSON, the schema, and what the schema cannot say; faults by JSON pointer."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
+
+from bench.record import MetricRow, Record, RunRecord
+
+LARGEST = 32 * 2**20  # bytes of a record file
+LONGEST_NAME = 120
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """Something wrong in a file; ``pointer`` is the place as JSON pointer, empty for the whole file."""
+
+    file: str
+    pointer: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.pointer}: " if self.pointer else ""
+        return visible(f"{self.file}: {place}{self.message}")
+
+
+class Broken(Exception):
+    """A record that cannot be used, with every fault found in it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+def visible(text: str) -> str:
+    """``text`` with everything a reader would not see (controls, direction marks, surrogates) spelled out."""
+    return "".join(f"⟨U+{ord(each):04X}⟩" if _unseen(each) else each for each in text)
+
+
+def _unseen(character: str) -> bool:
+    if character in "\n\t":
+        return False
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def read_record(path: Path, name: str | None = None) -> tuple[Record | RunRecord, bytes]:
+    """The record in a file and the bytes it was read from.
+
+    Args:
+        path: a ``run.json`` or a ``scores/<evaluator>.json``.
+        name: what to call the file in messages, its path by default.
+
+    Raises:
+        Broken: the file is not a record.
+    """
+    name = str(path) if name is None else name
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise Broken([Problem(name, "", f"cannot be read ({error.strerror})")]) from error
+    return parse_record(content, name), content
+
+
+def parse_record(content: bytes, name: str) -> Record | RunRecord:
+    """The record in ``content``.
+
+    Raises:
+        Broken: not strict JSON, not the schema, or against one of the rules beyond it; lists every fault.
+    """
+    try:
+        data = parse_json(content)
+    except ValueError as error:
+        raise Broken([Problem(name, "", f"not strict JSON: {error}")]) from error
+    if not isinstance(data, dict):
+        raise Broken([Problem(name, "", f"is a JSON {type(data).__name__}, not an object")])
+    model: type[Record] | type[RunRecord] = RunRecord if {"generator", "evaluators"} & data.keys() else Record
+    try:
+        record = model.model_validate(data, strict=True)
+    except ValidationError as error:
+        raise Broken([Problem(name, *fault) for fault in _schema_faults(error)]) from error
+    faults = _run_faults(record) if isinstance(record, RunRecord) else _score_faults(record)
+    problems = [Problem(name, *fault) for fault in faults]
+    if problems:
+        raise Broken(problems)
+    return record
+
+
+def parse_json(content: bytes) -> Any:
+    """JSON without the leniences of Python's parser: no NaN, no number beyond a float, no key twice, UTF-8 only.
+
+    Raises:
+        ValueError: says what and, for bad syntax, where.
+    """
+    if len(content) > LARGEST:
+        raise ValueError(f"more than {LARGEST // 2**20} MiB")
+    try:
+        return json.loads(
+            content.decode("utf-8"),
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_integer,
+            object_pairs_hook=_no_key_twice,
+        )
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20:
+        raise ValueError(f"{text[:20]}… is too large for an integer")
+    return int(text)
+
+
+def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice in one object")
+    return found
+
+
+Fault = tuple[str, str]  # pointer, message
+
+
+def pointer(*parts: str | int) -> str:
+    """A JSON pointer (RFC 6901)."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _schema_faults(error: ValidationError) -> Iterator[Fault]:
+    for each in error.errors(include_url=False, include_context=False):
+        got = each["input"]
+        shown = f" (got {str(got)[:60]!r})" if isinstance(got, str | int | float | None) else ""
+        yield pointer(*each["loc"]), each["msg"].removeprefix("Value error, ") + shown
+
+
+def _run_faults(run: RunRecord) -> Iterator[Fault]:
+    yield from _name_faults("/dataset", run.dataset)
+    yield from _name_faults("/generator", run.generator)
+    for name, entry in run.evaluators.items():
+        yield from _name_faults(pointer("evaluators", name), name)
+        if not (is_inner(entry.file) and entry.file.startswith("scores/") and entry.file.endswith(".json")):
+            yield pointer("evaluators", name, "file"), f"{entry.file[:200]!r} is not a path like scores/{name}.json"
+
+
+def _score_faults(record: Record) -> Iterator[Fault]:
+    yield from _name_faults("/evaluator", record.evaluator)
+    for path in record.artifacts:
+        if not is_inner(path):
+            message = f"{path[:200]!r} is not a relative path within the run's folder"
+            yield pointer("artifacts", path), message
+    metrics: dict[str, MetricRow] = {}
+    for place, metric in enumerate(record.metrics):
+        yield from _name_faults(pointer("metrics", place, "key"), metric.key)
+        if metric.key in metrics:
+            yield pointer("metrics", place, "key"), f"the metric {metric.key!r} is declared twice"
+        if metric.better == "target" and metric.target is None:
+            yield pointer("metrics", place, "target"), "a metric better near a target needs the target"
+        metrics[metric.key] = metric
+    for place, score in enumerate(record.scores):
+        yield from _name_faults(pointer("scores", place, "group"), score.group)
+        if score.encoder is not None:
+            yield from _name_faults(pointer("scores", place, "encoder"), score.encoder)
+        metric = metrics[score.metric]
+        low = -math.inf if metric.low is None else metric.low
+        high = math.inf if metric.high is None else metric.high
+        for field in ("value", "low", "high"):
+            number = getattr(score, field)
+            if number is not None and not low <= number <= high:
+                yield pointer("scores", place, field), f"{number} is outside the metric's bounds [{low}, {high}]"
+        if score.value is not None and score.n < metric.minimum:
+            yield pointer("scores", place, "n"), f"{score.n} is under the metric's minimum {metric.minimum}"
+
+
+def _name_faults(place: str, name: str) -> Iterator[Fault]:
+    """Names stand in tables, file names and links."""
+    if not name.strip() or name != name.strip():
+        yield place, f"the name {name!r} is empty or has spaces around it"
+    if len(name) > LONGEST_NAME:
+        yield place, f"the name has {len(name)} characters, more than {LONGEST_NAME}"
+    if visible(name) != name or "\n" in name or "\t" in name:
+        yield place, f"the name has control or text-direction characters: {visible(name)[:200]}"
+
+
+def is_inner(path: str) -> bool:
+    """Whether ``path`` is plainly relative and never climbs: ``scores/fidelity.json``."""
+    parts = path.split("/")
+    plain = not set(path) & {"\\", ":", "\0"} and visible(path) == path
+    return plain and ".." not in parts and "" not in parts and not PurePosixPath(path).is_absolute()
+
+
+def json_schema() -> Mapping[str, Any]:
+    """JSON Schema (2020-12) of ``run.json`` and of the score records."""
+    models: list[tuple[type[BaseModel], Any]] = [(RunRecord, "validation"), (Record, "validation")]
+    _, schema = models_json_schema(models, title="Records of the benchmark")
+    either = [{"$ref": "#/$defs/RunRecord"}, {"$ref": "#/$defs/Record"}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "oneOf": either}

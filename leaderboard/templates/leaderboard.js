@@ -1,0 +1,39 @@
+// Sorting by column. The page is complete without it; the ceiling stays on top.
+"use strict";
+
+for (const table of document.querySelectorAll("table.scores")) {
+  const body = table.querySelector("tbody.others");
+  const original = [...body.rows];
+  const heads = [...table.querySelectorAll("th.metric")];
+
+  heads.forEach((head, index) => {
+    const title = head.querySelector(".title");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...title.childNodes);
+    title.append(button);
+    button.addEventListener("click", () => sort(head, index + 1));
+  });
+
+  function sort(head, place) {
+    const next = { ascending: "descending", descending: "none" }[head.getAttribute("aria-sort")] ?? "ascending";
+    heads.forEach((each) => each.removeAttribute("aria-sort"));
+    if (next === "none") {
+      body.append(...original);
+      return;
+    }
+    head.setAttribute("aria-sort", next);
+    const sign = next === "ascending" ? 1 : -1;
+    body.append(...[...original].sort((one, other) => compare(loss(one, place), loss(other, place), sign)));
+  }
+}
+
+// How far from best; NaN where nothing was measured.
+function loss(row, place) {
+  return Number.parseFloat(row.cells[place].dataset.loss);
+}
+
+function compare(one, other, sign) {
+  if (Number.isNaN(one) || Number.isNaN(other)) return Number(Number.isNaN(one)) - Number(Number.isNaN(other));
+  return sign * (one - other);
+}

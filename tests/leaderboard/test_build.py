@@ -1,0 +1,346 @@
+"""The site: complete, the same bytes every time, and harmless whatever the records say."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import random
+import shutil
+from collections.abc import Callable
+from functools import partial
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from leaderboard.__main__ import main
+from leaderboard.build import (
+    DASH,
+    MINUS,
+    TIMES,
+    as_csv,
+    build,
+    duration,
+    guarded,
+    interval,
+    number,
+    source,
+    tidy,
+    write,
+)
+from leaderboard.read import read_runs
+from leaderboard.table import Estimate
+
+
+class Page(HTMLParser):
+    """The elements and the text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def page_of(board: Path) -> Page:
+    runs, problems = read_runs(board)
+    return Page(build(runs, problems)["index.html"].decode())
+
+
+def edit(path: Path, change: Callable[[Any], object]) -> None:
+    """Change a record, and its digest in ``run.json`` with it."""
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+    if path.name != "run.json":
+        run = path.parents[1] / "run.json"
+        entries = json.loads(run.read_text())
+        entries["evaluators"][path.stem]["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        run.write_text(json.dumps(entries))
+
+
+def test_the_command_builds_a_site(board: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "site"
+    assert main(["build", "--runs", str(board), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out / 'index.html'}: 8 runs\n"
+    page = Page((out / "index.html").read_text())
+    local = [each["href"] for each in page.all("a")] + [each["src"] for each in page.all("img") + page.all("script")]
+    for address in local:
+        assert address is not None
+        parts = urlsplit(address)
+        if parts.scheme == "https":
+            assert parts.netloc in ("arxiv.org", "doi.org")
+        elif parts.path:
+            assert (out / unquote(parts.path)).is_file(), address
+    targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    assert {str(address)[1:] for address in local if str(address).startswith("#")} <= targets
+
+
+def test_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "--runs", str(tmp_path), "--out", str(tmp_path / "site")]) == 1
+    assert "has no run: looked for" in capsys.readouterr().err
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_broken_record_is_named_and_the_rest_shown(
+    board: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (board / "phantom/pca/seed=0/run.json").write_text('{"schema": 1')
+    out = tmp_path / "site"
+    assert main(["build", "--runs", str(board), "--out", str(out)]) == 1
+    assert capsys.readouterr().err.startswith("phantom/pca/seed=0/run.json: not strict JSON: ")
+    text = Page((out / "index.html").read_text()).text
+    assert "Records left out" in text
+    assert "phantom/pca/seed=0/run.json" in text
+    assert "Fréchet distance" in text
+
+
+def test_check_and_schema_commands(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = board / "phantom/pca/seed=0/scores/fidelity.json"
+    assert main(["check", str(good)]) == 0
+    assert capsys.readouterr().out == f"{good}: ok\n"
+    edit(good, lambda data: data["scores"][1].update(high=1.5))
+    assert main(["check", str(good)]) == 1
+    assert capsys.readouterr().out == f"{good}: /scores/1/high: 1.5 is outside the metric's bounds [0.0, 1.0]\n"
+    assert main(["check", str(board / "none.json")]) == 1
+    capsys.readouterr()
+    assert main(["schema"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["$defs"]) >= {"Record", "RunRecord"}
+
+
+def test_what_the_page_says(board: Path) -> None:
+    text = " ".join(page_of(board).text.split())
+    for words in (
+        "refused: needs 50 images of each class, got 12",
+        "failed: ValueError: singular covariance",
+        "evaluator.folds: 5 here, 10 in protocol 1",
+        "real images, not shown",
+        "[0, 24]",
+        "n = 24",
+        "0.1.0 0123456789",
+        "96 asked, 96 made, 0 blank",
+    ):
+        assert words in text
+    assert "Traceback" not in text
+
+
+def test_real_images_are_published_only_where_allowed(board: Path) -> None:
+    files = build(*read_runs(board))
+    assert "records/phantom/pca/seed=0/sheet.png" in files
+    assert "records/phantom/pca/seed=0/card.html" in files
+    for name in ("sheet.png", "card.html"):
+        assert f"records/phantom/copy/seed=0/{name}" not in files
+    edit(board / "phantom/copy/seed=0/run.json", lambda data: data["info"].update(redistributable=True))
+    assert "records/phantom/copy/seed=0/sheet.png" in build(*read_runs(board))
+    edit(board / "phantom/copy/seed=0/run.json", lambda data: data["info"].update(redistributable="yes"))
+    assert "records/phantom/copy/seed=0/sheet.png" not in build(*read_runs(board))
+
+
+def test_the_same_bytes_in_any_order(board: Path) -> None:
+    runs, problems = read_runs(board)
+    first = build(runs, problems)
+    for seed in range(5):
+        assert build(random.Random(seed).sample(runs, len(runs)), problems) == first
+    assert build(*read_runs(Path(str(board) + "/../runs"))) == first
+
+
+def test_writing_removes_what_an_earlier_build_left_and_nothing_else(board: Path, tmp_path: Path) -> None:
+    out = tmp_path / "site"
+    runs, problems = read_runs(board)
+    write(build(runs, problems), out)
+    (out / "CNAME").write_text("example.org")
+    (out / "records" / "mine.txt").write_text("kept")
+    write(build([run for run in runs if run.record.generator != "pca"], problems), out)
+    assert not (out / "records/phantom/pca/seed=0/run.json").exists()
+    assert (out / "records/phantom/noise/seed=0/run.json").exists()
+    assert (out / "CNAME").exists() and (out / "records/mine.txt").exists()
+    assert not list(out.rglob(".leaderboard.*"))
+
+
+def test_a_failed_write_leaves_the_old_page(board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "site"
+    files = build(*read_runs(board))
+    write(files, out)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space"):
+        write({**files, "index.html": b"half"}, out)
+    assert (out / "index.html").read_bytes() == files["index.html"]
+    assert not list(out.rglob(".leaderboard.*"))
+
+
+def test_tidy_scores(board: Path) -> None:
+    files = build(*read_runs(board))
+    rows = list(csv.DictReader(io.StringIO(files["leaderboard.csv"].decode())))
+    assert len(rows) == len(json.loads(files["leaderboard.json"])["scores"]) == 8 * 3 + 7 + 1
+    mean = [float(row["value"]) for row in rows if row["generator"] == "ldm" and row["metric"] == "fd"]
+    assert mean == [10, 10, 12, 12]
+    failed = [row for row in rows if row["status"] == "failed"]
+    assert [row["reason"] for row in failed] == ["ValueError: singular covariance"]
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "<svg/onload=alert(1)>",
+    "</style><script>alert(1)</script>",
+    "--><script>alert(1)</script>",
+    "{{ 7 * 7 }}{% raw %}",
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)//https://doi.org/10.1000/1",
+    "data:text/html,<script>alert(1)</script>",
+    "//evil.example/x",
+    "=HYPERLINK(1)",
+    "+1+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    "\tx",
+    "right\u202eleft",
+    "zero\u200bwidth\u2066",
+    "bell\u0007",
+]
+TEXTS: dict[str, Callable[[str, Any], object]] = {
+    "title": lambda text, data: data["metrics"][0].update(title=text),
+    "summary": lambda text, data: data["metrics"][0].update(summary=text),
+    "reference": lambda text, data: data["metrics"][0].update(reference=text),
+    "unit": lambda text, data: data["metrics"][0].update(unit=text),
+    "reason": lambda text, data: data["scores"][0].update(value=None, low=None, high=None, reason=text),
+    "protocol": lambda text, data: data["protocol"].update({text: text}),
+    "encoder": lambda text, data: data["scores"][0].update(encoder=text),
+    "group": lambda text, data: data["scores"][2].update(group=text),
+}
+RUN_TEXTS: dict[str, Callable[[str, Any], object]] = {
+    "generator": lambda text, data: data.update(generator=text),
+    "info": lambda text, data: data["info"].update(title=text, licence=text, access=text, modality=text),
+    "provenance": lambda text, data: data["provenance"].update(bench=text, commit=text),
+    "split": lambda text, data: data["digests"].update(split=text),
+    "images": lambda text, data: data["images"].update({text: 1}),
+}
+
+
+FORBIDDEN = {"base", "embed", "form", "iframe", "link", "object", "svg", "math", "template", "textarea", "input"}
+ADDRESSES = ("#", "records/", "leaderboard.", "https://arxiv.org/", "https://doi.org/")
+
+
+def hostile_board(board: Path, field: str) -> Path:
+    """A run for each hostile text, with the text in ``field``."""
+    root = board.parent / "hostile"
+    for seed, text in enumerate(HOSTILE):
+        folder = root / "phantom" / f"run{seed}" / "seed=0"
+        shutil.copytree(board / "phantom/sana/seed=0", folder)
+        edit(folder / "run.json", partial(rename, f"run{seed}"))
+        if field in TEXTS:
+            edit(folder / "scores/fidelity.json", partial(TEXTS[field], text))
+        else:
+            edit(folder / "run.json", partial(RUN_TEXTS[field], text))
+    return root
+
+
+def rename(name: str, data: Any) -> None:
+    data.update(generator=name)
+
+
+@pytest.mark.parametrize("field", [*TEXTS, *RUN_TEXTS])
+def test_hostile_text_is_only_text(board: Path, field: str) -> None:
+    runs, problems = read_runs(hostile_board(board, field))
+    files = build(runs, problems)
+    content = files["index.html"].decode()
+    page = Page(content)
+    assert not FORBIDDEN & {tag for tag, _ in page.elements}
+    assert [each["src"] for each in page.all("script")] == ["leaderboard.js"]
+    assert len(runs) + len(problems) >= len(HOSTILE)
+    for _, attributes in page.elements:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        assert all((attributes.get(name) or "#").startswith(ADDRESSES) for name in ("href", "src"))
+    assert not set("\u202e\u200b\u2066\u0007") & set(content)
+    for row in csv.reader(io.StringIO(files["leaderboard.csv"].decode())):
+        assert not [cell for cell in row if cell.startswith(("=", "@", "\t", "\r", "+", "-2"))]
+
+
+def test_direction_marks_in_a_name_are_refused(board: Path) -> None:
+    edit(board / "phantom/sana/seed=0/run.json", lambda data: data.update(generator="sa\u202ena"))
+    runs, problems = read_runs(board)
+    assert [problem.pointer for problem in problems] == ["/generator"]
+    assert "⟨U+202E⟩" in build(runs, problems)["index.html"].decode()
+
+
+def test_a_hostile_card_can_run_nothing() -> None:
+    card = guarded(b" <!DOCTYPE html><html><script>alert(1)</script>")
+    assert card.startswith(b'<!doctype html><meta http-equiv="Content-Security-Policy" content="default-src \'none\'')
+    assert guarded(b"<script>alert(1)</script>").index(b"<meta") < guarded(b"<script>alert(1)</script>").index(
+        b"<script"
+    )
+
+
+def test_the_policy_allows_no_inline_script(board: Path) -> None:
+    (policy,) = [e["content"] for e in page_of(board).all("meta") if e.get("http-equiv") == "Content-Security-Policy"]
+    assert policy is not None
+    assert "default-src 'none'" in policy and "script-src 'self'" in policy and "unsafe" not in policy
+
+
+def test_text_cells_of_the_csv_are_no_formulas(board: Path) -> None:
+    rows = tidy(read_runs(board)[0])[:1]
+    rows[0].update(generator="=1+1", reason="-x", value=-0.5)
+    cells = next(csv.reader(io.StringIO(as_csv(rows).decode().split("\n", 1)[1])))
+    assert "'=1+1" in cells and "'-x" in cells and "-0.5" in cells
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1, "1.00"),
+        (-0.12345, "-0.123"),
+        (12.345, "12.3"),
+        (1234, "1230"),
+        (123456, "123000"),
+        (0.00012345, "0.000123"),
+        (0.0000123, "1.23x10⁻⁵"),
+        (-12345678, "-1.23x10⁷"),
+        (0.9996, "1.000"),
+    ],
+)
+def test_three_digits(value: float, text: str) -> None:
+    assert number(value) == text.replace("-", MINUS).replace("x", TIMES)
+
+
+def test_an_interval_is_rounded_like_its_value() -> None:
+    assert interval(Estimate(11, 0.04, 21.96)) == "[0, 22]"
+    assert interval(Estimate(0.00012, -0.01, 0.02)) == f"[{MINUS}0.010, 0.020]"
+    assert interval(Estimate(1, None, None)) == ""
+
+
+def test_durations() -> None:
+    assert [duration(each) for each in (None, 3.25, 75, 750, 16200)] == [DASH, "3.2 s", "75 s", "12 min", "4.5 h"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "address"),
+    [
+        ("arXiv:1706.08500", "https://arxiv.org/abs/1706.08500"),
+        ("10.1016/j.media.2020.101", "https://doi.org/10.1016/j.media.2020.101"),
+        ("https://example.org/a", "https://example.org/a"),
+        ("javascript:alert(1)", None),
+        ("Tukey 1958", None),
+        ('https://x.org/" onload=', None),
+    ],
+)
+def test_only_web_addresses_become_links(reference: str, address: str | None) -> None:
+    assert source(reference) == address
