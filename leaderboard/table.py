@@ -42,9 +42,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One metric in one encoder's features for one group, under one protocol; ``cells`` by generator."""
+    """One metric in one encoder's features for one group, under one protocol; ``cells`` by generator.
+
+    ``features`` is the encoder's full identity, which its name alone does not tell.
+    """
 
     encoder: str | None
+    features: str | None
     metric: MetricRow
     cells: Mapping[str, Cell]
     marks: tuple[Mark, ...] = ()
@@ -68,11 +72,12 @@ class Grid:
 
     @property
     def clashes(self) -> list[str]:
-        """Keys of the metrics that records of this very protocol define in more than one way."""
-        ways: dict[str, set[str]] = {}
+        """Keys of the metrics whose columns differ in definition or in what an encoder of the same name is."""
+        seen: dict[tuple[str, str | None], int] = {}
         for column in self.columns:
-            ways.setdefault(column.metric.key, set()).add(_definition(column.metric))
-        return sorted(key for key, definitions in ways.items() if len(definitions) > 1)
+            name = (column.metric.key, column.encoder)
+            seen[name] = seen.get(name, 0) + 1
+        return sorted({key for (key, _), count in seen.items() if count > 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +283,7 @@ def _arms(evaluator: str, rows: Sequence[Row]) -> list[Arm]:
     for row in rows:
         for run in row.runs:
             if evaluator in run.scores:
-                protocol = run.scores[evaluator].protocol
+                protocol = shared(run.scores[evaluator].protocol)
                 protocols[canonical(protocol)] = protocol
                 users.setdefault(canonical(protocol), set()).add(row.name)
     order = sorted(protocols, key=lambda key: (-len(users[key]), key))
@@ -292,6 +297,11 @@ def _arms(evaluator: str, rows: Sequence[Row]) -> list[Arm]:
     return arms
 
 
+def shared(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The protocol less its encoders: one of them more changes no number in the features of another."""
+    return {name: value for name, value in protocol.items() if name != "encoders"}
+
+
 Records = Sequence[tuple[int, Record]]  # (seed, record)
 
 
@@ -299,19 +309,28 @@ def _grids(evaluator: str, protocol: str, rows: Sequence[Row]) -> tuple[Grid, ..
     records: dict[str, Records] = {}
     for row in rows:
         own = [(run.record.seed, run.scores[evaluator]) for run in row.runs if evaluator in run.scores]
-        records[row.name] = [each for each in own if canonical(each[1].protocol) == protocol]
+        records[row.name] = [each for each in own if canonical(shared(each[1].protocol)) == protocol]
     everything = [record for own in records.values() for _, record in own]
     places = _places(everything)
-    groups = sorted({group for group, _, _ in places}, key=lambda group: (group != "all", group))
+    groups = sorted({place.group for place in places}, key=lambda group: (group != "all", group))
+    private = "privacy" in evaluator
     return tuple(
-        Grid(
-            group, tuple(_column(place, rows, records, "privacy" in evaluator) for place in places if place[0] == group)
-        )
+        Grid(group, tuple(_column(place, rows, records, private) for place in places if place.group == group))
         for group in groups
     )
 
 
-Place = tuple[str, str | None, MetricRow]  # group, encoder, metric
+class Place(NamedTuple):
+    """A column: the group, the encoder by name and by all that decides its features, and the metric."""
+
+    group: str
+    encoder: str | None
+    features: str | None
+    metric: MetricRow
+
+
+def _features(record: Record, encoder: str | None) -> str | None:
+    return None if encoder is None else str(record.protocol.get("encoders", {}).get(encoder))
 
 
 def _places(records: Sequence[Record]) -> list[Place]:
@@ -327,12 +346,21 @@ def _places(records: Sequence[Record]) -> list[Place]:
         for key in metrics:
             order.setdefault(key, len(order))
         for score in record.scores:
-            place = (score.group, score.encoder, metrics[score.metric])
-            found.setdefault(canonical([place[0], place[1], _definition(place[2])]), place)
+            features = _features(record, score.encoder)
+            place = Place(score.group, score.encoder, features, metrics[score.metric])
+            found.setdefault(canonical([*place[:3], _definition(place.metric)]), place)
     if not found:
-        found = {canonical(_definition(each)): ("all", None, each) for record in records for each in record.metrics}
+        bare = [Place("all", None, None, each) for record in records for each in record.metrics]
+        found = {_definition(place.metric): place for place in bare}
     return sorted(
-        found.values(), key=lambda place: (place[0], place[1] or "", order[place[2].key], _definition(place[2]))
+        found.values(),
+        key=lambda each: (
+            each.group,
+            each.encoder or "",
+            each.features or "",
+            order[each.metric.key],
+            _definition(each.metric),
+        ),
     )
 
 
@@ -342,14 +370,14 @@ def _definition(metric: MetricRow) -> str:
 
 
 def _column(place: Place, rows: Sequence[Row], records: Mapping[str, Records], privacy: bool) -> Column:
-    _, encoder, metric = place
+    metric = place.metric
     cells = {row.name: _cell(place, records[row.name], len(row.runs)) for row in rows}
     measured = [(row, cells[row.name].estimate) for row in rows]
     pairs = [(row.control, estimate) for row, estimate in measured if estimate]
     contenders = {row.name: estimate for row, estimate in measured if estimate and row.control is None}
     for name in best_of(metric, contenders):
         cells[name] = replace(cells[name], best=True)
-    return Column(encoder, metric, cells, fooled_by(metric, pairs, privacy=privacy))
+    return Column(place.encoder, place.features, metric, cells, fooled_by(metric, pairs, privacy=privacy))
 
 
 def _cell(place: Place, records: Records, seeds: int) -> Cell:
@@ -368,7 +396,7 @@ def _cell(place: Place, records: Records, seeds: int) -> Cell:
         if len(records) < seeds:
             notes.append(f"{_seeds([seed for seed, _ in records])} only: the others have no record under this protocol")
         n = tuple(sorted({score.n for score in scores}))
-        return Cell("value", combine(scores, place[2]), n, tuple(notes))
+        return Cell("value", combine(scores, place.metric), n, tuple(notes))
     for state in ("failed", "refused"):
         if state in states:
             return Cell(state, notes=tuple(notes))
@@ -377,11 +405,11 @@ def _cell(place: Place, records: Records, seeds: int) -> Cell:
 
 def _outcome(place: Place, record: Record) -> tuple[ScoreRow | None, State, str]:
     """The score if there is one, the state of its cell, and the footnote to it."""
-    group, encoder, metric = place
+    metric = place.metric
     definitions = {each.key: _definition(each) for each in record.metrics}
     for score in record.scores:
-        same = (score.group, score.encoder, score.metric) == (group, encoder, metric.key)
-        if not same or definitions[score.metric] != _definition(metric):
+        here = (score.group, score.encoder, _features(record, score.encoder), score.metric)
+        if here != (*place[:3], metric.key) or definitions[score.metric] != _definition(metric):
             continue
         if score.value is None:
             return None, "refused", f"refused: {score.reason}"

@@ -29,6 +29,7 @@ from leaderboard.table import (
     loss,
     sections,
 )
+from tests.leaderboard.conftest import fidelity, run_record, write_run
 
 LOWER = MetricRow(key="fd", title="FD", better="lower", reference="", low=0)
 HIGHER = MetricRow(key="c", title="C", better="higher", reference="", low=0, high=1)
@@ -144,6 +145,19 @@ def test_protocols_do_not_share_a_table(board: Path) -> None:
     assert [row.name for row in first.rows] == ["holdout", "ldm", "sana", "pca", "copy", "noise"]
     assert [row.name for row in second.rows] == ["folder"]
     assert second.differences == (Difference("evaluator.folds", "5", "10"),)
+
+
+def test_another_encoder_does_not_part_the_table_and_another_version_parts_the_column(tmp_path: Path) -> None:
+    one = fidelity((5, 2), (0.6, 0.1), protocol={"encoders": {"radiomics": "radiomics-1"}})
+    more = fidelity((6, 2), (0.6, 0.1), protocol={"encoders": {"radiomics": "radiomics-1", "rad_dino": "x"}})
+    newer = fidelity((7, 2), (0.6, 0.1), protocol={"encoders": {"radiomics": "radiomics-2"}})
+    for name, record in (("ldm", one), ("sana", more), ("flux", newer)):
+        write_run(tmp_path, run_record(name, 0), [record])
+    runs, _ = read_runs(tmp_path)
+    ((arm,),) = ([arm for arm in section.arms] for section in sections(runs))
+    measured = [{name for name, cell in each.cells.items() if cell.state == "value"} for each in arm.grids[0].columns]
+    assert sorted(map(sorted, measured)) == [["flux"], ["flux"], ["ldm", "sana"], ["ldm", "sana"]]
+    assert arm.grids[0].clashes == ["coverage", "fd"]
 
 
 def test_cells(board: Path) -> None:

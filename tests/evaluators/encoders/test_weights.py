@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+
+from bench.api import BenchError
+from evaluators.encoders.weights import Weights, sha256
+
+COMMIT = "110cbc18d5133582e320b43d53bf5c44e410c936"
+WANTED = (("model.safetensors", "model.bin"), ("config.json",))
+HUB = {"hub": "lab/network", "revision": COMMIT}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "config.json").write_text("{}")
+    return tmp_path
+
+
+def test_sha256_follows_the_content(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    assert sha256(path) == hashlib.sha256(b"one").hexdigest()
+    path.write_bytes(b"three")
+    assert sha256(path) == hashlib.sha256(b"three").hexdigest()
+
+
+def test_a_local_folder_comes_before_the_hub(folder: Path) -> None:
+    files = Weights.of("net", str(folder), HUB, WANTED).files()
+    assert [file.name for file in files] == ["model.safetensors", "config.json"]
+
+
+def test_the_digest_covers_every_file(folder: Path) -> None:
+    weights = Weights.of("net", str(folder), {}, WANTED)
+    before = weights.digest()
+    (folder / "config.json").write_text("{ }")
+    assert weights.digest() != before
+
+
+def test_a_folder_without_its_files_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"no model\.safetensors or model\.bin; run `hf download lab/network"):
+        Weights.of("net", str(tmp_path), HUB, WANTED).files()
+
+
+def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
+    weights = Weights.of("vgg16", str(tmp_path / "vgg.pth"), {"url": "https://example.org/vgg.pth"})
+    with pytest.raises(
+        BenchError, match=r"no file of weights at .*vgg\.pth; download https.* set encoder\.vgg16\.path"
+    ):
+        weights.files()
+
+
+@pytest.mark.parametrize("expected", ["0" * 64, "12345678", "9"])
+def test_another_file_is_refused(tmp_path: Path, expected: str) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"other")
+    assert not expected.startswith(sha256(path))
+    with pytest.raises(BenchError, match=rf"SHA-256 {sha256(path)}, needed {expected}"):
+        Weights.of("net", str(path), {"sha256": expected}).files()
+
+
+def test_the_promised_file_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"right")
+    whole = hashlib.sha256(b"right").hexdigest()
+    for expected in (whole, whole[:8].upper(), None):
+        assert Weights.of("net", str(path), {"sha256": expected}).files() == (path,)
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", COMMIT[:12], COMMIT.upper()])
+def test_an_unpinned_hub_id_is_refused(revision: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any, **__: Any) -> str:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", forbidden)
+    with pytest.raises(BenchError, match=r"needed the 40 hex digits of a commit in encoder\.net\.origin\.revision"):
+        Weights.of("net", None, {"hub": "lab/network", "revision": revision}, WANTED).files()
+
+
+def test_the_hub_is_asked_only_for_what_is_not_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def download(repository: str, **settings: Any) -> str:
+        asked.append(settings)
+        if settings.get("local_files_only") and len(asked) == 1:
+            raise FileNotFoundError
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    weights = Weights.of("net", None, HUB, WANTED)
+    assert weights.files()[0] == folder / "model.safetensors"
+    assert [settings["revision"] for settings in asked] == [COMMIT, COMMIT]
+    assert asked[1]["allow_patterns"] == ["model.safetensors", "model.bin", "config.json"]
+    weights.files()
+    assert len(asked) == 3
+    assert asked[2]["local_files_only"]
+
+
+def test_a_hub_out_of_reach_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: Any, **__: Any) -> str:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    with pytest.raises(BenchError, match=rf"no network; run `hf download lab/network --revision {COMMIT}"):
+        Weights.of("net", None, HUB, WANTED).files()
+
+
+def test_unknown_origin_keys_and_no_origin_are_refused() -> None:
+    with pytest.raises(BenchError, match="unknown keys \\['commit'\\]"):
+        Weights.of("net", None, {"commit": COMMIT})
+    with pytest.raises(BenchError, match=r"no weights are named; set encoder\.net\.path"):
+        Weights.of("net", None, None, WANTED).files()

@@ -1,0 +1,209 @@
+"""The fidelity evaluator as a whole: what it yields, what it refuses, and that it only depends on what it should."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from bench.api import BenchError, ImageSet, Material, Refused, Rows, Score, Split
+from evaluators.fidelity import Fidelity, standardise
+from evaluators.fidelity_metrics import OF_FEATURES, OF_PIXELS
+from tests.conftest import ROOT, toy_set
+
+
+class Blocks:
+    """Means of a coarse grid: a stand-in for an encoder, 16 columns."""
+
+    id, dim = "blocks", 16
+    standardise = False
+
+    def __call__(self, images: np.ndarray) -> Rows:
+        cells = images.reshape(len(images), 4, images.shape[1] // 4, 4, -1).mean(axis=(2, 4))
+        return cells.reshape(len(images), 16).astype(np.float32)
+
+
+class Scaled(Blocks):
+    """The same, to be standardised."""
+
+    standardise = True
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    folder = tmp_path_factory.mktemp("fidelity")
+    return Split(toy_set(folder, "train", 8), toy_set(folder, "holdout", 8), toy_set(folder, "test", 240))
+
+
+@pytest.fixture(scope="module")
+def fake(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    return toy_set(tmp_path_factory.mktemp("fake"), "fake", 240)
+
+
+def measure(split: Split, fake: ImageSet, encoders: Sequence[str] = ("blocks",), **settings: Any) -> list[Score]:
+    known = {"blocks": Blocks(), "scaled": Scaled()}
+    chosen: Any = {name: known[name] for name in encoders}
+    material = Material(
+        split=split,
+        images={"fidelity": fake},
+        encoders=chosen,
+        features=lambda name, images: chosen[name](images.pixels()),
+        rng=np.random.default_rng(0),
+        folder=Path("unused"),
+    )
+    return list(Fidelity(**settings)(material))
+
+
+def of(scores: list[Score], metric: str, group: str = "all") -> Score:
+    (found,) = [score for score in scores if (score.metric, score.group) == (metric, group)]
+    return found
+
+
+def test_every_metric_is_yielded_once_for_every_place(split: Split, fake: ImageSet) -> None:
+    scores = measure(split, fake, ("blocks", "scaled"), pairs=40)
+    places = [(score.metric, score.group, score.encoder) for score in scores]
+    groups, encoders = ("all", "dense=no", "dense=yes"), ("blocks", "scaled")
+    expected = {(metric.key, group, encoder) for metric in OF_FEATURES for group in groups for encoder in encoders}
+    assert len(places) == len(set(places))
+    assert set(places) == expected | {(metric.key, "all", None) for metric in OF_PIXELS}
+
+
+def test_images_of_the_same_source_look_perfect(split: Split, fake: ImageSet) -> None:
+    scores = measure(split, fake)
+    for key in ("fd", "kid"):
+        score = of(scores, key)
+        assert score.low is not None and score.high is not None and score.low <= 0 <= score.high
+    assert of(scores, "coverage").value > 0.9
+    assert of(scores, "ms_ssim_gap").low == 0
+    assert 0 < of(scores, "fd_plain").value < 3 * of(scores, "fd_floor").value
+
+
+def test_the_test_images_themselves_are_at_distance_zero(split: Split) -> None:
+    scores = measure(split, split.test)
+    assert abs(of(scores, "fd_plain").value) < 1e-6 * Blocks()(split.test.pixels()).var(axis=0).sum()
+    assert of(scores, "precision").value == of(scores, "recall").value == of(scores, "coverage").value == 1.0
+
+
+def test_darker_images_are_worse_in_every_distance(split: Split, fake: ImageSet) -> None:
+    def darker(images: ImageSet) -> ImageSet:
+        return images.select(np.flatnonzero(np.array(images.column("level")) == 1).repeat(4))
+
+    good, bad = measure(split, fake), measure(split, darker(fake))
+    for key in ("fd", "kid", "fd_plain"):
+        assert of(bad, key).value > of(good, key).value
+        assert of(bad, key).low is None or of(bad, key).low > of(good, key).high
+    assert of(bad, "recall").value < of(good, "recall").value
+
+
+def test_a_group_is_compared_with_its_own_images_at_equal_number(split: Split, fake: ImageSet) -> None:
+    unequal = fake.select(np.flatnonzero((np.arange(240) % 4 > 1) | (np.arange(240) < 60)))
+    scores = measure(split, unequal)
+    assert of(scores, "kid", "dense=yes").n == 120
+    assert of(scores, "fd", "dense=no").value is None
+    assert of(scores, "fd", "dense=no").n == 30
+    assert "30 images" in of(scores, "fd", "dense=no").reason
+
+
+def test_a_group_only_one_side_has_is_refused(split: Split, fake: ImageSet) -> None:
+    dense = fake.select(np.flatnonzero(np.array(fake.column("dense")) == 1))
+    score = of(measure(split, dense), "kid", "dense=no")
+    assert score.value is None and score.n == 0 and score.reason
+
+
+def test_distance_is_refused_where_images_are_fewer_than_features(split: Split, fake: ImageSet) -> None:
+    class Wide(Blocks):
+        dim = 256
+
+        def __call__(self, images: np.ndarray) -> Rows:
+            return images[:, ::2, ::2].reshape(len(images), 256).astype(np.float32)
+
+    wide: Any = {"wide": Wide()}
+    material = Material(
+        split,
+        {"fidelity": fake},
+        wide,
+        lambda name, images: wide[name](images.pixels()),
+        np.random.default_rng(0),
+        Path(),
+    )
+    scores = list(Fidelity(groups=[], pairs=20)(material))
+    assert "240 images for 256 features" in of(scores, "fd").reason
+    assert of(scores, "fd_plain").value > 0
+    assert of(scores, "kid").low is not None
+
+
+def test_few_images_are_refused_with_the_number_needed(tiny_split: Split) -> None:
+    scores = measure(tiny_split, tiny_split.holdout)
+    assert all(score.value is None and "50 are needed" in score.reason for score in scores if score.encoder)
+    assert of(scores, "ms_ssim").value is not None
+
+
+def test_no_images_at_all_refuse_the_whole(split: Split, fake: ImageSet) -> None:
+    with pytest.raises(Refused, match="0 synthetic images"):
+        measure(split, fake.select([]))
+
+
+def test_few_patients_are_refused(split: Split, fake: ImageSet) -> None:
+    rows = split.test.rows.remove_columns("patient_id").add_column("patient_id", [str(i % 9) for i in range(240)])
+    few = Split(split.train, split.holdout, ImageSet(rows, split.info))
+    scores = measure(few, fake, groups=[])
+    assert "9 patients; 10 are needed" in of(scores, "kid").reason
+    assert "9 patients" in of(scores, "ms_ssim").reason
+
+
+def test_images_of_a_patient_widen_the_interval(split: Split, fake: ImageSet) -> None:
+    """Four images with the same features count little more than one."""
+    repeated = split.test.select(np.repeat(np.arange(60), 4))
+    owners = [f"patient {i // 4}" for i in range(240)]
+    rows = repeated.rows.remove_columns("patient_id")
+    widths = {}
+    for name, patients in (("clustered", owners), ("apart", [str(i) for i in range(240)])):
+        real = ImageSet(rows.add_column("patient_id", patients), split.info)
+        score = of(measure(Split(split.train, split.holdout, real), fake, groups=[]), "kid")
+        widths[name] = score.high - score.low
+    assert widths["clustered"] > 1.2 * widths["apart"]
+
+
+def test_the_same_material_gives_the_same_scores_whatever_else_is_measured(split: Split, fake: ImageSet) -> None:
+    alone = [score for score in measure(split, fake, ("scaled",)) if score.encoder == "scaled"]
+    together = [score for score in measure(split, fake, ("blocks", "scaled")) if score.encoder == "scaled"]
+    assert alone == together
+    assert measure(split, fake) == measure(split, fake)
+
+
+def test_standardised_features_do_not_depend_on_units(split: Split) -> None:
+    rng = np.random.default_rng(0)
+    real, fake = (rng.normal(size=(80, 5)).astype(np.float32) for _ in range(2))
+    units = np.array([1, 1e3, 1e-3, 7, 0.5], np.float32)
+    for ours, theirs in zip(standardise(real, fake), standardise(real * units + 3, fake * units + 3), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_columns_constant_over_the_real_images_are_left_out() -> None:
+    rng = np.random.default_rng(0)
+    real, fake = (rng.normal(size=(80, 3)).astype(np.float32) for _ in range(2))
+    real[:, 1] = np.float32(0.1)
+    assert [rows.shape for rows in standardise(real, fake)] == [(80, 2), (80, 2)]
+    with pytest.raises(Refused, match="all 3 features are constant"):
+        standardise(np.ones_like(real), fake)
+
+
+@pytest.mark.parametrize("settings", [{"k": 0}, {"folds": 5}, {"pairs": 3}])
+def test_settings_out_of_range_are_errors(settings: dict[str, int]) -> None:
+    with pytest.raises(BenchError, match="fidelity needs"):
+        Fidelity(**settings)
+
+
+def test_an_unknown_group_is_an_error(split: Split, fake: ImageSet) -> None:
+    with pytest.raises(BenchError, match=r"group 'age'; toy has \['dense'\]"):
+        measure(split, fake, groups=["age"])
+
+
+def test_the_configuration_builds_it() -> None:
+    settings = yaml.safe_load((ROOT / "conf/evaluator/fidelity.yaml").read_text())["fidelity"]
+    assert settings.pop("_target_") == "evaluators.fidelity.Fidelity"
+    assert (Fidelity(**settings).k, Fidelity(**settings).folds) == (5, 20)

@@ -1,0 +1,178 @@
+"""Every file under conf/ is tested by existing: a new plug-in needs no new test to be held to its promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hydra import compose, initialize_config_module
+from omegaconf import DictConfig, open_dict
+
+from bench.api import BenchError, Encoder, Evaluator, Generator, Request, Split
+from bench.features import encode
+from bench.generate import Sampler
+from bench.plugins import build
+from bench.requests import make_requests, request_seed
+from tests.conftest import ROOT
+
+CONF = ROOT / "conf"
+NO_LIMITS = {"fidelity": None, "utility": None, "privacy": None}
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def chosen(group: str, name: str) -> DictConfig:
+    """The configuration of one option, as a run would see it."""
+    choice = f"{group}=[{name}]" if group in ("encoder", "evaluator") else f"{group}={name}"
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("config", overrides=[choice, "device=cpu"])
+    part = config[group]
+    return part[name] if group in ("encoder", "evaluator") else part
+
+
+def hasty(settings: Any) -> None:
+    """Cut every number of training or sampling steps, wherever it stands."""
+    if not isinstance(settings, DictConfig):
+        return
+    with open_dict(settings):
+        for key, value in settings.items():
+            if key == "steps" and isinstance(value, int):
+                settings[key] = min(value, 3)
+            hasty(value)
+
+
+def ready(name: str, split: Split, folder: Path) -> Generator:
+    """The generator after ``fit``; a visible skip if it needs weights or images that are not there."""
+    config = chosen("generator", name)
+    hasty(config)
+    generator: Generator = build(config)
+    try:
+        generator.fit(getattr(split, generator.learns_from), folder, 0)
+    except BenchError as error:
+        assert "path" in str(error) or "hub" in str(error), f"{name}: the error names no remedy: {error}"
+        pytest.skip(f"{name} needs files that are not here: {error}")
+    return generator
+
+
+def sampled(generator: Generator, requests: Sequence[Request]) -> np.ndarray:
+    generator.plan(requests)
+    blocks = []
+    for start in range(0, len(requests), generator.block):
+        block = list(requests[start : start + generator.block])
+        blocks.append(generator.sample(block + [block[-1]] * (generator.block - len(block)))[: len(block)])
+    return np.concatenate(blocks)
+
+
+@pytest.mark.parametrize("name", options("generator"))
+def test_a_generator_repeats_itself_for_a_seed_and_differs_for_another(
+    name: str, tiny_split: Split, tmp_path: Path
+) -> None:
+    generator = ready(name, tiny_split, tmp_path)
+    requests = make_requests(tiny_split, 1, {"fidelity": 6, "utility": 4, "privacy": 4})
+    first = sampled(generator, requests)
+    assert first.shape == (len(requests), *tiny_split.test.size) and first.dtype == np.uint8
+    assert np.array_equal(first, sampled(generator, requests))
+    other = [replace(each, seed=request_seed(2, each.request_id)) for each in requests]
+    assert not np.array_equal(first, sampled(generator, other))
+    assert set(generator.uses) <= {label.name for label in tiny_split.info.labels} | {"prompt"}
+
+
+@pytest.mark.parametrize("name", options("generator"))
+def test_a_generator_built_again_finds_what_it_learned(name: str, tiny_split: Split, tmp_path: Path) -> None:
+    requests = make_requests(tiny_split, 1, {"fidelity": 4, "utility": 2, "privacy": 2})
+    first = sampled(ready(name, tiny_split, tmp_path), requests)
+    assert np.array_equal(first, sampled(ready(name, tiny_split, tmp_path), requests))
+
+
+@pytest.mark.parametrize("name", options("encoder"))
+def test_an_encoder_gives_one_finite_row_an_image(name: str, tiny_split: Split) -> None:
+    encoder: Encoder = build(chosen("encoder", name))
+    pixels = tiny_split.test.pixels(range(5))
+    try:
+        rows = encode(encoder, pixels, label=name)
+    except BenchError as error:
+        assert "path" in str(error), f"{name}: the error names no remedy: {error}"
+        pytest.skip(f"{name} needs weights that are not here: {error}")
+    assert rows.shape == (5, encoder.dim) and np.isfinite(rows).all()
+    assert np.array_equal(rows, encode(encoder, pixels, label=name))
+    assert np.abs(rows - rows[0]).max() > 0 and encoder.id
+
+
+@pytest.mark.parametrize("name", options("evaluator"))
+def test_every_metric_is_documented(name: str) -> None:
+    evaluator: Evaluator = build(chosen("evaluator", name))
+    assert evaluator.metrics and evaluator.purposes
+    keys = [metric.key for metric in evaluator.metrics]
+    assert len(set(keys)) == len(keys)
+    for metric in evaluator.metrics:
+        low, high = metric.bounds
+        assert metric.title and metric.reference and metric.summary.endswith("."), metric.key
+        assert low < high and metric.minimum >= 1, metric.key
+        assert (metric.better == "target") == (metric.target is not None), metric.key
+
+
+@pytest.mark.parametrize("name", options("dataset"))
+def test_a_data_set_gives_a_split_or_says_how_to_get_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("CSAW_M_ROOT", "NIH_CXR14_ROOT"):
+        monkeypatch.delenv(variable, raising=False)
+    config = chosen("dataset", name)
+    with open_dict(config):
+        for key, few in (("n_train", 24), ("n_test", 8)):
+            if key in config:
+                config[key] = few
+    try:
+        split: Split = build(config).load(tmp_path)
+    except BenchError as error:
+        assert "dataset.root" in str(error), f"{name}: the error does not say where to put the data: {error}"
+        pytest.skip(f"{name} is not here: {error}")
+    patients = [set(part.patients) for part in (split.train, split.holdout, split.test)]
+    assert all(patients) and not (patients[0] & patients[1] | patients[0] & patients[2] | patients[1] & patients[2])
+    columns = set(split.train.rows.column_names)
+    info = split.info
+    named = {*info.conditions, *info.targets, *info.groups, *info.attributes, *(label.name for label in info.labels)}
+    assert named <= columns
+    assert info.title and info.licence and info.citation
+
+
+def test_every_file_says_what_it_is() -> None:
+    for path in sorted(CONF.rglob("*.yaml")):
+        first = [line for line in path.read_text().splitlines() if not line.startswith("# @package")][0]
+        assert first.startswith("# ") and len(first) > 20, f"{path.relative_to(ROOT)} does not open with a comment"
+
+
+def test_every_file_is_valid_yaml_with_a_target() -> None:
+    for group in ("dataset", "generator", "encoder", "evaluator"):
+        for path in (CONF / group).glob("*.yaml"):
+            content = yaml.safe_load(path.read_text())
+            part = content.get(path.stem, content)
+            assert "_target_" in part or "defaults" in content, path
+
+
+def test_a_blank_image_stops_the_run_before_it_counts(tiny_split: Split, tmp_path: Path) -> None:
+    class Blank(Generator):
+        def sample(self, requests: Sequence[Request]) -> np.ndarray:
+            return np.zeros((len(requests), 32, 32), np.uint8)
+
+    requests = make_requests(tiny_split, 0, NO_LIMITS)
+    with pytest.raises(BenchError, match=r"blank images, first \['fidelity-000000'"):
+        Sampler(tmp_path, tiny_split.info, (32, 32), {}, 0)(Blank(), requests)
+    kept = Sampler(tmp_path, tiny_split.info, (32, 32), {}, len(requests))(Blank(), requests)
+    assert kept.blank == len(requests) == len(kept.images)
+
+
+def test_a_wrong_shape_names_what_was_got_and_needed(tiny_split: Split, tmp_path: Path) -> None:
+    class Large(Generator):
+        def sample(self, requests: Sequence[Request]) -> np.ndarray:
+            return np.zeros((len(requests), 64, 64), np.uint8)
+
+    with pytest.raises(BenchError, match=r"Large\.sample gave uint8\(32, 64, 64\); this split needs uint8\(32, 32, 32\)"):
+        Sampler(tmp_path, tiny_split.info, (32, 32), {}, 0)(Large(), make_requests(tiny_split, 0, NO_LIMITS))
