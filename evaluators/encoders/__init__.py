@@ -1,0 +1,1 @@
+"""Encoders: images in, rows of features out, one file a kind."""
