@@ -1,0 +1,1 @@
+"""Generators, one file a family; each knows ``bench.api`` and no other plug-in."""

@@ -1,0 +1,1 @@
+"""Parts of the diffusers generator: settings, safe loading, adapters, prompts and sampling."""

@@ -1,0 +1,124 @@
+"""What can be set for a diffusers pipeline, checked when the generator is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bench.api import BenchError
+
+Precision = Literal["float32", "float16", "bfloat16"]
+
+
+class Strict(BaseModel):
+    """Unknown settings are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Source(Strict):
+    """A local folder, or a model hub id at one commit.
+
+    Attributes:
+        path: a folder, or ``owner/name``.
+        revision: the commit of a hub id, 40 hex digits; without it the weights could change under the name.
+        subfolder: where in the folder or repository to look.
+    """
+
+    path: str | None = None
+    revision: str | None = None
+    subfolder: str | None = None
+
+
+class Component(Source):
+    """One part of the pipeline that is taken from elsewhere or configured otherwise.
+
+    Attributes:
+        kind: ``diffusers.NAME`` or ``transformers.NAME``; by default what the pipeline or the part's own
+            configuration says.
+        config: overrides of a scheduler's configuration, or settings of a tokenizer.
+        may_miss: beginnings of the names of weights that the files need not hold, since the pipeline never uses them.
+    """
+
+    kind: str | None = Field(default=None, alias="class")
+    config: dict[str, Any] = {}
+    may_miss: tuple[str, ...] = ()
+
+
+class Lora(Source):
+    """A low-rank adapter laid over the pipeline.
+
+    Attributes:
+        file: the safetensors file in the folder.
+        adapter: the name it gets.
+        scale: how strongly it acts; 0 is the pipeline without it.
+        fuse: add it to the weights, which is faster and rounds differently.
+    """
+
+    file: str = "pytorch_lora_weights.safetensors"
+    adapter: str = "default"
+    scale: float = 1.0
+    fuse: bool = False
+
+
+class Settings(Source):
+    """The settings of ``conf/generator/diffusers.yaml``, which explains each."""
+
+    pipeline: str | None = None
+    components: dict[str, Component | None] = {}
+    lora: Lora | None = None
+    dtype: dict[str, Precision] = {"default": "float32"}
+    prompt: str = "{prompt}"
+    call: dict[str, Any] = {}
+    size: tuple[int, int]
+    resize: Literal["pad", "crop"] = "pad"
+    remote_code: tuple[str, ...] = ()
+    offload: Literal["none", "model", "sequential"] = "none"
+    device: str = "auto"
+    bad_tolerance: int = Field(default=0, ge=0)
+    block: int = Field(default=8, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_dtype_for_all(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("dtype"), str):
+            return {**values, "dtype": {"default": values["dtype"]}}
+        return values
+
+    def precision(self, component: str) -> Precision:
+        """The number format of a component."""
+        return self.dtype.get(component, self.dtype.get("default", "float32"))
+
+
+class Training(Strict):
+    """How an adapter is trained; ``conf/generator/sd_lora.yaml`` explains each setting."""
+
+    rank: int = Field(default=32, ge=1)
+    alpha: float | None = None
+    layers: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
+    learning_rate: float = Field(default=1e-4, gt=0)
+    warmup_steps: int = Field(default=100, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
+    steps: int = Field(default=10_000, ge=1)
+    batch: int = Field(default=8, ge=1)
+    caption_dropout: float = Field(default=0.1, ge=0, le=1)
+    checkpoint_every: int = Field(default=500, ge=1)
+
+
+Model = TypeVar("Model", bound=Strict)
+
+
+def read(model: type[Model], values: Mapping[str, Any], setting: str = "generator") -> Model:
+    """Check ``values``, which stand under ``setting`` in the configuration.
+
+    Raises:
+        BenchError: every unknown or unfit setting, with its place.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        faults = [f"{setting}.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        raise BenchError("; ".join(faults)) from error
