@@ -49,7 +49,7 @@ def material(folder: Path, made: ImageSet | None = None, info: DatasetInfo = INF
     train = toy(folder, "train", *labels(200, 1), info=info)
     exam = toy(folder, "test", *labels(test, 2), info=info)
     split = Split(train, train.select(range(2)), exam)
-    return Material(split, {"utility": made or train}, {}, lambda *_: None, np.random.default_rng(5), folder)  # type: ignore[arg-type, return-value]
+    return Material(split, {"utility": made or train}, {}, lambda *_: None, np.random.default_rng(5), folder)  # type: ignore[arg-type]
 
 
 def measure(given: Material) -> dict[tuple[str, str], Any]:

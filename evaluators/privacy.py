@@ -1,0 +1,340 @@
+"""Privacy: does the generator give away which patients it learned from?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import Evaluator, ImageSet, Material, Metric, Purpose, Refused, Rows, Score, Split
+from bench.distances import nearest
+from bench.images import contact_sheet
+from bench.stats import Floats, clopper_pearson, holm
+from bench.store import write_json
+from evaluators import membership, tail_test
+from evaluators.duplicates import Fingerprints, closest_pictures, exact_copies, fingerprints
+from evaluators.privacy_metrics import (
+    BLIND_AUC,
+    DETECTABLE,
+    DISTANCE_RATIO,
+    DUPLICATES,
+    EXCESS,
+    FEWEST_IMAGES,
+    LEAK_BOUND,
+    MEMBERSHIP,
+    MIA_AUC,
+    MIA_TPR,
+    NEAR_DUPLICATES,
+    NEAR_DUPLICATES_HOLDOUT,
+    TAIL,
+    TAIL_P,
+)
+
+Integers = npt.NDArray[np.int64]
+
+FEWEST_PATIENTS = 20
+FEWEST_FOR_TPR = 1000
+BLIND_LIMIT = 0.55
+ALIKE_FLOOR = 0.9
+NEAR_COPY = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One encoder's features of synthetic, training and holdout images, and its own randomness."""
+
+    name: str
+    synthetic: Rows
+    train: Rows
+    holdout: Rows
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Whose images the real ones are.
+
+    Attributes:
+        train, holdout: the patient of every image, ``0..P-1``, training patients first.
+        members: the number of training patients.
+        total: ``P``.
+        names: patients of training, then holdout images.
+    """
+
+    train: Integers
+    holdout: Integers
+    members: int
+    total: int
+    names: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What the tail test found in one encoder's features; ``closest`` holds synthetic and pooled real indices."""
+
+    p: float
+    share: float
+    size: int
+    excess: tail_test.Estimate
+    detectable: float | None
+    closest: tuple[Integers, Integers]
+
+
+class Privacy(Evaluator):
+    """Copies, the patient-permutation tail test, and black-box membership inference, each against the holdout.
+
+    Membership is measured in the features of every encoder, or of ``encoders`` where given; columns of those named
+    in ``standardise`` are divided by their standard deviation over the training images. All membership figures are
+    refused where the split cannot carry them: a holdout picture that is also a training picture (correlation of
+    ``same_picture`` or more), or parts that a blind classifier tells apart. Leaves ``privacy.json`` and, where real
+    images may be shown, ``privacy_pairs.png``.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        DUPLICATES,
+        NEAR_DUPLICATES,
+        NEAR_DUPLICATES_HOLDOUT,
+        BLIND_AUC,
+        *MEMBERSHIP,
+    )
+    purposes: ClassVar[tuple[Purpose, ...]] = ("privacy",)
+
+    def __init__(
+        self,
+        encoders: Sequence[str] = (),
+        standardise: Sequence[str] = ("radiomics",),
+        same_picture: float = 0.999,
+        permutations: int = 1999,
+    ) -> None:
+        self.encoders = tuple(encoders)
+        self.standardise = tuple(standardise)
+        self.same_picture = same_picture
+        self.permutations = permutations
+
+    def __call__(self, material: Material) -> Iterator[Score]:
+        split, images = material.split, material.images["privacy"]
+        names = self.encoders or tuple(material.encoders)
+        if not names:
+            raise Refused("privacy compares features and no encoder is configured; add encoder=[pixels]")
+        report: dict[str, Any] = {"images": len(images), "train": len(split.train), "holdout": len(split.holdout)}
+        fault = None
+        for score, found in self._copies(split, images, report):
+            fault = fault or found
+            yield score
+        people = people_of(split)
+        views = [
+            self._view(name, material, rng) for name, rng in zip(names, material.rng.spawn(len(names)), strict=True)
+        ]
+        for view in views:
+            score, told = _blind(view, people)
+            fault = fault or told
+            yield score
+        if fault:
+            report["verdict"] = f"not measurable: {fault}"
+            yield from (metric.refused(fault, n=len(images), encoder=name) for name in names for metric in MEMBERSHIP)
+        else:
+            yield from self._membership(views, people, material, report)
+        write_json(material.folder / "privacy.json", report)
+
+    def _view(self, name: str, material: Material, rng: np.random.Generator) -> View:
+        sets = (material.images["privacy"], material.split.train, material.split.holdout)
+        synthetic, train, holdout = (material.features(name, each) for each in sets)
+        if name in self.standardise:
+            spread = train.std(axis=0, dtype=np.float64)
+            scale = np.where(spread > 0, spread, 1.0).astype(np.float32)
+            synthetic, train, holdout = synthetic / scale, train / scale, holdout / scale
+        return View(name, synthetic, train, holdout, rng)
+
+    def _copies(self, split: Split, images: ImageSet, report: dict[str, Any]) -> Iterator[tuple[Score, str | None]]:
+        """The three scores of copies, each with the reason why the split is unfit, if it is."""
+        made, train, holdout = (fingerprints(each) for each in (images, split.train, split.holdout))
+        across, where = closest_pictures(holdout, train)
+        fault = self._same_pictures(split, across, where)
+        threshold = min(self.same_picture, max(ALIKE_FLOOR, float(across.max())))
+        exact = exact_copies(images, split.train)
+        rule = f"correlation above {threshold:.4f}: no holdout image is as much like a training image"
+        counts = {"exact": exact}
+        yield DUPLICATES(exact / len(images), n=len(images), interval=clopper_pearson(exact, len(images))), fault
+        for metric, pictures in ((NEAR_DUPLICATES, train), (NEAR_DUPLICATES_HOLDOUT, holdout)):
+            counts[metric.key] = hits = _alike(made, pictures, threshold)
+            reason = f"{rule}; searched {len(pictures.hashes)} images"
+            interval = clopper_pearson(hits, len(images))
+            yield metric(hits / len(images), n=len(images), interval=interval, reason=reason), fault
+        report["copies"] = {**counts, "threshold": threshold}
+
+    def _same_pictures(self, split: Split, across: Floats, where: Integers) -> str | None:
+        same = np.flatnonzero(across >= self.same_picture)
+        if not len(same):
+            return None
+        first = int(same[0])
+        pair = split.holdout.ids[first], split.train.ids[int(where[first])]
+        return (
+            f"{len(same)} holdout images are also training pictures, first holdout {pair[0]} and train {pair[1]} "
+            f"(correlation {across[first]:.4f}, needed below {self.same_picture})"
+        )
+
+    def _membership(
+        self, views: Sequence[View], people: People, material: Material, report: dict[str, Any]
+    ) -> Iterator[Score]:
+        few = too_few(len(views[0].synthetic), people)
+        tails = {} if few else {view.name: tail_of(view, people, self.permutations) for view in views}
+        adjusted = dict(zip(tails, holm([tail.p for tail in tails.values()]), strict=True))
+        for view in views:
+            if few:
+                yield from (metric.refused(few, n=len(view.synthetic), encoder=view.name) for metric in TAIL)
+            else:
+                yield from tail_scores(view, tails[view.name], adjusted[view.name])
+            yield _ratio(view, people)
+            yield from _attack(view, people)
+        report["tail"] = {name: _facts(tail, adjusted[name]) for name, tail in tails.items()}
+        report["verdict"] = verdict_of_all(tails, adjusted) if tails else f"not measurable: {few}"
+        if tails and material.split.info.redistributable:
+            _picture(next(iter(tails.values())), material)
+
+
+def people_of(split: Split) -> People:
+    """Patients numbered over both parts, training patients first."""
+    names, train = np.unique(np.asarray(split.train.patients, np.str_), return_inverse=True)
+    others, holdout = np.unique(np.asarray(split.holdout.patients, np.str_), return_inverse=True)
+    members, total = len(names), len(names) + len(others)
+    return People(train, holdout + members, members, total, split.train.patients + split.holdout.patients)
+
+
+def too_few(images: int, people: People) -> str | None:
+    """Why the tail test would mean nothing, if so."""
+    if images < FEWEST_IMAGES:
+        return f"the tail test needs {FEWEST_IMAGES} synthetic images, got {images}"
+    fewest = min(people.members, people.total - people.members)
+    if fewest < FEWEST_PATIENTS:
+        return f"the tail test needs {FEWEST_PATIENTS} patients in train and in holdout, got {fewest}"
+    return None
+
+
+def tail_of(view: View, people: People, permutations: int) -> Tail:
+    """The tail test in one encoder's features."""
+    to_train, train_at = (each[:, 0] for each in nearest(view.synthetic, view.train))
+    to_holdout, holdout_at = (each[:, 0] for each in nearest(view.synthetic, view.holdout))
+    ours = to_train < to_holdout
+    owners = np.where(ours, people.train[train_at], people.holdout[holdout_at])
+    member = np.arange(people.total) < people.members
+    closest = tail_test.Closest(np.minimum(to_train, to_holdout), owners, member)
+    order = tail_test.closeness_order(closest.distances, view.rng)
+    size = tail_test.tail_size(len(order), float(member.mean()))
+    p = tail_test.permutation_p(owners[order[:size]], member, view.rng, permutations)
+    excess = tail_test.excess_copies(owners[order], member, size)
+    near_copy = NEAR_COPY * float(np.median(nearest(view.holdout, view.train)[0]))
+    detectable = tail_test.detectable_share(closest, near_copy, view.rng)
+    pooled = np.where(ours, train_at, holdout_at + len(view.train))
+    return Tail(p, float(member[owners[order[:size]]].mean()), size, excess, detectable, (order, pooled[order]))
+
+
+def tail_scores(view: View, tail: Tail, p: float) -> Iterator[Score]:
+    """The four scores of a tail test whose p-value, corrected for the number of encoders, is ``p``."""
+    n, name, excess = len(view.synthetic), view.name, tail.excess
+    held = f"training patients hold {tail.share:.0%} of the {tail.size} closest images"
+    yield TAIL_P(p, n=n, encoder=name, reason=f"{verdict(tail, p)}; {held}; a p-value has no interval")
+    reason = f"read from the {excess.tail} closest images"
+    yield EXCESS(excess.value, n=n, interval=(excess.low, excess.high), encoder=name, reason=reason)
+    yield LEAK_BOUND(max(0.0, excess.high), n=n, encoder=name, reason="is itself the end of an interval")
+    if tail.detectable is None:
+        reason = "planted copies do not stand out: half of the images are as close to real ones as a near copy would be"
+        yield DETECTABLE.refused(reason, n=n, encoder=name)
+        return
+    reason = f"a design figure: copies planted at {NEAR_COPY} of the median distance from holdout to train"
+    yield DETECTABLE(tail.detectable, n=n, encoder=name, reason=reason)
+
+
+def verdict(tail: Tail, p: float) -> str:
+    """``leak found`` or ``no leak above x%``."""
+    return "leak found" if p <= tail_test.LEVEL else f"no leak above {max(0.0, tail.excess.high):.1%}"
+
+
+def verdict_of_all(tails: Mapping[str, Tail], adjusted: Mapping[str, float]) -> str:
+    """A leak in any features is a leak; without one, the bound that holds in all of them."""
+    for name, tail in tails.items():
+        if adjusted[name] <= tail_test.LEVEL:
+            return f"{verdict(tail, adjusted[name])} ({name})"
+    return verdict(max(tails.values(), key=lambda tail: tail.excess.high), 1.0)
+
+
+def _facts(tail: Tail, p: float) -> dict[str, Any]:
+    return {
+        "verdict": verdict(tail, p),
+        "tail": tail.size,
+        "train_share": tail.share,
+        "p": tail.p,
+        "p_adjusted": p,
+        "excess": asdict(tail.excess),
+        "detectable": tail.detectable,
+    }
+
+
+def _alike(made: Fingerprints, pictures: Fingerprints, threshold: float) -> int:
+    return int((closest_pictures(made, pictures)[0] > threshold).sum())
+
+
+def _blind(view: View, people: People) -> tuple[Score, str | None]:
+    """The blind baseline, and the reason why membership cannot be measured, if so."""
+    n = len(people.names)
+    fewest = min(people.members, people.total - people.members)
+    if fewest < FEWEST_PATIENTS:
+        reason = f"a blind classifier needs {FEWEST_PATIENTS} patients in train and in holdout, got {fewest}"
+        return BLIND_AUC.refused(reason, n=n, encoder=view.name), reason
+    value, (low, high) = membership.blind_auc(view.train, view.holdout, people.names, view.rng)
+    score = BLIND_AUC(value, n=n, interval=(low, high), encoder=view.name)
+    if value <= BLIND_LIMIT or low <= 0.5:
+        return score, None
+    return score, (
+        f"train and holdout are told apart without any synthetic image: blind AUC {value:.3f} [{low:.3f}, {high:.3f}] "
+        f"in {view.name} features, needed at most {BLIND_LIMIT}"
+    )
+
+
+def _ratio(view: View, people: People) -> Score:
+    others = people.total - people.members
+    matched = min(people.members, others)
+
+    def listed(rows: Rows, owners: Integers, patients: int) -> membership.Neighbours:
+        k = membership.neighbours_needed(patients, matched, len(rows))
+        distances, indices = nearest(view.synthetic, rows, k)
+        return membership.Neighbours(distances, owners[indices], patients)
+
+    train = listed(view.train, people.train, people.members)
+    holdout = listed(view.holdout, people.holdout - people.members, others)
+    found = membership.matched_ratio(train, holdout, view.rng)
+    n = len(view.synthetic)
+    if found is None:
+        reason = "every synthetic image is a copy of a holdout image: the distance to divide by is 0"
+        return DISTANCE_RATIO.refused(reason, n=n, encoder=view.name)
+    return DISTANCE_RATIO(found[0], n=n, interval=found[1], encoder=view.name)
+
+
+def _attack(view: View, people: People) -> Iterator[Score]:
+    """An attacker who believes that patients close to a synthetic image were in the training set."""
+    rows = np.concatenate([view.train, view.holdout])
+    scores, names = membership.by_patient(-nearest(rows, view.synthetic)[0][:, 0], people.names)
+    holdout = set(people.names[len(view.train) :])
+    member = np.array([name not in holdout for name in names])
+    n = len(rows)
+    value, interval = membership.patient_auc(scores, member, names, view.rng)
+    yield MIA_AUC(value, n=n, interval=interval, encoder=view.name)
+    others = int((~member).sum())
+    if others < FEWEST_FOR_TPR:
+        reason = f"a false positive rate of 1% needs {FEWEST_FOR_TPR} holdout patients, got {others}"
+        yield MIA_TPR.refused(reason, n=n, encoder=view.name)
+        return
+    hits, members = membership.true_positive_rate(scores[member], scores[~member], view.rng)
+    yield MIA_TPR(hits / members, n=n, interval=clopper_pearson(hits, members), encoder=view.name)
+
+
+def _picture(tail: Tail, material: Material) -> None:
+    """The 8 synthetic images closest to a real one above those real ones."""
+    order, pooled = (each[:8] for each in tail.closest)
+    split = material.split
+    count = len(split.train)
+    real = [(split.train.pixels([i]) if i < count else split.holdout.pixels([i - count])) for i in pooled.tolist()]
+    pictures = np.concatenate([material.images["privacy"].pixels(order.tolist()), *real])
+    contact_sheet(pictures, material.folder / "privacy_pairs.png", columns=8)

@@ -1,0 +1,113 @@
+"""What each privacy figure means."""
+
+from __future__ import annotations
+
+import math
+
+from bench.api import Metric
+
+FEWEST_IMAGES = 500
+
+DUPLICATES = Metric(
+    key="duplicates",
+    title="Exact copies",
+    better="lower",
+    reference="SHA-256 of decoded pixels",
+    bounds=(0.0, 1.0),
+    summary="Share of the synthetic images whose pixels are exactly those of a training image.",
+)
+NEAR_DUPLICATES = Metric(
+    key="near_duplicates",
+    title="Near copies",
+    better="lower",
+    reference="dHash (Krawetz 2013), normalised cross-correlation",
+    bounds=(0.0, 1.0),
+    summary="Share of the synthetic images more alike a training image than any holdout image is, flips and quarter "
+    "turns included.",
+)
+NEAR_DUPLICATES_HOLDOUT = Metric(
+    key="near_duplicates_holdout",
+    title="Near copies of holdout (control)",
+    better="lower",
+    reference="dHash (Krawetz 2013), normalised cross-correlation",
+    bounds=(0.0, 1.0),
+    summary="The same search among holdout images, which the generator never saw: what chance and low diversity give.",
+)
+BLIND_AUC = Metric(
+    key="blind_auc",
+    title="Blind baseline",
+    better="target",
+    target=0.5,
+    reference="arXiv:2406.16201",
+    bounds=(0.0, 1.0),
+    summary="How well training and holdout images are told apart without any synthetic image; above 0.5 the split is "
+    "not random and membership cannot be measured.",
+)
+DISTANCE_RATIO = Metric(
+    key="nn_distance_ratio",
+    title="Distance to train / holdout",
+    better="target",
+    target=1.0,
+    reference="10.1038/s41551-025-01468-8",
+    bounds=(0.0, math.inf),
+    summary="Mean distance from a synthetic image to the closest training image over that to the closest holdout "
+    "image, among equally many patients; below 1 means drawn towards training patients.",
+)
+TAIL_P = Metric(
+    key="tail_p",
+    title="Tail test, p",
+    better="higher",
+    reference="Phipson & Smyth 2010, 10.2202/1544-6115.1585",
+    bounds=(0.0, 1.0),
+    minimum=FEWEST_IMAGES,
+    summary="p-value, corrected for the number of encoders, of training patients owning as many of the closest "
+    "synthetic images as they do; up to 0.05 a leak is found.",
+)
+EXCESS = Metric(
+    key="excess_copy_share",
+    title="Excess copies",
+    better="lower",
+    reference="Korn & Graubard 1998 (interval)",
+    bounds=(-math.inf, 1.0),
+    minimum=FEWEST_IMAGES,
+    summary="Share of the synthetic images that are close to training patients beyond what chance explains.",
+)
+LEAK_BOUND = Metric(
+    key="leak_bound",
+    title="Leak at most",
+    better="lower",
+    reference="Korn & Graubard 1998 (interval)",
+    bounds=(0.0, 1.0),
+    minimum=FEWEST_IMAGES,
+    summary="Upper end of the 95% interval of the excess copies: the leak that cannot be ruled out.",
+)
+DETECTABLE = Metric(
+    key="detectable_leak",
+    title="Smallest detectable leak",
+    better="lower",
+    reference="simulation of planted copies",
+    bounds=(0.0, 1.0),
+    minimum=FEWEST_IMAGES,
+    summary="Smallest share of planted near copies that the tail test finds in 80% of trials on these distances.",
+)
+MIA_AUC = Metric(
+    key="mia_auc",
+    title="Membership inference, AUC",
+    better="target",
+    target=0.5,
+    reference="10.1145/3372297.3417238",
+    bounds=(0.0, 1.0),
+    summary="How well an attacker who measures the distance to the closest synthetic image tells training from "
+    "holdout patients.",
+)
+MIA_TPR = Metric(
+    key="mia_tpr",
+    title="Membership inference, TPR at 1% FPR",
+    better="target",
+    target=0.01,
+    reference="arXiv:2112.03570",
+    bounds=(0.0, 1.0),
+    summary="Share of training patients the same attacker names while accusing one holdout patient in a hundred.",
+)
+TAIL = (TAIL_P, EXCESS, LEAK_BOUND, DETECTABLE)
+MEMBERSHIP = (DISTANCE_RATIO, *TAIL, MIA_AUC, MIA_TPR)
