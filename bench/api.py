@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -223,6 +224,8 @@ class Generator(ABC):
             block belongs to the protocol: the core cuts the requests into blocks of this size and pads the last.
         uses: names of the request columns it understands (label names, ``prompt``).
         learns_from: the part of the split that ``fit`` is given.
+        reads: files and folders of the user's whose content decides the images (weights, images made elsewhere).
+        facts: what the record should say of it: parameters, hashes, counts; read after ``fit`` and after ``sample``.
         control: what it stands for on the board if it is a control and not a contender.
         shows_real: whether its images are real ones, so that a public page must ask ``redistributable``.
     """
@@ -230,6 +233,8 @@ class Generator(ABC):
     block: int = 32
     uses: tuple[str, ...] = ()
     learns_from: ClassVar[Part] = "train"
+    reads: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = MappingProxyType({})
     control: ClassVar[Literal["ceiling", "floor", "memoriser", "baseline"] | None] = None
     shows_real: ClassVar[bool] = False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 from collections import Counter
@@ -15,18 +14,19 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from bench.api import Evaluator, Generator, ImageSet, Material, Purpose, Request, Score, Split
+from bench.code import class_digest
 from bench.evaluate import Task, as_scores, evaluate, evaluator_rng
 from bench.features import FeatureStore
+from bench.filtering import Filter, Filtered, Filtering, described, unfiltered
 from bench.generate import Sampled, Sampler
 from bench.images import contact_sheet
 from bench.plugins import Encoders, build, settings
 from bench.provenance import peak_memory_mb, provenance
 from bench.record import SCHEMA, Cost, Entry, Record, RunRecord
 from bench.requests import PURPOSES, conditions_digest, make_requests, requests_digest, write_requests
-from bench.store import code_digest, content_key, owned, read_json, write_json
+from bench.store import content_key, files_digest, owned, read_json, write_json
 
 log = logging.getLogger(__name__)
-ROOT = Path(__file__).resolve().parents[1]
 SHEET = 32  # images on the contact sheet
 
 
@@ -65,17 +65,20 @@ class Run:
 
     def carry_out(self) -> Outcome:
         """All stages in order."""
-        evaluators = {str(name): self._build(part) for name, part in self.config.evaluator.items()}
+        chosen = self.config.get("evaluator") or {}
+        evaluators = {str(name): self._build(part) for name, part in chosen.items()}
         generator: Generator = self._build(self.config.generator)
+        protocol = self._filter_protocol  # a filter without its weights stops here, not after hours of sampling
         split: Split = self._build(self.config.dataset).load(self._cache)
         requests = make_requests(split, self.config.seed, self.config.requests)
         sampled = self._sampled(generator, split, requests)
-        tasks = self._tasks(evaluators, split, requests, sampled.images)
         features = FeatureStore(self._cache / "features", self._encoders)
+        kept = self._kept(sampled.images, split, features, protocol)
+        tasks = self._tasks(evaluators, split, requests, kept.images)
         begin = time.perf_counter()
-        records, entries = self._evaluate(tasks, generator, split, sampled.images, features)
+        records, entries = self._evaluate(tasks, generator, split, kept.images, features)
         measured = time.perf_counter() - begin
-        record = self._record(generator, split, requests, sampled, entries, features, measured)
+        record = kept.noted(self._record(generator, split, requests, sampled, entries, features, measured))
         return Outcome(self.folder, self._keep(record), records, dict(features.encoded))
 
     @property
@@ -86,6 +89,15 @@ class Run:
     def _encoders(self) -> Encoders:
         return Encoders(self.config.encoder, self.config.allow)
 
+    @cached_property
+    def _filter(self) -> Filter | None:
+        config = self.config.get("filter")
+        return self._build(config) if config else None
+
+    @cached_property
+    def _filter_protocol(self) -> dict[str, Any]:
+        return described(self._filter, self._encoders)
+
     def _build(self, config: DictConfig) -> Any:
         return build(config, self.config.allow)
 
@@ -93,7 +105,8 @@ class Run:
         return {
             "target": self.config.generator._target_,
             "settings": settings(self.config.generator),
-            "code": code_digest(Path(inspect.getfile(type(generator)))),
+            "code": class_digest(type(generator)),
+            "reads": {path: files_digest(Path(path)) for path in generator.reads},
             generator.learns_from: getattr(split, generator.learns_from).digest,
             "fit_seed": self.config.fit_seed,
         }
@@ -115,17 +128,24 @@ class Run:
         self._fit(generator, split, self._cache / "fits" / f"{self.config.name}-{content_key(fit_key)}")
         generator.plan(requests)
         sampled = sampler(generator, requests)
+        # counts of what happened while sampling are known only now
+        known = read_json(self.folder / "fit.json")
+        write_json(self.folder / "fit.json", known | {"facts": dict(generator.facts)})
         contact_sheet(sampled.images.pixels(range(min(SHEET, len(requests)))), self.folder / "sheet.png")
         return sampled
+
+    def _kept(self, images: ImageSet, split: Split, features: FeatureStore, protocol: Mapping[str, Any]) -> Filtered:
+        if self._filter is None:
+            return unfiltered(images, self.folder)
+        return Filtering(self._filter, split, features, protocol, self.folder).apply(images)
 
     def _fit(self, generator: Generator, split: Split, folder: Path) -> None:
         begin = time.perf_counter()
         with owned(folder):
             generator.fit(getattr(split, generator.learns_from), folder, self.config.fit_seed)
             known = read_json(folder / "fit.json") or {"seconds": round(time.perf_counter() - begin, 2)}
-            known["facts"] = dict(getattr(generator, "facts", {}))
             write_json(folder / "fit.json", known)
-        write_json(self.folder / "fit.json", known)
+        write_json(self.folder / "fit.json", known | {"facts": dict(generator.facts)})
         for path in [*folder.glob("*.png"), *folder.glob("*.csv")]:
             (self.folder / path.name).write_bytes(path.read_bytes())
 
@@ -147,12 +167,12 @@ class Run:
             "version": evaluator.version,
             "settings": settings(config),
             "evaluation_seed": self.config.evaluation_seed,
+            **self._filter_protocol,
         }
-        source = Path(inspect.getfile(type(evaluator)))
         key = {
             "protocol": content_key(protocol),
             "images": images.digest,
-            "code": code_digest(source.parent, ROOT / "bench" / "stats.py", ROOT / "bench" / "distances.py"),
+            "code": class_digest(type(evaluator)),
         }
         return Task(name, evaluator, protocol, key)
 
@@ -262,7 +282,8 @@ class Run:
 def _plain(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=True)
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key != "hydra"}
+    # no filter leaves no trace, so that records made before there were filters stay the same
+    return {str(key): value for key, value in plain.items() if key != "hydra" and (key != "filter" or value)}
 
 
 def _jsonable(value: Any) -> Any:

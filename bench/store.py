@@ -49,6 +49,17 @@ def code_digest(*folders: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def files_digest(*paths: Path) -> str:
+    """16 hex digits over name, size and time of every file at or below ``paths``; a hub id has no files."""
+    rows = []
+    for path in paths:
+        for each in [path] if path.is_file() else sorted(path.rglob("*")):
+            if each.is_file():
+                known = each.stat()
+                rows.append([str(each.relative_to(path)), known.st_size, known.st_mtime_ns])
+    return content_key(rows)
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data`` so that a reader or a crash sees the old file or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import Evaluator, ImageSet, Material, Metric, Purpose, Refused, Rows, Score, Split
+from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Rows, Score, Split
 from bench.distances import nearest
 from bench.images import contact_sheet
 from bench.stats import Floats, clopper_pearson, holm
@@ -86,8 +86,7 @@ class Tail:
 class Privacy(Evaluator):
     """Copies, the patient-permutation tail test, and black-box membership inference, each against the holdout.
 
-    Membership is measured in the features of every encoder, or of ``encoders`` where given; columns of those named
-    in ``standardise`` are divided by their standard deviation over the training images. All membership figures are
+    Membership is measured in the features of each of ``encoders``; columns of those named in ``standardise`` are divided by their standard deviation over the training images. All membership figures are
     refused where the split cannot carry them: a holdout picture that is also a training picture (correlation of
     ``same_picture`` or more), or parts that a blind classifier tells apart. Leaves ``privacy.json`` and, where real
     images may be shown, ``privacy_pairs.png``.
@@ -104,11 +103,15 @@ class Privacy(Evaluator):
 
     def __init__(
         self,
-        encoders: Sequence[str] = (),
+        encoders: Sequence[str] = ("pixels", "radiomics"),
         standardise: Sequence[str] = ("radiomics",),
         same_picture: float = 0.999,
         permutations: int = 1999,
     ) -> None:
+        if not encoders:
+            raise BenchError(
+                "privacy compares features: name at least one of evaluator.privacy.encoders, e.g. [pixels]"
+            )
         self.encoders = tuple(encoders)
         self.standardise = tuple(standardise)
         self.same_picture = same_picture
@@ -116,9 +119,7 @@ class Privacy(Evaluator):
 
     def __call__(self, material: Material) -> Iterator[Score]:
         split, images = material.split, material.images["privacy"]
-        names = self.encoders or tuple(material.encoders)
-        if not names:
-            raise Refused("privacy compares features and no encoder is configured; add encoder=[pixels]")
+        names = self.encoders
         report: dict[str, Any] = {"images": len(images), "train": len(split.train), "holdout": len(split.holdout)}
         fault = None
         for score, found in self._copies(split, images, report):
@@ -189,6 +190,10 @@ class Privacy(Evaluator):
                 yield from tail_scores(view, tails[view.name], adjusted[view.name])
             yield _ratio(view, people)
             yield from _attack(view, people)
+        if tails:
+            worst = max(tails, key=lambda name: tails[name].excess.high)
+            bound, n = max(0.0, tails[worst].excess.high), len(views[0].synthetic)
+            yield LEAK_BOUND(bound, n=n, reason=f"the largest over encoders ({worst}); itself the end of an interval")
         report["tail"] = {name: _facts(tail, adjusted[name]) for name, tail in tails.items()}
         report["verdict"] = verdict_of_all(tails, adjusted) if tails else f"not measurable: {few}"
         if tails and material.split.info.redistributable:

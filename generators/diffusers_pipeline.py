@@ -26,6 +26,7 @@ class DiffusersPipeline(Generator):
         self._settings = read(Settings, settings)
         self.block = self._settings.block
         self.uses = fields(self._settings.prompt)
+        self.reads = self._settings.places
         self.facts: dict[str, Any] = {}
         self._bad: dict[str, str] = {}
 

@@ -63,6 +63,7 @@ class Folder(Generator):
         self._resize, self._reuse = resize, reuse
         self._window = None if window is None else (float(window[0]), float(window[1]))
         self._given: dict[str, Entry] = {}
+        self.reads = (path,) if path else ()
         self.facts: dict[str, Any] = {}
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:

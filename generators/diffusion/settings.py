@@ -87,6 +87,12 @@ class Settings(Source):
             return {**values, "dtype": {"default": values["dtype"]}}
         return values
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Every folder or hub id something is loaded from."""
+        sources = (self, *self.components.values(), self.lora)
+        return tuple(each.path for each in sources if each is not None and each.path)
+
     def precision(self, component: str) -> Precision:
         """The number format of a component."""
         return self.dtype.get(component, self.dtype.get("default", "float32"))

@@ -1,0 +1,55 @@
+"""Which source files decide a result: a class's module and all it imports from the packages that compute."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import inspect
+from pathlib import Path
+
+# the parts of the core that compute values; the rest only carries them
+COMPUTING = ("bench.stats", "bench.distances", "bench.images")
+
+
+def class_digest(kind: type) -> str:
+    """16 hex digits over the sources of ``kind`` and of what it imports, directly or not.
+
+    Followed are modules of its own top-level package and of ``COMPUTING``, also those imported inside functions.
+    """
+    found: dict[str, Path] = {}
+    waiting = [(kind.__module__, Path(inspect.getfile(kind)))]
+    while waiting:
+        name, path = waiting.pop()
+        if name in found:
+            continue
+        found[name] = path
+        for each in _imports(path):
+            place = _place(each, kind.__module__.split(".", 1)[0])
+            if place is not None and each not in found:
+                waiting.append((each, place))
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        digest.update(f"{name}\0".encode() + found[name].read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            # what is imported from a package may be a module of it
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def _place(name: str, package: str) -> Path | None:
+    if not (name == package or name.startswith((f"{package}.", *COMPUTING))):
+        return None
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    return None if found is None or found.origin is None else Path(found.origin)

@@ -1,0 +1,48 @@
+"""A changed line in anything a plug-in imports is noticed; a changed line elsewhere is not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.code import code_digest
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "somelab"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "main.py").write_text(
+        "from somelab.near import f\nclass Kind:\n    def g(self):\n        import somelab.far\n"
+    )
+    for name in ("near", "far", "stranger"):
+        (folder / f"{name}.py").write_text("def f(): return 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    for name in [each for each in sys.modules if each.startswith("somelab")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(("changed", "noticed"), [("main", True), ("near", True), ("far", True), ("stranger", False)])
+def test_what_is_imported_decides(package: Path, changed: str, noticed: bool) -> None:
+    from somelab.main import Kind
+
+    before = code_digest(Kind)
+    path = package / f"{changed}.py"
+    path.write_text(path.read_text() + "# another line\n")
+    assert (code_digest(Kind) != before) == noticed
+
+
+def test_the_computing_part_of_the_core_belongs_to_an_evaluator() -> None:
+    from bench.code import _imports, _place
+    from evaluators.fidelity import Fidelity
+
+    assert code_digest(Fidelity) == code_digest(Fidelity)
+    import evaluators.fidelity as module
+
+    named = _imports(Path(module.__file__))
+    assert _place("bench.stats", "evaluators") is not None and "bench.stats" in named
+    assert _place("bench.run", "evaluators") is None
