@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError, Encoder, FeatureReader, ImageSet, Split
-from bench.code import code_digest
+from bench.code import class_digest
 from bench.progress import meter
 from bench.record import RunRecord
 from bench.store import content_key, file_digest, read_json, write_atomic, write_json
@@ -129,7 +129,7 @@ class Filtering:
         return Filtered(images.select(kept), counts)
 
     def _key(self, images: ImageSet) -> dict[str, Any]:
-        digests = {"images": images.digest, "split": self.split.digest, "code": code_digest(type(self.judge))}
+        digests = {"images": images.digest, "split": self.split.digest, "code": class_digest(type(self.judge))}
         return {**self.protocol, **digests}
 
     def _judged(self, images: ImageSet, path: Path) -> list[Verdict]:

@@ -86,10 +86,11 @@ class Tail:
 class Privacy(Evaluator):
     """Copies, the patient-permutation tail test, and black-box membership inference, each against the holdout.
 
-    Membership is measured in the features of each of ``encoders``; columns of those named in ``standardise`` are divided by their standard deviation over the training images. All membership figures are
-    refused where the split cannot carry them: a holdout picture that is also a training picture (correlation of
-    ``same_picture`` or more), or parts that a blind classifier tells apart. Leaves ``privacy.json`` and, where real
-    images may be shown, ``privacy_pairs.png``.
+    Membership is measured in the features of each of ``encoders``; columns of those named in ``standardise`` are
+    divided by their standard deviation over the training images. All membership figures are refused where the split
+    cannot carry them: a holdout picture that is also a training picture (correlation of ``same_picture`` or more), or
+    parts that a blind classifier tells apart. Leaves ``privacy.json`` and, where real images may be shown,
+    ``privacy_pairs.png``.
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.code import code_digest
+from bench.code import class_digest
 
 
 @pytest.fixture
@@ -30,17 +30,17 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_imported_decides(package: Path, changed: str, noticed: bool) -> None:
     from somelab.main import Kind
 
-    before = code_digest(Kind)
+    before = class_digest(Kind)
     path = package / f"{changed}.py"
     path.write_text(path.read_text() + "# another line\n")
-    assert (code_digest(Kind) != before) == noticed
+    assert (class_digest(Kind) != before) == noticed
 
 
 def test_the_computing_part_of_the_core_belongs_to_an_evaluator() -> None:
     from bench.code import _imports, _place
     from evaluators.fidelity import Fidelity
 
-    assert code_digest(Fidelity) == code_digest(Fidelity)
+    assert class_digest(Fidelity) == class_digest(Fidelity)
     import evaluators.fidelity as module
 
     named = _imports(Path(module.__file__))
