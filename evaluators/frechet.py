@@ -170,7 +170,8 @@ def frechet_jackknife(first: Rows, second: Rows, first_folds: Indices, second_fo
     The bias of FD is ``b1/N1 + b2/N2`` to first order, which leaving out fold ``g`` of both sets at once reveals. It
     is gone when both sets have more rows than columns without any fold, and not otherwise. The squared standard error
     is the jackknife's plus that of two samples of one population: near 0 the jackknife's own shrinks with the
-    estimate, and intervals of it alone held the truth in as few as 86% of Gaussian trials.
+    estimate, and intervals of it alone held the truth in as few as 84% of Gaussian trials, those of both in 94 to 99%
+    (100% of them for a perfect generator).
     """
     count = int(max(first_folds.max(), second_folds.max())) + 1
     leave_one = _few_left_out if few(first, second) else _many_left_out

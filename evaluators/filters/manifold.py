@@ -1,0 +1,99 @@
+"""Images that lie no farther from the training images than unseen real ones do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from bench.api import BenchError, FeatureReader, ImageSet, Rows, Split
+from bench.distances import nearest
+from bench.filtering import Filter, Verdict
+from bench.stats import Floats
+
+
+class Manifold(Filter):
+    """Keeps an image if its distance to the ``neighbour``-th nearest training image is within a limit.
+
+    The limit is the ``quantile`` of the same distance of the holdout images, so a real image that no generator saw
+    passes with that probability at least. Copies of training images always pass: this filter says nothing of
+    privacy, and can only bring a generator nearer to its training images.
+    """
+
+    block = 4096
+
+    def __init__(
+        self,
+        encoder: str = "radiomics",
+        neighbour: int = 5,
+        quantile: float = 0.95,
+        standardise: Sequence[str] = ("radiomics", "radiomics_full"),
+    ) -> None:
+        """``encoder``: whose features. ``standardise``: encoders whose columns are divided by their spread over train.
+
+        Raises:
+            BenchError: ``neighbour`` under 1, or ``quantile`` not between 0 and 1.
+        """
+        if neighbour < 1 or not 0 < quantile < 1:
+            raise BenchError(f"filter: neighbour={neighbour}, quantile={quantile}; needed 1 or more, and within 0 to 1")
+        self.encoders = (encoder,)
+        self.neighbour, self.quantile = int(neighbour), float(quantile)
+        self._scaled = encoder in tuple(standardise)
+        self._known: dict[str, tuple[Rows, Floats, float]] = {}
+
+    @cached_property
+    def id(self) -> str:  # type: ignore[override]  # fixed once built
+        scaled = "standardised" if self._scaled else "raw"
+        return f"manifold-1 {self.encoders[0]} {scaled} neighbour={self.neighbour} quantile={self.quantile}"
+
+    def __call__(self, images: ImageSet, split: Split, features: FeatureReader) -> list[Verdict]:
+        """Verdicts with the distance as value, in units of the (standardised) features.
+
+        Raises:
+            BenchError: too few training or holdout images for ``neighbour`` or ``quantile``.
+        """
+        reference, spread, limit = self._measured(split, features)
+        distances, _ = nearest(_scaled(features(self.encoders[0], images), spread), reference, self.neighbour)
+        return [self._verdict(float(distance), limit) for distance in distances[:, -1]]
+
+    def _verdict(self, distance: float, limit: float) -> Verdict:
+        keep = distance <= limit
+        reason = f"{distance:.4g} from training image no. {self.neighbour} by nearness, limit {limit:.4g}"
+        return Verdict(keep, "inside" if keep else "outside", reason, distance)
+
+    def _measured(self, split: Split, features: FeatureReader) -> tuple[Rows, Floats, float]:
+        if split.digest not in self._known:
+            train, held = (features(self.encoders[0], part) for part in (split.train, split.holdout))
+            if len(train) < self.neighbour:
+                raise BenchError(f"filter: {len(train)} training images, needed neighbour={self.neighbour}")
+            spread = train.std(axis=0, dtype=np.float64) if self._scaled else np.ones(train.shape[1])
+            spread[spread == 0] = 1
+            reference = _scaled(train, spread)
+            distances, _ = nearest(_scaled(held, spread), reference, self.neighbour)
+            self._known[split.digest] = reference, spread, limit_of(distances[:, -1], self.quantile)
+        return self._known[split.digest]
+
+
+def limit_of(distances: Floats, quantile: float) -> float:
+    """The ``ceil(quantile * (n + 1))``-th smallest of ``n`` distances.
+
+    A further distance from the same source is at most that with probability ``quantile`` or more, whatever their
+    distribution (split conformal prediction, Lei 2018, arXiv:1604.04173).
+
+    Raises:
+        BenchError: ``n`` is too small for such a limit to exist.
+    """
+    place = math.ceil(quantile * (len(distances) + 1) - 1e-9)
+    if place > len(distances):
+        needed = math.ceil(quantile / (1 - quantile) - 1e-9)
+        raise BenchError(
+            f"filter: {len(distances)} holdout images, but quantile={quantile} needs {needed}; lower filter.quantile "
+            "or hold out more"
+        )
+    return float(np.sort(distances)[place - 1])
+
+
+def _scaled(rows: Rows, spread: Floats) -> Rows:
+    return (rows / spread).astype(np.float32)

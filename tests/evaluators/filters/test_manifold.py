@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.api import BenchError, ImageSet, Rows, Split
+from bench.images import write_set
+from evaluators.filters.manifold import Manifold, limit_of
+from tests.conftest import INFO, toy_set
+
+
+def grid(encoder: str, images: ImageSet) -> Rows:
+    """Means of 8 x 8 cells; the last column has another unit."""
+    pixels = images.pixels().astype(np.float32)
+    rows = pixels.reshape(len(pixels), 8, 4, 8, 4).mean(axis=(2, 4)).reshape(len(pixels), -1)
+    rows[:, -1] *= 1e4
+    return rows
+
+
+def test_the_limit_is_the_conformal_order_statistic() -> None:
+    distances = np.arange(1.0, 20.0)[::-1]
+    assert limit_of(distances, 0.95) == 19 and limit_of(distances, 0.5) == 10 and limit_of(distances, 0.9) == 18
+    with pytest.raises(BenchError, match=r"18 holdout images, but quantile=0\.95 needs 19"):
+        limit_of(distances[1:], 0.95)
+
+
+def test_fresh_values_pass_with_the_stated_probability() -> None:
+    rng = np.random.default_rng(0)
+    passed = [rng.normal() <= limit_of(rng.normal(size=39), 0.9) for _ in range(4000)]
+    assert 0.885 < np.mean(passed) < 0.915
+
+
+def test_real_images_pass_and_strange_ones_do_not(tiny_split: Split, tmp_path: Path) -> None:
+    judge = Manifold("cells", neighbour=3, quantile=0.9, standardise=["cells"])
+    unseen = judge(toy_set(tmp_path, "unseen", 40), tiny_split, grid)
+    assert np.mean([verdict.keep for verdict in unseen]) > 0.75
+    assert all(verdict.keep for verdict in judge(tiny_split.train, tiny_split, grid)), "copies always pass"
+    noise = np.random.default_rng(1).integers(0, 256, (5, 32, 32)).astype(np.uint8)
+    rows = [{"image": each, "image_id": str(i), "patient_id": str(i), "prompt": None} for i, each in enumerate(noise)]
+    strange = write_set([row | {"labels": {}, "attributes": {}} for row in rows], INFO, tmp_path / "noise")
+    verdicts = judge(strange, tiny_split, grid)
+    assert not any(verdict.keep for verdict in verdicts)
+    assert {verdict.grade for verdict in verdicts} == {"outside"} and "limit" in verdicts[0].reason
+
+
+def test_a_verdict_does_not_depend_on_the_other_images(tiny_split: Split, tmp_path: Path) -> None:
+    judge, images = Manifold("cells", quantile=0.9), toy_set(tmp_path, "unseen", 12)
+    together = judge(images, tiny_split, grid)
+    assert together == [judge(images.select([i]), tiny_split, grid)[0] for i in range(12)]
+    assert judge.id == "manifold-1 cells raw neighbour=5 quantile=0.9" and judge.encoders == ("cells",)
+
+
+def test_too_little_to_judge_by_is_refused(tiny_split: Split) -> None:
+    with pytest.raises(BenchError, match="24 holdout images, but quantile=0.99 needs 99"):
+        Manifold("cells", quantile=0.99)(tiny_split.test, tiny_split, grid)
+    with pytest.raises(BenchError, match="48 training images, needed neighbour=50"):
+        Manifold("cells", neighbour=50)(tiny_split.test, tiny_split, grid)
+    with pytest.raises(BenchError, match="neighbour=0"):
+        Manifold("cells", neighbour=0)
