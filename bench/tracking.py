@@ -102,8 +102,7 @@ def _curves(run: Any, folder: Path) -> None:
         return
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            values = {key: float(value) for key, value in row.items() if key not in ("stage", "step") and value}
-            run.log({f"{row['stage']}/{key}": value for key, value in values.items()})
+            run.log({f"{row['stage']}/{row['term']}": float(row["value"]), f"{row['stage']}/step": int(row["step"])})
 
 
 def main() -> None:
