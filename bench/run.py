@@ -21,6 +21,7 @@ from bench.filtering import Filter, Filtered, Filtering, described, unfiltered
 from bench.generate import Sampled, Sampler
 from bench.images import contact_sheet
 from bench.plugins import Encoders, build, settings
+from bench.processes import ALONE, Team
 from bench.provenance import peak_memory_mb, provenance
 from bench.record import SCHEMA, Cost, Entry, Record, RunRecord
 from bench.requests import PURPOSES, conditions_digest, make_requests, requests_digest, write_requests
@@ -45,41 +46,61 @@ class Outcome:
         return [name for name, record in self.records.items() if record.status == "failed"]
 
 
-def run(config: DictConfig, folder: Path) -> Outcome:
-    """Carry out one configuration in ``folder``.
+def run(config: DictConfig, folder: Path, team: Team = ALONE) -> Outcome:
+    """Carry out one configuration in ``folder``; the other processes of ``team`` call ``assist`` meanwhile.
 
     Raises:
         BenchError: bad data, settings or generator output; nothing that was finished before is lost.
         Busy: another process works in ``folder``.
     """
     with owned(folder):
-        return Run(config, folder).carry_out()
+        return Run(config, folder, team).carry_out()
+
+
+def assist(config: DictConfig, folder: Path, team: Team) -> None:
+    """Sample and encode this process's shares of what the main process of ``team`` carries out in ``run``."""
+    Run(config, folder, team).assist()
 
 
 @dataclass(frozen=True)
 class Run:
-    """One configuration and its folder, stage by stage."""
+    """One configuration, its folder and the processes at work on it, stage by stage."""
 
     config: DictConfig
     folder: Path
+    team: Team = ALONE
 
     def carry_out(self) -> Outcome:
         """All stages in order."""
         chosen = self.config.get("evaluator") or {}
         evaluators = {str(name): self._build(part) for name, part in chosen.items()}
-        generator: Generator = self._build(self.config.generator)
         protocol = self._filter_protocol  # a filter without its weights stops here, not after hours of sampling
-        split: Split = self._build(self.config.dataset).load(self._cache)
+        generator, split = self._loaded()
         requests = make_requests(split, self.config.seed, self.config.requests)
         sampled = self._sampled(generator, split, requests)
-        features = FeatureStore(self._cache / "features", self._encoders)
+        features = self._features(split, sampled)
         kept = self._kept(sampled.images, split, features, protocol)
         tasks = self._tasks(evaluators, split, requests, kept.images)
         begin = time.perf_counter()
         records, entries = self._evaluate(tasks, generator, split, kept.images, features)
+        features.enough()
         measured = time.perf_counter() - begin
         record = kept.noted(self._record(generator, split, requests, sampled, entries, features, measured))
         return Outcome(self.folder, self._keep(record), records, dict(features.encoded))
+
+    def assist(self) -> None:
+        """The stages that several processes share; between them, wait for the main process."""
+        generator, split = self._loaded()
+        sampled = self._sampled(generator, split, make_requests(split, self.config.seed, self.config.requests))
+        self._features(split, sampled).assist()
+
+    def _loaded(self) -> tuple[Generator, Split]:
+        with self.team.main_first("loading the data"):
+            return self._build(self.config.generator), self._build(self.config.dataset).load(self._cache)
+
+    def _features(self, split: Split, sampled: Sampled) -> FeatureStore:
+        shared = (split.train, split.holdout, split.test, sampled.images)
+        return FeatureStore(self._cache / "features", self._encoders, self.team, shared)
 
     @property
     def _cache(self) -> Path:
@@ -120,18 +141,24 @@ class Run:
             "requests": requests_digest(requests),
             "seed": self.config.seed,
         }
-        sampler = Sampler(self.folder, split.info, split.test.size, key, self.config.blank_tolerance)
-        if sampler.complete():
+        sampler = Sampler(self.folder, split.info, split.test.size, key, self.config.blank_tolerance, self.team)
+        with self.team.main_first("looking for images"):
+            found = sampler.complete()
+        if found:
             log.info("images: found")
             return sampler.load()
-        write_requests(requests, self.folder / "requests.csv")
+        if self.team.is_main:
+            write_requests(requests, self.folder / "requests.csv")
         self._fit(generator, split, self._cache / "fits" / f"{self.config.name}-{content_key(fit_key)}")
         generator.plan(requests)
+        before = dict(generator.facts)
         sampled = sampler(generator, requests)
         # counts of what happened while sampling are known only now
-        known = read_json(self.folder / "fit.json")
-        write_json(self.folder / "fit.json", known | {"facts": dict(generator.facts)})
-        contact_sheet(sampled.images.pixels(range(min(SHEET, len(requests)))), self.folder / "sheet.png")
+        added = self.team.meet("sampling", _added(before, generator.facts))
+        if self.team.is_main:
+            known = read_json(self.folder / "fit.json")
+            write_json(self.folder / "fit.json", known | {"facts": dict(generator.facts) | _sum(before, added)})
+            contact_sheet(sampled.images.pixels(range(min(SHEET, len(requests)))), self.folder / "sheet.png")
         return sampled
 
     def _kept(self, images: ImageSet, split: Split, features: FeatureStore, protocol: Mapping[str, Any]) -> Filtered:
@@ -140,12 +167,19 @@ class Run:
         return Filtering(self._filter, split, features, protocol, self.folder).apply(images)
 
     def _fit(self, generator: Generator, split: Split, folder: Path) -> None:
+        with self.team.main_first("training the generator"):
+            if self.team.is_main:
+                self._fit_alone(generator, split, folder)
+            else:
+                generator.fit(getattr(split, generator.learns_from), folder, self.config.fit_seed)
+
+    def _fit_alone(self, generator: Generator, split: Split, folder: Path) -> None:
         begin = time.perf_counter()
         with owned(folder):
             generator.fit(getattr(split, generator.learns_from), folder, self.config.fit_seed)
             known = read_json(folder / "fit.json") or {"seconds": round(time.perf_counter() - begin, 2)}
             write_json(folder / "fit.json", known)
-        write_json(self.folder / "fit.json", known | {"facts": dict(generator.facts)})
+        write_json(self.folder / "fit.json", known | {"uses": list(generator.uses), "facts": dict(generator.facts)})
         for path in [*folder.glob("*.png"), *folder.glob("*.csv")]:
             (self.folder / path.name).write_bytes(path.read_bytes())
 
@@ -253,7 +287,11 @@ class Run:
             },
             images={"asked": len(requests), "made": len(sampled.images), "blank": sampled.blank, **asked},
             info=_jsonable(asdict(split.info)),
-            facts={"columns_used": list(generator.uses), "learns_from": generator.learns_from} | known.get("facts", {}),
+            facts={
+                "columns_used": known.get("uses", []),
+                "learns_from": generator.learns_from,
+                **known.get("facts", {}),
+            },
             evaluators=dict(entries),
             provenance=provenance(),
             cost=Cost(
@@ -269,14 +307,23 @@ class Run:
         """Write ``run.json`` unless the same results already stand there with their own provenance and cost."""
         path = self.folder / "run.json"
         old = read_json(path)
-        new = record.model_dump(by_alias=True)
-        passing = {"provenance", "cost"}
-        if old is not None and {k: v for k, v in old.items() if k not in passing} == {
-            k: v for k, v in new.items() if k not in passing
-        }:
+        new = record.model_dump(mode="json", by_alias=True)
+        passing = {"provenance": None, "cost": None}
+        if old is not None and old | passing == new | passing:
             return RunRecord.model_validate(old)
         write_json(path, new)
         return record
+
+
+def _added(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, int]:
+    """What was added to the whole numbers among a generator's facts."""
+    numbers = {key: value for key, value in after.items() if type(value) is int}
+    return {key: value - before.get(key, 0) for key, value in numbers.items() if value != before.get(key, 0)}
+
+
+def _sum(before: Mapping[str, Any], added: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    total = sum((Counter(each) for each in added), Counter())
+    return {key: before.get(key, 0) + value for key, value in total.items()}
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
