@@ -18,8 +18,8 @@ class Manifold(Filter):
     """Keeps an image if its distance to the ``neighbour``-th nearest training image is within a limit.
 
     The limit is the ``quantile`` of the same distance of the holdout images, so a real image that no generator saw
-    passes with that probability at least. Copies of training images always pass: this filter says nothing of
-    privacy, and can only bring a generator nearer to its training images.
+    passes with that probability at least. Copies of training images pass more easily than anything else: what is
+    left is nearer to the training images than what was made, and no more private.
     """
 
     block = 4096

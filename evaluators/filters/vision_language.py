@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 from bench.api import BenchError, FeatureReader, ImageSet, Label, Split
+from bench.device import resolve
 from bench.filtering import Filter, Verdict
 from evaluators.filters.checkpoint import digest, find
 
@@ -112,8 +113,7 @@ class VisionLanguage(Filter):
         folder = find(self._path, self._revision)
         safe = {"local_files_only": True, "trust_remote_code": False}
         dtype = getattr(torch, self._dtype)
-        wanted = self._device
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+        device = resolve(self._device)
         try:
             model, report = transformers.AutoModelForImageTextToText.from_pretrained(
                 folder, use_safetensors=True, dtype=dtype, output_loading_info=True, **safe

@@ -47,7 +47,9 @@ def test_a_model_grades_each_image_by_itself(model: Path, images: ImageSet, tiny
     assert judge(model, answer_tokens=1)(last, tiny_split, None) == [verdicts[15], verdicts[3]]
 
 
-def test_longer_talk_is_unparsed_and_kept_unless_told_otherwise(model: Path, images: ImageSet, tiny_split: Split) -> None:
+def test_longer_talk_is_unparsed_and_kept_unless_told_otherwise(
+    model: Path, images: ImageSet, tiny_split: Split
+) -> None:
     two = images.select([0, 1])
     for unparsed in ("keep", "drop"):
         verdicts = judge(model, answer_tokens=3, unparsed=unparsed)(two, tiny_split, None)
@@ -148,7 +150,9 @@ def test_bad_settings_are_named(change: dict[str, Any], message: str) -> None:
         judge(**change)
 
 
-def test_a_folder_that_is_no_such_model_is_named(model: Path, images: ImageSet, tiny_split: Split, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_such_model_is_named(
+    model: Path, images: ImageSet, tiny_split: Split, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(model, broken)
     (broken / "config.json").write_text('{"model_type": "bert"}')
