@@ -16,6 +16,7 @@ from bench.api import ImageSet, Purpose, Request, Split
 from bench.store import content_key, write_atomic
 
 PURPOSES: tuple[Purpose, ...] = ("fidelity", "utility", "privacy")
+PRIVACY_SHARE = 500  # images asked for on each side where there are fewer conditions: the tail test needs them
 
 
 def request_seed(run_seed: int, request_id: str) -> int:
@@ -27,18 +28,19 @@ def make_requests(split: Split, run_seed: int, limits: Mapping[str, int | None])
     """The requests of a run, in the order fidelity, utility, privacy.
 
     ``fidelity`` asks for the conditions of the test part, ``utility`` for those of the training part, ``privacy``
-    for those of training and holdout part in equal shares, so that neither side is favoured. Where ``limits`` caps
-    a purpose, a fixed random choice of rows (the same for every run seed) is asked for.
+    for those of training and holdout part in equal shares, so that neither side is favoured; a part with few rows is
+    asked for several times over, up to ``PRIVACY_SHARE``. Where ``limits`` caps a purpose, a fixed random choice of
+    rows (the same for every run seed) is asked for.
     """
     test, train, holdout = (_conditions(part) for part in (split.test, split.train, split.holdout))
     chooser = np.random.default_rng(len(test) + len(train) + len(holdout))
-    half = min(len(train), len(holdout))
+    half = max(PRIVACY_SHARE, min(len(train), len(holdout)))
     cap = limits.get("privacy")
     half = half if cap is None else min(half, cap // 2)
     rows: dict[Purpose, list[dict[str, Any]]] = {
         "fidelity": _choose(test, limits.get("fidelity"), chooser),
         "utility": _choose(train, limits.get("utility"), chooser),
-        "privacy": _choose(train, half, chooser) + _choose(holdout, half, chooser),
+        "privacy": _share(train, half, chooser) + _share(holdout, half, chooser),
     }
     requests = []
     for purpose in PURPOSES:
@@ -67,6 +69,11 @@ def _choose(rows: list[dict[str, Any]], limit: int | None, rng: np.random.Genera
     if limit is None or limit >= len(rows):
         return rows
     return [rows[i] for i in np.sort(rng.choice(len(rows), limit, replace=False))]
+
+
+def _share(rows: list[dict[str, Any]], count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    whole, rest = divmod(count, len(rows))
+    return rows * whole + (_choose(rows, rest, rng) if rest else [])
 
 
 def conditions_digest(requests: Sequence[Request], purpose: Purpose) -> str:

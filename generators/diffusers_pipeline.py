@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError, Generator, Images, ImageSet, Request
+from bench.device import resolve
 from generators.diffusion.prompts import fields, prompt_text, token_counts
 from generators.diffusion.settings import Settings, read
 
@@ -84,10 +85,7 @@ class DiffusersPipeline(Generator):
             )
 
     def _place(self) -> None:
-        import torch
-
-        wanted = self._settings.device
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+        device = resolve(self._settings.device)
         self._pipeline.set_progress_bar_config(disable=True)
         if self._settings.offload == "model":
             self._pipeline.enable_model_cpu_offload(device=device)

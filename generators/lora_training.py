@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError, ImageSet, Request
+from bench.device import resolve
 from bench.store import content_key
 from generators.diffusers_pipeline import DiffusersPipeline
 from generators.diffusion.prompts import prompt_text
@@ -48,8 +49,7 @@ class LoraTraining(DiffusersPipeline):
                 f"{type(pipeline).__name__} cannot be fine-tuned here: it needs a unet, a vae and one text encoder; "
                 "train the adapter elsewhere and give it as generator.lora"
             )
-        wanted = self._settings.device
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted)
+        device = torch.device(resolve(self._settings.device))
         lessons = Lessons(
             train.pixels, captions(train, self._settings.prompt), self._settings.size, self._settings.resize
         )

@@ -15,15 +15,25 @@ NO_LIMITS = {"fidelity": None, "utility": None, "privacy": None}
 def test_purposes_ask_for_the_conditions_of_their_part(tiny_split: Split) -> None:
     requests = make_requests(tiny_split, 0, NO_LIMITS)
     counts = Counter(each.purpose for each in requests)
-    assert counts == {"fidelity": 24, "utility": 48, "privacy": 48}
+    assert counts == {"fidelity": 24, "utility": 48, "privacy": 1000}
     test = [each for each in requests if each.purpose == "fidelity"]
     assert [each.labels["level"] for each in test] == tiny_split.test.column("level")
     assert [each.source for each in test] == tiny_split.test.ids
 
 
 def test_privacy_favours_neither_side(tiny_split: Split) -> None:
-    asked = [each.source for each in make_requests(tiny_split, 0, NO_LIMITS) if each.purpose == "privacy"]
-    assert len(set(asked) & set(tiny_split.train.ids)) == len(set(asked) & set(tiny_split.holdout.ids)) == 24
+    for limit, share in ((None, 500), (40, 20)):
+        requests = make_requests(tiny_split, 0, {**NO_LIMITS, "privacy": limit})
+        asked = [each.source for each in requests if each.purpose == "privacy"]
+        train, holdout = set(tiny_split.train.ids), set(tiny_split.holdout.ids)
+        assert sum(each in train for each in asked) == sum(each in holdout for each in asked) == share
+
+
+def test_a_small_part_is_asked_for_evenly_over_and_over(tiny_split: Split) -> None:
+    asked = [each for each in make_requests(tiny_split, 0, NO_LIMITS) if each.purpose == "privacy"]
+    holdout = set(tiny_split.holdout.ids)
+    times = Counter(each.source for each in asked if each.source in holdout)
+    assert set(times.values()) == {20, 21} and len({each.seed for each in asked}) == 1000
 
 
 def test_seed_changes_the_noise_and_nothing_that_is_compared(tiny_split: Split) -> None:

@@ -115,7 +115,7 @@ def test_ddim_with_the_true_velocity_recovers_the_latent() -> None:
     latent, noise = torch.randn(2, 1, 2, 4, 4, generator=draw)
     shares = signal_shares((0.0005, 0.012), 1000)
     start = noisy(latent, noise, shares[-1])
-    made = ddim(lambda state, time: velocity(latent, noise, shares[time]), start, shares, 7)
+    made = ddim(lambda state, time: velocity(latent, noise, shares[time]), start, shares, sample_times(1000, 7))
     torch.testing.assert_close(made, latent, rtol=1e-4, atol=1e-4)
 
 
@@ -367,6 +367,7 @@ def test_killed_in_the_middle_of_a_step_the_model_is_the_same(train: Any, fitted
     assert not (tmp_path / "fit" / "model.json").exists()
     micro().fit(train, tmp_path / "fit", seed=3)
     assert digest(tmp_path / "fit") == digest(fitted[1])
+    assert {path.name for path in (tmp_path / "fit").iterdir()} == {path.name for path in fitted[1].iterdir()}
 
 
 def test_another_seed_trains_another_model(train: Any, fitted: Any, tmp_path: Path) -> None:

@@ -1,0 +1,180 @@
+"""What can be set of a latent diffusion model, checked before anything is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar
+
+from bench.api import BenchError
+
+Precision = Literal["bf16", "float32"]
+Decay = Literal["cosine", "constant"]
+Settings = TypeVar("Settings", bound="Section")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One group of settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class AutoencoderSettings(Section):
+    """The first stage: images to latents and back.
+
+    Attributes:
+        patch: side of the square of pixels that becomes channels before the first convolution; 1 leaves pixels alone.
+        channels: width of each level; every level after the first halves height and width.
+        attention: for each level, whether it attends.
+        middle_attention: whether the innermost level attends to all places.
+        latent_channels: channels of the latent.
+        blocks: residual blocks of a level.
+        groups: groups of the normalisation.
+        shortcut: whitening exponent (0-1) of the principal-component path round the network, ``None`` for no path.
+        grey: values of black and white as the network sees them.
+        kl: weight of the Kullback-Leibler divergence, in nats per latent value, beside the mean absolute error.
+        adversarial: weight of the patch discriminator's verdict, 0 for no discriminator.
+        adversarial_start: steps before the discriminator joins.
+        discriminator_channels: width of its first layer.
+        discriminator_rate: its learning rate.
+        steps, batch, rate, decay, weight_decay: of AdamW.
+    """
+
+    channels: tuple[int, ...]
+    latent_channels: int
+    steps: int
+    batch: int
+    rate: float
+    attention: tuple[bool, ...] = ()
+    middle_attention: bool = False
+    patch: int = 1
+    blocks: int = 1
+    groups: int = 8
+    shortcut: float | None = None
+    grey: tuple[float, float] = (-1.0, 1.0)
+    kl: float = 1e-3
+    adversarial: float = 0.0
+    adversarial_start: int = 0
+    discriminator_channels: int = 32
+    discriminator_rate: float = 1e-4
+    decay: Decay = "cosine"
+    weight_decay: float = 1e-4
+
+    @property
+    def factor(self) -> int:
+        """Pixels along one side of the square that one place of the latent stands for."""
+        return self.patch * 2 ** (len(self.channels) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class DiffusionSettings(Section):
+    """The second stage: noise to latents.
+
+    Attributes:
+        channels: width of each level; every level after the first halves height and width.
+        attention: for each level, whether it attends.
+        head_channels: channels of one attention head, by level.
+        blocks: residual blocks of a level.
+        groups: groups of the normalisation.
+        text_encoder: folder or hub name with ``tokenizer`` and ``text_encoder``; prompts then enter by
+            cross-attention, otherwise labels enter beside the time step.
+        text_width: width of the text encoder's rows.
+        noise_steps: length of the noise schedule.
+        noise: first and last beta of the scaled-linear schedule.
+        scale_factor: what latents are multiplied by, ``None`` for one over their standard deviation.
+        drop: share of training images whose condition is hidden.
+        average: decay of the running average of the weights, 0 for the weights themselves.
+        steps, batch, rate, decay, weight_decay: of AdamW.
+    """
+
+    channels: tuple[int, ...]
+    attention: tuple[bool, ...]
+    head_channels: tuple[int, ...]
+    steps: int
+    batch: int
+    rate: float
+    blocks: int = 1
+    groups: int = 16
+    text_encoder: str | None = None
+    text_width: int = 1024
+    noise_steps: int = 1000
+    noise: tuple[float, float] = (0.0005, 0.012)
+    scale_factor: float | None = None
+    drop: float = 0.1
+    average: float = 0.99
+    decay: Decay = "cosine"
+    weight_decay: float = 1e-2
+
+    @property
+    def factor(self) -> int:
+        """What height and width of the latent must be multiples of."""
+        return 2 ** (len(self.channels) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings(Section):
+    """How latents are drawn.
+
+    Attributes:
+        steps: evaluations of DDIM.
+        guidance: 1 for the condition as learned, 0 for none, more for exaggeration (arXiv:2207.12598).
+    """
+
+    steps: int = 20
+    guidance: float = 1.0
+
+
+def parse(kind: type[Settings], values: Mapping[str, Any], section: str) -> Settings:
+    """``values`` as ``kind``, lists as tuples.
+
+    Raises:
+        BenchError: an unknown or missing name, or numbers that contradict each other.
+    """
+    known = [each.name for each in fields(kind)]
+    if strange := sorted(set(values) - set(known)):
+        raise BenchError(f"generator.{section} has no setting {strange[0]!r}; it has {known}")
+    plain = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in values.items()}
+    try:
+        result = kind(**plain)
+    except TypeError as error:
+        raise BenchError(f"generator.{section}: {error}") from None
+    for complaint in _complaints(result):
+        raise BenchError(f"generator.{section}: {complaint}")
+    return result
+
+
+def _complaints(section: Section) -> list[str]:
+    if isinstance(section, AutoencoderSettings):
+        ranges = {
+            "shortcut": (0, 1),
+            "patch": (1, 64),
+            "kl": (0, 1e9),
+            "adversarial": (0, 1e9),
+        }
+        return _network(section) + _within(section, **ranges)
+    if isinstance(section, DiffusionSettings):
+        return _network(section) + _within(section, drop=(0, 1), average=(0, 1), noise_steps=(2, 10**6))
+    return _within(section, steps=(1, 10**6), guidance=(0, 1e3))
+
+
+def _network(section: AutoencoderSettings | DiffusionSettings) -> list[str]:
+    wrong = _within(section, steps=(1, 10**9), batch=(1, 10**6), rate=(1e-12, 1e3))
+    levels = len(section.channels)
+    if not levels or any(width % section.groups for width in section.channels):
+        wrong.append(f"channels={section.channels} must be multiples of groups={section.groups}")
+    for name in ("attention", "head_channels"):
+        given = getattr(section, name, ())
+        if given and len(given) != levels:
+            wrong.append(f"{name}={given} names {len(given)} levels, channels names {levels}")
+    if section.decay not in ("cosine", "constant"):
+        wrong.append(f"decay={section.decay!r} must be cosine or constant")
+    return wrong
+
+
+def _within(section: Section, **ranges: tuple[float, float]) -> list[str]:
+    values = {name: getattr(section, name) for name in ranges}
+    return [
+        f"{name}={value} is outside [{ranges[name][0]}, {ranges[name][1]}]"
+        for name, value in values.items()
+        if value is not None and not ranges[name][0] <= value <= ranges[name][1]
+    ]

@@ -1,0 +1,230 @@
+"""A training loop that gives the same bytes however often it was killed.
+
+Every step draws from a generator seeded by (seed, stage, step), so a checkpoint holds no random state: weights,
+optimiser state and losses are all there is.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from bench.api import BenchError
+from bench.progress import track
+from bench.store import write_atomic
+from generators.latent.settings import Decay
+
+Tensors = dict[str, torch.Tensor]
+CURVE = 200  # points of a stage in history.csv
+
+
+@dataclass
+class Stage:
+    """Something to train.
+
+    Attributes:
+        terms: names of the losses that ``step`` returns, in order.
+        step: one update; ``step(number, generator)`` draws from ``generator`` (on the CPU) only.
+    """
+
+    name: str
+    modules: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    terms: tuple[str, ...]
+    step: Callable[[int, torch.Generator], tuple[float, ...]]
+    losses: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+
+def seed_of(*parts: int | str) -> int:
+    """A 63-bit seed from ``parts``; other parts give an unrelated one."""
+    text = json.dumps(parts, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def generator(*parts: int | str) -> torch.Generator:
+    """A CPU source of randomness decided by ``parts``."""
+    return torch.Generator().manual_seed(seed_of(*parts))
+
+
+def positions(step: int, batch: int, count: int, seed: int) -> npt.NDArray[np.int64]:
+    """Rows of batch ``step``: a walk through one permutation of ``range(count)`` after another."""
+    places = np.arange(step * batch, (step + 1) * batch)
+    epochs = {int(epoch) for epoch in places // count}
+    orders = {epoch: np.random.default_rng(seed_of(seed, "epoch", epoch)).permutation(count) for epoch in epochs}
+    return np.array([orders[int(place // count)][place % count] for place in places], np.int64)
+
+
+def rate_at(step: int, steps: int, rate: float, decay: Decay) -> float:
+    """Learning rate: linear warm-up over the first twentieth, then down a half cosine to a twentieth of ``rate``."""
+    if decay == "constant":
+        return rate
+    done = (step + 1) / steps
+    return rate * min(1.0, 20 * done) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def update(loss: torch.Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """One step down the gradient of ``loss``, its norm clipped at 1."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    optimizer.step()
+
+
+@dataclass
+class Keeper:
+    """Where checkpoints and the history go: one every ``every`` steps, for the training that ``key`` identifies."""
+
+    folder: Path
+    every: int
+    key: str
+    curves: dict[str, tuple[tuple[str, ...], npt.NDArray[np.float32]]] = field(default_factory=dict)
+
+    def path(self, stage: str) -> Path:
+        return self.folder / f"{stage}.checkpoint.safetensors"
+
+    def keep(self, stage: Stage, step: int) -> None:
+        """Write the state of ``stage`` after ``step`` steps, then the history so far."""
+        save(self.path(stage.name), _state(stage), {"key": self.key, "step": step})
+        self.chart(stage)
+
+    def chart(self, stage: Stage) -> None:
+        self.curves[stage.name] = (stage.terms, stage.losses)
+        write_history(self.folder / "history.csv", self.curves)
+
+
+def train(stage: Stage, steps: int, seed: int, keeper: Keeper) -> None:
+    """Run ``stage`` to ``steps``, from its checkpoint if there is one.
+
+    Raises:
+        BenchError: the checkpoint is damaged or of another training, or a loss is not finite.
+    """
+    start = _resume(stage, keeper.path(stage.name), keeper.key)
+    losses = [tuple(row) for row in stage.losses.tolist()]
+    numbers = range(start, steps)
+    for number in track(numbers, f"ldm {stage.name} from step {start} of {steps}", total=len(numbers), unit="step"):
+        values = stage.step(number, generator(seed, stage.name, number))
+        if not all(math.isfinite(value) for value in values):
+            shown = dict(zip(stage.terms, values, strict=True))
+            raise BenchError(f"ldm {stage.name}: losses {shown} at step {number}; lower rate, or use precision=float32")
+        losses.append(values)
+        if (number + 1) % keeper.every == 0 or number + 1 == steps:
+            stage.losses = np.array(losses, np.float32)
+            keeper.keep(stage, number + 1)
+    keeper.chart(stage)
+    for module in stage.modules.values():
+        module.eval()
+
+
+def save(path: Path, tensors: Tensors, facts: Mapping[str, Any]) -> None:
+    """Write tensors with ``facts`` and a checksum in one step; the same content gives the same bytes."""
+    from safetensors.torch import save_file
+
+    content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # one entry only: safetensors writes several in random order
+    header = {"facts": json.dumps({**facts, "sha256": _checksum(content)}, sort_keys=True)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    save_file(content, draft, metadata=header)
+    draft.chmod(0o644)  # safetensors writes for the owner alone
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """What ``save`` wrote.
+
+    Raises:
+        BenchError: the file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    remedy = "delete it and run again: training goes on from what is left in the folder"
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})["facts"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise BenchError(f"{path} is damaged ({error}); {remedy}") from error
+    if _checksum(tensors) != facts.pop("sha256", None):
+        raise BenchError(f"{path} is damaged (its checksum does not fit its content); {remedy}")
+    return tensors, facts
+
+
+def write_history(path: Path, curves: Mapping[str, tuple[tuple[str, ...], npt.NDArray[np.float32]]]) -> None:
+    """Losses as CSV (stage, step, term, value), each value the mean over the steps since the one before."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["stage", "step", "term", "value"])
+    for stage, (terms, losses) in curves.items():
+        width = max(1, len(losses) // CURVE)
+        for start in range(0, len(losses), width):
+            means = losses[start : start + width].mean(axis=0, dtype=np.float64)
+            step = min(start + width, len(losses))
+            writer.writerows([stage, step, term, f"{mean:.6g}"] for term, mean in zip(terms, means, strict=True))
+    write_atomic(path, text.getvalue().encode())
+
+
+def state_of(modules: Mapping[str, nn.Module]) -> Tensors:
+    """All weights and buffers, by ``name/parameter``."""
+    return {f"{name}/{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
+
+
+def put_state(modules: Mapping[str, nn.Module], tensors: Tensors) -> None:
+    """Put what ``state_of`` gave back."""
+    for name, module in modules.items():
+        start = f"{name}/"
+        own = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+        module.load_state_dict(own)
+
+
+def _state(stage: Stage) -> Tensors:
+    tensors = state_of(stage.modules)
+    for name, optimizer in stage.optimizers.items():
+        for index, entries in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer {name}/{index}/{key}": value for key, value in entries.items()}
+    return tensors | {"losses": torch.from_numpy(stage.losses)}
+
+
+def _resume(stage: Stage, path: Path, key: str) -> int:
+    for module in stage.modules.values():
+        module.train()
+    if not path.exists():
+        return 0
+    tensors, facts = load(path)
+    if facts["key"] != key:
+        raise BenchError(f"{path} belongs to a training with other settings or images; delete it to train anew")
+    put_state(stage.modules, tensors)
+    for name, optimizer in stage.optimizers.items():
+        entries: dict[int, dict[str, torch.Tensor]] = {}
+        for place, value in tensors.items():
+            if place.startswith(f"optimizer {name}/"):
+                _, index, term = place.rsplit("/", 2)
+                entries.setdefault(int(index), {})[term] = value
+        optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
+    stage.losses = tensors["losses"].numpy()
+    return int(facts["step"])
+
+
+def _checksum(tensors: Tensors) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy() if value.numel() else b"")
+    return digest.hexdigest()
