@@ -7,10 +7,14 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from bench.processes import Team
 
 log = logging.getLogger("bench")
 BUSY = 75  # EX_TEMPFAIL: another process owns the run folder
@@ -27,31 +31,52 @@ def _carry_out(config: DictConfig, folder: Path) -> int:
     # numerical libraries read these when they are imported, which is below
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(config.threads)
-    from bench.api import BenchError
+    from bench.processes import ALONE, Told, launched
     from bench.report import summary
-    from bench.run import run
-    from bench.store import Busy
+    from bench.run import assist, run
     from bench.tracking import publish
 
+    team = ALONE
     try:
-        outcome = run(config, folder)
-    except Busy as error:
-        log.error("%s", error)
-        return BUSY
-    except BenchError as error:
-        log.error("%s", error)
-        return 1
-    except Exception:
-        log.exception("stopped by an error in the program")
-        return 1
+        team = launched()
+        if not team.is_main:
+            assist(config, folder, team)
+            return 0
+        outcome = run(config, folder, team)
+    except Exception as error:
+        code = _reported(error, team)
+        told = isinstance(error, Told) or team.fail(error)
+        # the main process answers for it; a launcher ends the main process when another exits with an error
+        return 0 if told and not team.is_main else code
     publish(folder, config.wandb)
     print(summary(outcome), flush=True)
     return 1 if outcome.failed else 0
 
 
+def _reported(error: Exception, team: Team) -> int:
+    from bench.api import BenchError
+    from bench.processes import Told
+    from bench.store import Busy
+
+    who = "" if team.is_main else f"process {team.rank} of {team.count}: "
+    if not isinstance(error, BenchError):
+        log.error("%sstopped by an error in the program", who, exc_info=error)
+    elif team.is_main or not isinstance(error, Told):
+        log.error("%s%s", who, error)
+    return BUSY if isinstance(error, Busy) else 1
+
+
+def _stop(*_: object) -> None:
+    log.error(
+        "stopped by SIGTERM, which a launcher also sends when another process of the run has ended; "
+        "what is finished is kept, the same command goes on from there"
+    )
+    sys.exit(143)
+
+
 def main() -> None:
     """The console script ``bench``."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _stop)
     _job()
     if any(_codes):
         bad = sum(code != 0 for code in _codes)

@@ -6,17 +6,21 @@ import hashlib
 import io
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from bench.api import BenchError, Encoder, Images, ImageSet, Rows
+from bench.processes import ALONE, Team
 from bench.progress import meter
 from bench.store import content_key, write_atomic
 
 log = logging.getLogger(__name__)
 SHARD = 4096
+WORK = "encoding images"
+Hashes = Sequence[str]
 
 
 class FeatureStore:
@@ -24,12 +28,20 @@ class FeatureStore:
 
     Each encoder has a folder named by all that decides a row (its id and block). A shard there is an array of rows
     (``.npy``) beside the hashes of the pixels they belong to (``.hashes``). ``encoded`` counts the images that went
-    through each encoder in this process: 0 when everything was found.
+    through each encoder in this run: 0 when everything was found.
+
+    Of several processes the main one is asked for features, and the others ``assist``: each encodes whole blocks of
+    what is missing, the same blocks that one process would cut, until the main one says ``enough``. Images that are
+    not among ``shared``, the sets that every process holds, the main process encodes alone.
     """
 
-    def __init__(self, folder: Path, encoders: Mapping[str, Encoder]) -> None:
+    def __init__(
+        self, folder: Path, encoders: Mapping[str, Encoder], team: Team = ALONE, shared: Sequence[ImageSet] = ()
+    ) -> None:
         self._folder = folder
         self._encoders = encoders
+        self._team = team
+        self._shared = shared
         self._shards: dict[str, list[Rows]] = {}
         self._places: dict[str, dict[str, tuple[int, int]]] = {}
         self.encoded: Counter[str] = Counter()
@@ -59,30 +71,90 @@ class FeatureStore:
                 wanted[name] = list(first.values())
         todo = sorted({i for indices in wanted.values() for i in indices})
         for start in range(0, len(todo), SHARD):
-            chunk = todo[start : start + SHARD]
-            pixels = images.pixels(chunk)
-            for name, indices in wanted.items():
-                chosen = np.isin(chunk, indices)
-                self._encode(name, pixels[chosen], [hashes[i] for i in np.asarray(chunk)[chosen]])
+            chunk = np.asarray(todo[start : start + SHARD])
+            chosen = {name: chunk[np.isin(chunk, indices)] for name, indices in wanted.items()}
+            order = {name: [hashes[i] for i in indices] for name, indices in chosen.items() if len(indices)}
+            self._encode(order, _reader(images, {hashes[i]: int(i) for i in chunk}))
 
-    def _encode(self, name: str, pixels: Images, hashes: Sequence[str]) -> None:
-        if not hashes:
+    def assist(self) -> None:
+        """Encode shares of what the main process is asked for, until it has enough."""
+        while (order := self._team.meet(WORK)[0]) is not None:
+            self._encode_share(order, self._pixels, self._team)
+            self._team.meet(WORK)
+        self._team.part()
+
+    def enough(self) -> None:
+        """Let the assisting processes go; what is missing from here on is encoded by the main process alone."""
+        if self._team.together:
+            self._team.meet(WORK)
+            self._team.part()
+
+    def _encode(self, order: Mapping[str, Hashes], read: Callable[[Hashes], Images]) -> None:
+        """Have every process encode and keep its share of ``order``, then open the rows of all."""
+        helped = self._team.together and all(key in self._held for keys in order.values() for key in keys)
+        team = self._team if helped else ALONE
+        try:
+            team.meet(WORK, order)
+            self._encode_share(order, read, team)
+            team.meet(WORK)
+        except Exception as error:
+            team.fail(error)
+            raise
+        for name, keys in order.items():
+            for rank in range(team.count):
+                if share := self._blocks(name, keys, rank, team.count):
+                    self._add(name, self._shard(name, share))
+            self.encoded[name] += len(keys)
+
+    def _encode_share(self, order: Mapping[str, Hashes], read: Callable[[Hashes], Images], team: Team) -> None:
+        mine = {name: self._blocks(name, keys, team.rank, team.count) for name, keys in order.items()}
+        wanted = list(dict.fromkeys(key for keys in mine.values() for key in keys))
+        if not wanted:
             return
+        pixels, place = read(wanted), {key: i for i, key in enumerate(wanted)}
+        for name, keys in mine.items():
+            if keys:
+                self._keep(name, pixels[[place[key] for key in keys]], keys)
+
+    def _blocks(self, name: str, hashes: Hashes, rank: int, count: int) -> Hashes:
+        """The whole blocks among ``hashes`` that fall to process ``rank`` of ``count``, evenly and in order."""
+        block = self._encoders[name].block
+        blocks = -(-len(hashes) // block)
+        return hashes[rank * blocks // count * block : (rank + 1) * blocks // count * block]
+
+    @cached_property
+    def _held(self) -> dict[str, tuple[int, int]]:
+        """Where the images that every process holds are: set and row by pixel hash."""
+        places: dict[str, tuple[int, int]] = {}
+        for number, images in enumerate(self._shared):
+            for row, key in enumerate(images.column("pixel_hash")):
+                places.setdefault(key, (number, row))
+        return places
+
+    def _pixels(self, hashes: Hashes) -> Images:
+        places = np.array([self._held[key] for key in hashes])
+        pixels = np.empty((len(hashes), *self._shared[0].size), np.uint8)
+        for number in np.unique(places[:, 0]):
+            chosen = places[:, 0] == number
+            pixels[chosen] = self._shared[number].pixels(places[chosen, 1])
+        return pixels
+
+    def _keep(self, name: str, pixels: Images, hashes: Hashes) -> None:
         rows = encode(self._encoders[name], pixels, label=f"encoding with {name}")
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
         if len(bad):
             raise BenchError(
                 f"encoder {name} gave non-finite features for {len(bad)} images, first pixel hash {hashes[bad[0]]}"
             )
-        stem = hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
-        folder = self._place(name)
+        path = self._shard(name, hashes)
         buffer = io.BytesIO()
         np.save(buffer, rows, allow_pickle=False)
-        write_atomic(folder / f"{stem}.npy", buffer.getvalue())
+        write_atomic(path.with_suffix(".npy"), buffer.getvalue())
         # the hashes come last: a shard without them does not exist
-        write_atomic(folder / f"{stem}.hashes", "\n".join(hashes).encode())
-        self.encoded[name] += len(hashes)
-        self._add(name, folder / f"{stem}.hashes")
+        write_atomic(path, "\n".join(hashes).encode())
+
+    def _shard(self, name: str, hashes: Hashes) -> Path:
+        return self._place(name) / f"{hashlib.sha256(''.join(hashes).encode()).hexdigest()[:16]}.hashes"
 
     def _place(self, name: str) -> Path:
         encoder = self._encoders[name]
@@ -96,6 +168,8 @@ class FeatureStore:
             self._add(name, path)
 
     def _add(self, name: str, path: Path) -> None:
+        if not path.exists():
+            raise BenchError(f"another process wrote {path}, not seen here; all processes need to see the same cache")
         hashes = path.read_text().split("\n")
         rows = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
         if rows.shape != (len(hashes), self._encoders[name].dim):
@@ -104,6 +178,10 @@ class FeatureStore:
         self._shards[name].append(rows)
         for row, key in enumerate(hashes):
             self._places[name].setdefault(key, (shard, row))
+
+
+def _reader(images: ImageSet, place: Mapping[str, int]) -> Callable[[Hashes], Images]:
+    return lambda hashes: images.pixels([place[key] for key in hashes])
 
 
 def encode(encoder: Encoder, pixels: Images, *, label: str) -> Rows:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Request
+from bench.processes import ALONE, Team
 from bench.progress import meter
 from bench.store import file_digest, read_json, write_json
 
@@ -36,6 +37,7 @@ class Sampler:
     Attributes:
         key: everything that decides the images; a folder that holds images of another key is refused.
         blank_tolerance: constant images accepted before the run stops; they are counted and kept.
+        team: the processes that share the parts; every one of them makes the same calls.
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class Sampler:
     size: tuple[int, int]
     key: dict[str, Any]
     blank_tolerance: int
+    team: Team = ALONE
 
     def complete(self) -> bool:
         """Whether every part is on disk, after checking that what is there was made with this key."""
@@ -56,22 +59,35 @@ class Sampler:
         return (self.folder / "images.json").exists()
 
     def __call__(self, generator: Generator, requests: Sequence[Request]) -> Sampled:
-        """Make the parts that are missing, then open the whole set."""
-        write_json(self.folder / "generation.json", self.key)
-        (self.folder / "images").mkdir(exist_ok=True)
+        """Make this process's share of the parts that are missing, wait for the others, then open the whole set."""
+        if self.team.is_main:
+            write_json(self.folder / "generation.json", self.key)
+            (self.folder / "images").mkdir(exist_ok=True)
         spans = _spans(len(requests), generator.block)
-        missing = [number for number in range(len(spans)) if not self._part(number, len(spans)).exists()]
+        parts = [self._part(number, len(spans)) for number in range(len(spans))]
+        missing = [number for number, part in enumerate(parts) if not part.exists()]
+        self.team.meet("sampling")  # everyone has listed what is missing before anyone adds to it
         begin = time.perf_counter()
+        mine = self.team.share(missing)
+        left = sum(spans[number][1] - spans[number][0] for number in mine)
         done = len(requests) - sum(spans[number][1] - spans[number][0] for number in missing)
-        with meter("sampling", total=len(requests), unit="image") as bar:
+        with meter("sampling", total=done + left, unit="image") as bar:
             bar.update(done)
-            for number in missing:
+            for number in mine:
                 start, stop = spans[number]
                 images = self._sample(generator, requests[start:stop], bar)
                 self._check(images, requests[start:stop])
-                self._write(self._part(number, len(spans)), requests[start:stop], images)
-        seconds = time.perf_counter() - begin
-        names = [self._part(number, len(spans)).name for number in range(len(spans))]
+                self._write(parts[number], requests[start:stop], images)
+        self.team.meet("sampling")
+        with self.team.main_first("sampling"):
+            if not self.team.is_main:
+                return self.load()
+            return self._finish(parts, time.perf_counter() - begin, fresh=bool(missing))
+
+    def _finish(self, parts: Sequence[Path], seconds: float, fresh: bool) -> Sampled:
+        if absent := [part.name for part in parts if not part.exists()]:
+            raise BenchError(f"{absent[0]} is not in {parts[0].parent}; all processes need to see the same folder")
+        names = [part.name for part in parts]
         whole = self._open(names)
         blank = sum(len(_blank(block)) for block in whole.blocks(PART))
         if blank > self.blank_tolerance:
@@ -81,7 +97,7 @@ class Sampler:
             self.folder / "images.json",
             {"digest": whole.digest, "blank": blank, "seconds": seconds, "parts": digests},
         )
-        return Sampled(whole, blank, seconds, fresh=bool(missing))
+        return Sampled(whole, blank, seconds, fresh)
 
     def load(self) -> Sampled:
         """Open a complete set.

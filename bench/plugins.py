@@ -78,6 +78,9 @@ class Encoders(Mapping[str, Encoder]):
             self._built[name] = build(self._config[name], self._allow)
         return self._built[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._config
+
     def __iter__(self) -> Iterator[str]:
         return (str(name) for name in self._config)
 

@@ -108,7 +108,7 @@ class Run:
 
     @cached_property
     def _encoders(self) -> Encoders:
-        return Encoders(self.config.encoder, self.config.allow)
+        return Encoders(self.config.get("encoder") or DictConfig({}), self.config.allow)
 
     @cached_property
     def _filter(self) -> Filter | None:

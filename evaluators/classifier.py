@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import Images
+from bench.device import resolve
 from bench.progress import track
 from bench.stats import Floats
 
@@ -65,7 +66,7 @@ def train_and_score(lesson: Lesson, new: Images, recipe: Recipe, seed: int) -> l
     """
     import torch
 
-    device = torch.device(_device(recipe.device))
+    device = torch.device(resolve(recipe.device))
     generator = torch.Generator().manual_seed(seed)
     with _exact_kernels(), torch.random.fork_rng(devices=[]):
         network = _network(recipe.width, sum(lesson.classes), generator).to(device)
@@ -92,14 +93,6 @@ def batches(images: int, steps: int, batch: int, generator: torch.Generator) -> 
             waiting = torch.cat([waiting, torch.randperm(images, generator=generator)])
         yield waiting[:batch]
         waiting = waiting[batch:]
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @contextmanager

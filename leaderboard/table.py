@@ -273,7 +273,9 @@ def _section(dataset: str, split: str, runs: Sequence[Run]) -> Section:
     members = {name: tuple(own) for name, own in groupby(runs, lambda run: run.record.generator)}
     rows = [Row(name, own[0].record.control, own) for name, own in members.items()]
     rows.sort(key=lambda row: (ORDER[row.control], row.name))
-    names = sorted({name for run in runs for name in run.scores})
+    # in the order in which the runs measured them; what a run only holds beside that comes last
+    listed = dict.fromkeys(name for run in runs for name in [*run.record.evaluators, *sorted(run.scores)])
+    names = [name for name in listed if any(name in run.scores for run in runs)]
     return Section(dataset, split, tuple(rows), tuple(arm for name in names for arm in _arms(name, rows)))
 
 

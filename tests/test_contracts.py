@@ -145,7 +145,7 @@ def test_a_data_set_gives_a_split_or_says_how_to_get_it(
 
 def test_every_file_says_what_it_is() -> None:
     for path in sorted(CONF.rglob("*.yaml")):
-        first = [line for line in path.read_text().splitlines() if not line.startswith("# @package")][0]
+        first = next(line for line in path.read_text().splitlines() if not line.startswith("# @package"))
         assert first.startswith("# ") and len(first) > 20, f"{path.relative_to(ROOT)} does not open with a comment"
 
 
@@ -174,5 +174,6 @@ def test_a_wrong_shape_names_what_was_got_and_needed(tiny_split: Split, tmp_path
         def sample(self, requests: Sequence[Request]) -> np.ndarray:
             return np.zeros((len(requests), 64, 64), np.uint8)
 
-    with pytest.raises(BenchError, match=r"Large\.sample gave uint8\(32, 64, 64\); this split needs uint8\(32, 32, 32\)"):
+    wanted = r"Large\.sample gave uint8\(32, 64, 64\); this split needs uint8\(32, 32, 32\)"
+    with pytest.raises(BenchError, match=wanted):
         Sampler(tmp_path, tiny_split.info, (32, 32), {}, 0)(Large(), make_requests(tiny_split, 0, NO_LIMITS))

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from bench.api import BenchError, Encoder, Images, Rows
+from bench.device import resolve
 from evaluators.encoders.preprocessing import Preprocessing
 from evaluators.encoders.weights import Weights
 
@@ -89,8 +90,7 @@ class Deep(Encoder):
     def device(self) -> torch.device:
         import torch
 
-        wanted = self.compute.device
-        return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted)
+        return torch.device(resolve(self.compute.device))
 
     @cached_property
     def module(self) -> torch.nn.Module:

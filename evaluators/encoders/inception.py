@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,26 @@ import torch
 from torch.nn.functional import avg_pool2d, max_pool2d
 from torchvision.models.inception import Inception3, InceptionA, InceptionC, InceptionE
 
+from bench.api import Rows
 from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
 from evaluators.encoders.weights import Weights
 
 CLASSES = 1008
+
+
+class Inception(Deep):
+    """The 2048 pooled features, and the classes read off them."""
+
+    @cached_property
+    def classes(self) -> torch.Tensor:
+        """Weights of the last layer, ``(1008, 2048)``."""
+        return read_state(self.weights.name, self.weights.files()[0])["fc.weight"].float()
+
+    def logits(self, rows: Rows) -> Rows:
+        """Class logits ``(N, 1008)`` of pooled features ``(N, 2048)``, without bias, as for the inception score."""
+        with torch.inference_mode():
+            return (torch.from_numpy(rows) @ self.classes.T).numpy()
 
 
 def inception(
@@ -24,7 +39,7 @@ def inception(
     origin: Mapping[str, Any],
     preprocessing: Mapping[str, Any],
     compute: Mapping[str, Any],
-) -> Deep:
+) -> Inception:
     """An encoder giving the 2048 pooled features of the network trained by its authors in TensorFlow.
 
     Args:
@@ -36,7 +51,7 @@ def inception(
     """
     network = Network("fid-inception-1 pool", 2048, partial(build, name))
     weights = Weights.of(name, path, origin)
-    return Deep(network, weights, Preprocessing.of(name, preprocessing), Compute.of(name, compute))
+    return Inception(network, weights, Preprocessing.of(name, preprocessing), Compute.of(name, compute))
 
 
 def build(name: str, files: Sequence[Path]) -> torch.nn.Module:

@@ -1,15 +1,17 @@
-"""The image half of networks in the format of open_clip."""
+"""Networks in the format of open_clip: the image half as an encoder, the text half beside it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.api import BenchError
-from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
+import numpy as np
+
+from bench.api import BenchError, Rows
+from evaluators.encoders.deep import Compute, Deep, Network, exact, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
 from evaluators.encoders.weights import Weights
 
@@ -20,6 +22,41 @@ WANTED = (("open_clip_model.safetensors", "open_clip_pytorch_model.bin"), ("open
 IMAGE_HALF = "visual."
 
 
+class OpenClip(Deep):
+    """The image embedding; texts can be embedded in the same space."""
+
+    def texts(self, prompts: Sequence[str]) -> Rows:
+        """Embed texts: ``(len(prompts), dim)`` float32, not normalised; those longer than its context are cut off.
+
+        Raises:
+            BenchError: the tokenizer or the text half cannot be had from the folder of the weights.
+        """
+        import torch
+
+        tokenizer, model = self._whole
+        made = []
+        with torch.inference_mode(), exact():
+            for start in range(0, len(prompts), self.block):
+                tokens = tokenizer(list(prompts[start : start + self.block])).to(self.device)
+                made.append(model.encode_text(tokens).float().cpu().numpy())
+        return np.concatenate(made)
+
+    @cached_property
+    def _whole(self) -> tuple[Any, Any]:
+        import open_clip
+
+        folder = self.weights.files()[0].parent
+        try:
+            tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+            model = open_clip.create_model_from_pretrained(f"local-dir:{folder}", return_transform=False)
+        except Exception as error:  # open_clip, its tokenizers and the hub client share no base class
+            raise BenchError(
+                f"encoder {self.weights.name}: no text half: {type(error).__name__}: {str(error).splitlines()[0]}; put "
+                f"the tokenizer's files into {folder} and fetch the text network it names once while connected"
+            ) from error
+        return tokenizer, model.eval().requires_grad_(False).to(self.device)
+
+
 def open_clip_model(
     name: str,
     dim: int,
@@ -27,7 +64,7 @@ def open_clip_model(
     origin: Mapping[str, Any],
     preprocessing: Mapping[str, Any],
     compute: Mapping[str, Any],
-) -> Deep:
+) -> OpenClip:
     """An encoder giving the image embedding, not normalised.
 
     Args:
@@ -40,7 +77,7 @@ def open_clip_model(
     """
     network = Network("open-clip-1 image", int(dim), partial(build, name))
     weights = Weights.of(name, path, origin, WANTED)
-    return Deep(network, weights, Preprocessing.of(name, preprocessing), Compute.of(name, compute))
+    return OpenClip(network, weights, Preprocessing.of(name, preprocessing), Compute.of(name, compute))
 
 
 def build(name: str, files: Sequence[Path]) -> torch.nn.Module:

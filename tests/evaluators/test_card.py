@@ -30,7 +30,9 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
     return Split(toy_set(folder, "train", 60), toy_set(folder, "holdout", 120), toy_set(folder, "test", 120))
 
 
-def score(split: Split, fake: ImageSet, folder: Path, earlier: dict[str, list[Score]] | None = None) -> dict[str, Score]:
+def score(
+    split: Split, fake: ImageSet, folder: Path, earlier: dict[str, list[Score]] | None = None
+) -> dict[str, Score]:
     material = Material(
         split=split,
         images={"fidelity": fake},

@@ -154,7 +154,7 @@ def test_another_encoder_does_not_part_the_table_and_another_version_parts_the_c
     for name, record in (("ldm", one), ("sana", more), ("flux", newer)):
         write_run(tmp_path, run_record(name, 0), [record])
     runs, _ = read_runs(tmp_path)
-    ((arm,),) = ([arm for arm in section.arms] for section in sections(runs))
+    ((arm,),) = (list(section.arms) for section in sections(runs))
     measured = [{name for name, cell in each.cells.items() if cell.state == "value"} for each in arm.grids[0].columns]
     assert sorted(map(sorted, measured)) == [["flux"], ["flux"], ["ldm", "sana"], ["ldm", "sana"]]
     assert arm.grids[0].clashes == ["coverage", "fd"]

@@ -1,0 +1,21 @@
+"""Which device ``device: auto`` means."""
+
+from __future__ import annotations
+
+import os
+
+
+def resolve(device: str) -> str:
+    """``auto`` is a GPU if there is one, else ``cpu``; any other name stays as it is.
+
+    Where a launcher started several processes on this machine, each takes the GPU of its own ``LOCAL_RANK``, and they
+    share GPUs if there are fewer.
+    """
+    if device != "auto":
+        return device
+    import torch
+
+    if not torch.cuda.is_available():
+        return "cpu"
+    rank = os.environ.get("LOCAL_RANK")
+    return "cuda" if rank is None else f"cuda:{int(rank) % torch.cuda.device_count()}"

@@ -1,0 +1,167 @@
+"""Several processes, one run: who does which share, waiting for one another, hearing of failures.
+
+Images and features travel through files and only short notes between processes, so the notes go by gloo on every
+machine, whatever the devices.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from bench.api import BenchError
+
+Item = TypeVar("Item")
+PATIENCE = "BENCH_WAIT_HOURS"
+# a process that dies is noticed at once; only training by the main process may keep the others waiting for long
+HOURS = 168.0
+
+
+class Told(BenchError):
+    """Another process of this run failed and said so, here and where it failed."""
+
+
+class Lost(BenchError):
+    """Another process of this run is gone without a word."""
+
+
+class Team:
+    """The processes of one run. This class is the team of one, which waits for nobody.
+
+    Attributes:
+        rank: number of this process; 0 is the main process, which owns the run folder.
+        count: number of processes.
+        together: whether there are others, and they still take part.
+    """
+
+    rank: int = 0
+    count: int = 1
+    together: bool = False
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+    def share(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Every ``count``-th of ``items``: the shares of all processes make the whole."""
+        return items[self.rank :: self.count]
+
+    def meet(self, work: str, note: Any = None) -> list[Any]:
+        """Wait until every process is here; gives the notes of all, by rank.
+
+        Raises:
+            Told: a process failed; the message says which and why.
+            Lost: a process is gone.
+        """
+        return [note]
+
+    def fail(self, error: Exception) -> bool:
+        """Say at the next meeting of the others that this process failed; it meets nobody after that.
+
+        Returns:
+            Whether the others were told.
+        """
+        return False
+
+    def part(self) -> None:
+        """Meet nobody from here on; to be called by every process after the same meeting."""
+
+    @contextmanager
+    def main_first(self, work: str) -> Iterator[None]:
+        """Let the main process do it, then the others, who find what it left on disk."""
+        if not self.is_main:
+            self.meet(work)
+        yield
+        if self.is_main:
+            self.meet(work)
+
+
+ALONE = Team()
+
+
+class Launched(Team):
+    """The processes of ``torchrun`` or ``accelerate launch``; ``gather`` exchanges lists among all of them."""
+
+    def __init__(self, rank: int, count: int, gather: Callable[[list[Any]], list[Any]]) -> None:
+        self.rank, self.count, self.together = rank, count, True
+        self._gather = gather
+
+    def meet(self, work: str, note: Any = None) -> list[Any]:
+        return self._exchange(work, None, note)
+
+    def fail(self, error: Exception) -> bool:
+        if not self.together:
+            return False
+        try:
+            with suppress(Told):  # others failed too, and were told all the same
+                self._exchange("failing", f"{type(error).__name__}: {error}", None)
+        except Lost:
+            return False
+        self.together = False
+        return True
+
+    def part(self) -> None:
+        self.together = False
+
+    def _exchange(self, work: str, failure: str | None, note: Any) -> list[Any]:
+        again = "what is finished is kept, the same command goes on from there"
+        try:
+            heard = self._gather([(failure, note)])
+        except RuntimeError as error:
+            self.together = False
+            raise Lost(
+                f"while {work}: another process of this run was killed, ran out of memory, or did not answer for "
+                f"{_hours():g} hours ({PATIENCE}); {again}"
+            ) from error
+        failures = [(rank, told) for rank, (told, _) in enumerate(heard) if told is not None and rank != self.rank]
+        if failures:
+            self.together = False
+            rank, told = failures[0]
+            raise Told(f"while {work}: process {rank} of {self.count} failed with {told}; {again}")
+        return [each for _, each in heard]
+
+
+def launched() -> Team:
+    """The team this process was started in: several if a launcher set ``WORLD_SIZE``, else ``ALONE``.
+
+    A process other than the main one is made quiet: no progress bars, no messages below a warning.
+
+    Raises:
+        BenchError: ``WORLD_SIZE`` or ``BENCH_WAIT_HOURS`` is no number, or the launcher's other variables are missing.
+    """
+    count = int(_number("WORLD_SIZE", 1))
+    if count < 2:
+        return ALONE
+    if missing := [name for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]:
+        raise BenchError(
+            f"WORLD_SIZE={count}, but {', '.join(missing)} not set; start with torchrun or accelerate launch, "
+            "or unset WORLD_SIZE"
+        )
+    if _number("RANK", 0):
+        # read when tqdm is imported
+        os.environ["TQDM_DISABLE"] = os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+        logging.disable(logging.INFO)
+        # it holds no lock and writes whole files only, so it need not tidy up; waiting, it could not
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    state = PartialState(cpu=True, backend="gloo", timeout=timedelta(hours=_hours()))
+    return Launched(state.process_index, state.num_processes, gather_object)
+
+
+def _hours() -> float:
+    return _number(PATIENCE, HOURS)
+
+
+def _number(name: str, default: float) -> float:
+    text = os.environ.get(name) or str(default)
+    try:
+        return float(text)
+    except ValueError as error:
+        raise BenchError(f"the environment variable {name} is {text!r}, needed a number") from error
