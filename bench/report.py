@@ -26,15 +26,25 @@ def _body(record: Record) -> list[str]:
     if record.error is not None:
         return [f"  {record.error.type}: {record.error.message}"]
     metrics = {metric.key: metric for metric in record.metrics}
-    rows = [_cells(metrics[score.metric], score) for score in record.scores if score.group == "all"]
-    return _columns([("metric", "value", "95% interval", "n", "encoder"), *rows])
+    overall = [score for score in record.scores if score.group == "all"]
+    rows = [_cells(metrics[score.metric], score) for score in overall if score.value is not None]
+    table = _columns([("metric", "value", "95% interval", "n", "encoder"), *rows]) if rows else []
+    return table + _refusals(overall)
+
+
+def _refusals(scores: Sequence[ScoreRow]) -> list[str]:
+    """One line for each reason, with the metrics it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for score in scores:
+        if score.value is None:
+            where = f" in {score.encoder}" if score.encoder else ""
+            reasons.setdefault(score.reason or "", []).append(f"{score.metric}{where}")
+    return [f"  refused: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
 
 def _cells(metric: MetricRow, score: ScoreRow) -> tuple[str, ...]:
     title = f"{score.metric} {ARROWS[metric.better]}"
     where = score.encoder or ""
-    if score.value is None:
-        return title, "refused", score.reason or "", str(score.n), where
     interval = "" if score.low is None or score.high is None else f"{score.low:.4g} to {score.high:.4g}"
     return title, f"{score.value:.4g}", interval, str(score.n), where
 

@@ -1,0 +1,43 @@
+"""The short table a run ends with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.record import SCHEMA, Failure, MetricRow, Record, ScoreRow
+from bench.report import summary
+from bench.run import Outcome
+
+KID = MetricRow(key="kid", title="Kernel distance", better="lower", reference="arXiv:1801.01401")
+
+
+def record(**changes: object) -> Record:
+    fields = {"schema": SCHEMA, "evaluator": "fidelity", "status": "ok", "protocol": {}, "key": {}, "metrics": [KID]}
+    return Record(**{**fields, "scores": [], **changes})
+
+
+def told(found: Record) -> str:
+    outcome = Outcome(Path("runs/toy"), None, {"fidelity": found}, {"radiomics": 24})  # type: ignore[arg-type]
+    return summary(outcome)
+
+
+def test_values_stand_with_arrow_interval_and_encoder_and_the_folder_comes_last() -> None:
+    scores = [
+        ScoreRow(metric="kid", value=0.25, low=0.125, high=0.5, n=24, encoder="radiomics"),
+        ScoreRow(metric="kid", value=0.75, low=0.5, high=1, n=12, encoder="radiomics", group="dense=yes"),
+    ]
+    text = told(record(scores=scores))
+    assert "kid ↓   0.25   0.125 to 0.5  24  radiomics" in text and "0.75" not in text
+    assert text.splitlines()[-2:] == ["images encoded: radiomics 24", "runs/toy"]
+
+
+def test_refusals_of_one_reason_share_a_line() -> None:
+    refused = {"metric": "kid", "value": None, "low": None, "high": None, "n": 3, "reason": "3 images, needs 50"}
+    text = told(record(scores=[ScoreRow(**refused, encoder=name) for name in ("radiomics", "pixels")]))
+    assert "  refused: kid in radiomics, kid in pixels: 3 images, needs 50" in text.splitlines()
+
+
+def test_a_failure_shows_its_message() -> None:
+    failure = Failure(type="ValueError", message="singular covariance", traceback="...")
+    assert "ValueError: singular covariance" in told(record(status="failed", error=failure))
+    assert "no data" in told(record(status="refused", reason="no data"))
