@@ -7,42 +7,74 @@ estimate without the noise of a draw, and below 12,000 images also the cheaper o
 
 from __future__ import annotations
 
-from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.api import Rows
+from bench.distances import Centred, Tile, across, centred, mean_row, slices, sweep, within
 from bench.stats import Floats, jackknife_se
 from evaluators.estimate import Estimate
 
-Indices = npt.NDArray[np.int64]
-TILE = 512
-
-
-def kernel_sums(first: Rows, second: Rows, starts: Indices) -> tuple[Floats, float]:
-    """Sums of the kernel less 1 of each first row over the folds of the second, and the sum of its squares.
-
-    ``second`` is sorted by fold, fold ``g`` from ``starts[g]`` to ``starts[g + 1]``; the sums are ``(N, G)``. The 1
-    cancels in KID and taking it off keeps the digits. Float32 products, float64 sums.
-    """
+if TYPE_CHECKING:
     import torch
 
-    one, two = torch.from_numpy(first), torch.from_numpy(second)
-    sums, squares = np.empty((len(first), len(starts) - 1)), 0.0
-    for top in range(0, len(first), TILE):
-        for fold, (start, stop) in enumerate(pairwise(starts.tolist())):
-            dot = (one[top : top + TILE] @ two[start:stop].T).div_(first.shape[1])
-            kernel = torch.addcmul(dot * 3, dot * dot, dot + 3)
-            sums[top : top + TILE, fold] = kernel.sum(dim=1, dtype=torch.float64).numpy()
-            squares += float(kernel.flatten().dot(kernel.flatten()))
-    return sums, squares
+Indices = npt.NDArray[np.int64]
 
 
-def own_kernel(rows: Rows) -> Floats:
-    """The kernel less 1 of each row with itself, ``(N,)``."""
-    dot = np.einsum("nd,nd->n", rows, rows, dtype=np.float64) / rows.shape[1]
-    return (dot + 1) ** 3 - 1
+class KernelSums:
+    """Consumer that sums the kernel less 1 over pairs of folds. The 1 cancels in KID; without it more digits remain.
+
+    Within one set the kernel of a row with itself is left out and every pair is counted in both orders. Float32
+    products, float64 sums.
+
+    Attributes:
+        table: ``(G, G)`` sums by fold of the left and of the right row.
+        totals: ``(N,)`` sums of each left row.
+        squares: the sum of the squares.
+    """
+
+    def __init__(self, left: Centred, right: Centred, left_folds: Indices, right_folds: Indices, count: int) -> None:
+        self.left_folds, self.right_folds = left_folds, right_folds
+        self.table, self.totals, self.squares = np.zeros((count, count)), np.zeros(len(left)), 0.0
+        self._scale = 1 / left.rows.shape[1]
+        self._left, self._right = _lift(left), _lift(right)
+
+    def __call__(self, tile: Tile) -> None:
+        import torch
+
+        rows, columns, products, place = tile
+        dot = torch.add(torch.from_numpy(self._right[columns]), products, alpha=self._scale)
+        dot.add_(torch.from_numpy(self._left[rows, None]))
+        kernel = (dot + 3).mul_(dot).add_(3).mul_(dot)
+        if place == "diagonal":
+            kernel.fill_diagonal_(0)
+        by_fold = (self._marks(self.left_folds[rows]).T @ kernel).double()
+        table = (by_fold @ self._marks(self.right_folds[columns]).double()).numpy()
+        square = float(kernel.flatten().dot(kernel.flatten()))
+        self.table += table
+        self.squares += square
+        self.totals[rows] += kernel.sum(dim=1).numpy()
+        if place == "above":
+            self.table += table.T
+            self.squares += square
+            self.totals[columns] += by_fold.sum(dim=0).numpy()
+
+    def _marks(self, folds: Indices) -> torch.Tensor:
+        """``(n, G)``, 1 where a row is of a fold."""
+        import torch
+
+        return torch.eye(len(self.table))[torch.from_numpy(folds)]
+
+
+def _lift(points: Centred) -> npt.NDArray[np.float32]:
+    """``(x.c - c.c / 2) / D`` of rows ``x`` about the centre ``c``: what turns centred products into ``x.y / D``."""
+    centre = points.centre.astype(np.float64)
+    lift = np.empty(len(points))
+    for part in slices(len(points), 1024):
+        lift[part] = points.rows[part] @ centre
+    return ((lift - centre @ centre / 2) / len(centre)).astype(np.float32)
 
 
 def null_variance(sums: Floats, squares: float) -> float:
@@ -67,28 +99,47 @@ def kernel_distance(first: Rows, second: Rows, first_folds: Indices, second_fold
     Raises:
         ValueError: a fold without a row.
     """
+    centre = mean_row(first)
+    x, y = centred(first, centre), centred(second, centre)
+    sums = kernel_sums(x, y, first_folds, second_folds)
+    for each, tiles in zip(sums, (within(x), within(y), across(x, y)), strict=True):
+        sweep(tiles, [each])
+    return from_sums(sums, first_folds, second_folds)
+
+
+Sums = tuple[KernelSums, KernelSums, KernelSums]
+
+
+def kernel_sums(first: Centred, second: Centred, first_folds: Indices, second_folds: Indices) -> Sums:
+    """What is to be summed within the first set, within the second and across them.
+
+    Raises:
+        ValueError: a fold without a row.
+    """
     count = int(max(first_folds.max(), second_folds.max())) + 1
     sizes = [np.bincount(folds, minlength=count) for folds in (first_folds, second_folds)]
     if any((size == 0).any() for size in sizes):
         raise ValueError(f"{count} folds, but some hold no row: sizes {sizes}")
-    starts = [np.concatenate(([0], np.cumsum(size))) for size in sizes]
-    x = first[np.argsort(first_folds, kind="stable")]
-    y = second[np.argsort(second_folds, kind="stable")]
-    (xx, squares), (yy, _), (xy, _) = (
-        kernel_sums(a, b, start) for a, b, start in ((x, x, starts[0]), (y, y, starts[1]), (x, y, starts[1]))
+    return (
+        KernelSums(first, first, first_folds, first_folds, count),
+        KernelSums(second, second, second_folds, second_folds, count),
+        KernelSums(first, second, first_folds, second_folds, count),
     )
-    own_x, own_y = own_kernel(x), own_kernel(y)
-    n, m = len(x) - np.append(0, sizes[0]), len(y) - np.append(0, sizes[1])
-    within_x = _left(xx, starts[0], own_x) / (n * (n - 1.0))
-    within_y = _left(yy, starts[1], own_y) / (m * (m - 1.0))
-    values = within_x + within_y - 2 * _left(xy, starts[0], np.zeros(len(x))) / (n * (m * 1.0))
-    null = null_variance(xx.sum(axis=1) - own_x, squares - float(own_x @ own_x))
-    se = np.hypot(jackknife_se(values[1:]), (1 / len(x) + 1 / len(y)) * np.sqrt(2 * null))
+
+
+def from_sums(sums: Sums, first_folds: Indices, second_folds: Indices) -> Estimate:
+    """KID of two sets whose pairs have all been summed."""
+    xx, yy, xy = sums
+    count = len(xx.table)
+    n, m = (len(folds) - np.append(0, np.bincount(folds, minlength=count)) for folds in (first_folds, second_folds))
+    within_x, within_y = _left(xx.table) / (n * (n - 1.0)), _left(yy.table) / (m * (m - 1.0))
+    values = within_x + within_y - 2 * _left(xy.table) / (n * (m * 1.0))
+    null = null_variance(xx.totals, xx.squares)
+    se = np.hypot(jackknife_se(values[1:]), (1 / n[0] + 1 / m[0]) * np.sqrt(2 * null))
     return Estimate(float(values[0]), float(se), count)
 
 
-def _left(sums: Floats, starts: Indices, own: Floats) -> Floats:
-    """The sum over all pairs but own ones, then without fold ``g`` for each ``g``, from ``(N, G)`` sums of rows."""
-    table = np.add.reduceat(sums, starts[:-1], axis=0) - np.diag(np.add.reduceat(own, starts[:-1]))
+def _left(table: Floats) -> Floats:
+    """The sum over all pairs, then without fold ``g`` for each ``g``, from sums by pairs of folds ``(G, G)``."""
     total = table.sum()
     return np.append(total, total - table.sum(axis=0) - table.sum(axis=1) + np.diag(table))

@@ -9,7 +9,6 @@ balls a synthetic image is inside, over ``k``. Coverage: share of real balls wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,12 +16,25 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import Rows
-from bench.distances import centred, mean_row, nearest, pair_distances, rounding, tiles
+from bench.distances import (
+    Centred,
+    Nearest,
+    Tile,
+    across,
+    centred,
+    mean_row,
+    nearest,
+    pair_distances,
+    rounding,
+    sweep,
+    where,
+    within,
+)
 from bench.stats import Floats, jackknife_se
 from evaluators.estimate import Estimate
 
 Indices = npt.NDArray[np.int64]
-SPARE = 10  # neighbours listed beyond k: when a fold leaves, the next ones are at hand
+SPARE = 6  # neighbours listed beyond k: when a fold leaves, the next ones are at hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +63,28 @@ def balls(rows: Rows, k: int, folds: Indices, count: int) -> Balls:
     Raises:
         ValueError: leaving out a fold leaves fewer than ``k + 1`` rows.
     """
+    points = centred(rows, mean_row(rows))
+    lists = neighbour_lists(points, k, folds, count)
+    sweep(within(points), [lists])
+    return from_lists(lists, k, folds, count)
+
+
+def neighbour_lists(points: Centred, k: int, folds: Indices, count: int) -> Nearest:
+    """The consumer of a pass within a set that ``from_lists`` reads.
+
+    Raises:
+        ValueError: leaving out a fold leaves fewer than ``k + 1`` rows.
+    """
     largest = int(np.bincount(folds, minlength=count).max())
-    if len(rows) - largest <= k:
-        raise ValueError(f"{len(rows)} rows less a fold of {largest} have no {k}-th neighbour")
-    distances, indices = nearest(rows, rows, min(k + SPARE, len(rows) - 1), exclude_self=True)
+    if len(points) - largest <= k:
+        raise ValueError(f"{len(points)} rows less a fold of {largest} have no {k}-th neighbour")
+    return Nearest(points, points, min(k + SPARE, len(points) - 1))
+
+
+def from_lists(lists: Nearest, k: int, folds: Indices, count: int) -> Balls:
+    """Balls of a set whose neighbours have been found."""
+    rows = lists.left.rows
+    distances, indices = lists.exact()
     without = np.empty((len(rows), count))
     for fold in range(count):
         rank = (folds[indices] != fold).cumsum(axis=1)
@@ -81,28 +111,42 @@ class Close(NamedTuple):
     distance: Floats
 
 
-def close_pairs(real: Balls, fake: Balls) -> Iterator[Close]:
-    """All pairs inside any ball, folds left out or not, a tile at a time.
+class ClosePairs:
+    """Finds, in a tile, all pairs inside any ball, folds left out or not.
 
     Distances come from float32 products. Those that lie within the rounding of a radius are computed again in
     float64, so every comparison with a radius comes out as it would in float64.
     """
-    centre = mean_row(real.rows)
-    left, right = centred(real.rows, centre), centred(fake.rows, centre)
-    reach = right.squares.double().sqrt().numpy()
-    lengths = left.squares.double().sqrt().numpy()
-    for rows, columns, products in tiles(left, right):
-        bound = rounding(lengths[rows], float(reach[columns].max()), real.rows.shape[1], "float32")
-        squares = products.mul_(-2).add_(left.squares[rows, None]).add_(right.squares[columns]).numpy()
-        widest = np.square(real.widest[rows])[:, None] + bound[:, None], np.square(fake.widest[columns])
-        outer = np.maximum(widest[0], widest[1] + bound[:, None]).astype(np.float32)
-        i, j = np.nonzero(squares <= np.nextafter(outer, np.float32(np.inf)))
-        square, slack = squares[i, j].astype(np.float64), bound[i]
-        i, j = i + rows.start, j + columns.start
-        distance = np.sqrt(np.maximum(square, 0))
-        unsure = np.flatnonzero(_near_a_radius(square, slack, real, i) | _near_a_radius(square, slack, fake, j))
-        distance[unsure] = pair_distances(real.rows, fake.rows, i[unsure], j[unsure])
-        yield Close(i, j, distance)
+
+    def __init__(self, real: Balls, fake: Balls, left: Centred, right: Centred) -> None:
+        self.real, self.fake = real, fake
+        columns, longest = left.rows.shape[1], float(right.lengths.max())
+        self._bound = rounding(left.lengths, longest, columns, "float32")
+        self._left, self._right = left.squares.astype(np.float32), right.squares.astype(np.float32)
+        self._real_reach = _above(np.square(real.widest) + self._bound)
+        self._fake_reach = _above(
+            np.square(fake.widest) + rounding(right.lengths, left.lengths.max(), columns, "float32")
+        )
+
+    def __call__(self, tile: Tile) -> Close:
+        import torch
+
+        rows, columns, products, _ = tile
+        squares = torch.sub(torch.from_numpy(self._right[columns]), products, alpha=2)
+        squares = squares.add_(torch.from_numpy(self._left[rows, None])).numpy()
+        i, j = where(squares <= np.maximum(self._real_reach[rows, None], self._fake_reach[columns]))
+        square, i, j = squares[i, j].astype(np.float64), i + rows.start, j + columns.start
+        slack, distance = self._bound[i], np.sqrt(np.maximum(square, 0))
+        unsure = np.flatnonzero(
+            _near_a_radius(square, slack, self.real, i) | _near_a_radius(square, slack, self.fake, j)
+        )
+        distance[unsure] = pair_distances(self.real.rows, self.fake.rows, i[unsure], j[unsure])
+        return Close(i, j, distance)
+
+
+def _above(values: Floats) -> npt.NDArray[np.float32]:
+    """The next float32 above each value."""
+    return np.nextafter(values.astype(np.float32), np.float32(np.inf))
 
 
 def _near_a_radius(square: Floats, slack: Floats, around: Balls, at: Indices) -> npt.NDArray[np.bool_]:
@@ -142,14 +186,13 @@ def _empty(n: int, count: int) -> Inside:
 def _tally(into: Inside, at: Indices, partner_folds: Indices, inside: npt.NDArray[np.bool_]) -> None:
     """Count the pairs whose point is inside a full ball."""
     n, count = into.counts.shape
-    places = at[inside] * count + partner_folds[inside]
-    into.counts[...] += np.bincount(places, minlength=n * count).reshape(n, count)
+    np.add.at(into.counts.reshape(n * count), at[inside] * count + partner_folds[inside], 1)
 
 
 def _gain(into: Inside, at: Indices, folds: Indices) -> None:
     """Count pairs ``at`` that become inside when ``folds`` leave."""
     n, count = into.gained.shape
-    into.gained[...] += np.bincount(at * count + folds, minlength=n * count).reshape(n, count)
+    np.add.at(into.gained.reshape(n * count), at * count + folds, 1)
 
 
 def _grown(pairs: Close, around: Balls, at: Indices, other_folds: Indices) -> tuple[Indices, Indices]:
@@ -161,28 +204,33 @@ def _grown(pairs: Close, around: Balls, at: Indices, other_folds: Indices) -> tu
     return pair[kept], fold[kept]
 
 
-def memberships(real: Balls, fake: Balls) -> tuple[Inside, Inside, Inside]:
-    """Who is inside whose ball.
+class Memberships:
+    """Consumer of the pass across two sets that counts who is inside whose ball.
 
-    Returns:
-        For each synthetic image the real balls it is inside; for each real image the synthetic balls it is inside;
-        for each real ball the synthetic images inside it.
+    Attributes:
+        inside_real: for each synthetic image, the real balls it is inside.
+        inside_fake: for each real image, the synthetic balls it is inside.
+        holding: for each real ball, the synthetic images inside it.
     """
-    count = real.without.shape[1]
-    inside_real, inside_fake = _empty(len(fake.rows), count), _empty(len(real.rows), count)
-    holding = _empty(len(real.rows), count)
-    for pairs in close_pairs(real, fake):
+
+    def __init__(self, real: Balls, fake: Balls, left: Centred, right: Centred) -> None:
+        count = real.without.shape[1]
+        self.real, self.fake, self._close = real, fake, ClosePairs(real, fake, left, right)
+        self.inside_real, self.inside_fake = _empty(len(fake.rows), count), _empty(len(real.rows), count)
+        self.holding = _empty(len(real.rows), count)
+
+    def __call__(self, tile: Tile) -> None:
+        pairs, real, fake = self._close(tile), self.real, self.fake
         i, j = pairs.real, pairs.fake
         in_real, in_fake = pairs.distance < real.radius[i], pairs.distance < fake.radius[j]
-        _tally(inside_real, j, real.folds[i], in_real)
-        _tally(holding, i, fake.folds[j], in_real)
-        _tally(inside_fake, i, fake.folds[j], in_fake)
+        _tally(self.inside_real, j, real.folds[i], in_real)
+        _tally(self.holding, i, fake.folds[j], in_real)
+        _tally(self.inside_fake, i, fake.folds[j], in_fake)
         pair, fold = _grown(pairs, real, i, fake.folds[j])
-        _gain(inside_real, j[pair], fold)
-        _gain(holding, i[pair], fold)
+        _gain(self.inside_real, j[pair], fold)
+        _gain(self.holding, i[pair], fold)
         pair, fold = _grown(pairs, fake, j, real.folds[i])
-        _gain(inside_fake, i[pair], fold)
-    return inside_real, inside_fake, holding
+        _gain(self.inside_fake, i[pair], fold)
 
 
 class Neighbours(NamedTuple):
@@ -204,7 +252,17 @@ def neighbours(real: Rows, fake: Rows, k: int, real_folds: Indices, fake_folds: 
     """
     count = int(max(real_folds.max(), fake_folds.max())) + 1
     around_real, around_fake = balls(real, k, real_folds, count), balls(fake, k, fake_folds, count)
-    inside_real, inside_fake, holding = memberships(around_real, around_fake)
+    centre = mean_row(real)
+    left, right = centred(real, centre), centred(fake, centre)
+    counted = Memberships(around_real, around_fake, left, right)
+    sweep(across(left, right), [counted])
+    return from_memberships(counted, k)
+
+
+def from_memberships(counted: Memberships, k: int) -> Neighbours:
+    """The four measures of two sets whose pairs have all been counted."""
+    inside_real, inside_fake, holding = counted.inside_real, counted.inside_fake, counted.holding
+    real_folds, fake_folds, count = counted.real.folds, counted.fake.folds, counted.real.without.shape[1]
     values = [_values(inside_real.totals(), inside_fake.totals(), holding.totals(), k)]
     for fold in range(count):
         stay_real, stay_fake = real_folds != fold, fake_folds != fold
