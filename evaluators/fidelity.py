@@ -4,108 +4,70 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Refused, Rows, Score
-from bench.stats import Interval, clopper_pearson, cluster_folds, folds, normal_interval
+from bench.stats import cluster_folds, folds, normal_interval
+from bench.store import write_json
 from evaluators.diversity import circle_se, scales, similarities
-from evaluators.estimate import Estimate
 from evaluators.fidelity_metrics import (
-    COVERAGE,
-    DENSITY,
-    FD,
-    FD_FLOOR,
-    FD_PLAIN,
-    KID,
+    AUTHENTICITY,
     MS_SSIM,
     MS_SSIM_GAP,
     MS_SSIM_REAL,
     OF_FEATURES,
     OF_PIXELS,
-    PRECISION,
-    RECALL,
+    OF_SOME,
+    OVERALL,
 )
-from evaluators.frechet import frechet, frechet_jackknife
-from evaluators.kernel_distance import kernel_distance
-from evaluators.neighbours import neighbours
+from evaluators.intervals import frechet_parts, kernel_parts
+from evaluators.measures import BROAD, FEWEST_FOLDS, at_infinity, likeness, too_few
+from evaluators.sides import Members, Place, Sides, standardise
+from evaluators.specials import SPECIALS, Scene, newness
 
 Indices = npt.NDArray[np.int64]
-FEWEST_FOLDS = 10
-WIDE = 1024  # columns from which FD takes FEWEST_FOLDS: each fold costs a decomposition of (D, D)
-CONSTANT = 1e-6  # a column whose SD is a smaller part of its mean is constant but for rounding
-
-
-class Members(NamedTuple):
-    """The real and synthetic images of a group, by index, in random folds; real ones fold by patient."""
-
-    group: str
-    real: Indices
-    fake: Indices
-    real_folds: Indices
-    fake_folds: Indices
-
-    @property
-    def n(self) -> int:
-        return min(len(self.real), len(self.fake))
-
-    @property
-    def fold_count(self) -> int:
-        return int(self.real_folds.max(initial=-1)) + 1
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a score stands: writes it, or the refusal where the metric wants more images."""
-
-    n: int
-    group: str = "all"
-    encoder: str | None = None
-
-    def score(self, metric: Metric, value: float, interval: Interval | None, reason: str | None = None) -> Score:
-        if self.n < metric.minimum:
-            return self.refused(metric, f"{self.n} images, {metric.key} needs {metric.minimum}")
-        place = {"n": self.n, "group": self.group, "encoder": self.encoder}
-        return metric(value, interval=interval, reason=reason, **place)  # type: ignore[arg-type]
-
-    def refused(self, metric: Metric, reason: str) -> Score:
-        return metric.refused(reason, n=self.n, group=self.group, encoder=self.encoder)
+INTERVALS = "intervals.json"
 
 
 class Fidelity(Evaluator):
     """Compares synthetic images asked for under the conditions of the test part with the test part.
 
-    Every distance is measured in the features of every encoder, over all images and within every subgroup. An
-    encoder that says ``standardise`` has its columns brought to mean 0 and SD 1 over the test images first, and those
-    that are constant there left out. Within a subgroup the larger side is thinned at random to the size of the
-    smaller. ``n`` of a score is the size of the smaller side.
+    Distances are measured in the features of every encoder made to judge likeness, over all images and within every
+    subgroup. An encoder that says ``standardise`` has its columns brought to mean 0 and SD 1 over the test images
+    first, and those that are constant there left out. Within a subgroup the larger side is thinned at random to the
+    size of the smaller. ``n`` of a score is the size of the smaller side. Measures that need more of an encoder than
+    features are taken where one has it, over all images. ``intervals.json`` tells how much of the uncertainty of fd
+    and kid is the synthetic set's and how much the real one's.
     """
 
-    metrics: ClassVar[tuple[Metric, ...]] = OF_FEATURES + OF_PIXELS
+    metrics: ClassVar[tuple[Metric, ...]] = OF_FEATURES + OVERALL + OF_SOME + OF_PIXELS
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
+    version: ClassVar[str] = "2"
 
     def __init__(
         self,
         encoders: Sequence[str] | None = None,
+        skip: Sequence[str] = (),
         groups: Sequence[str] | None = None,
-        k: int = 5,
-        folds: int = 20,
-        pairs: int = 256,
+        against_train: Sequence[str] = (),
+        **numbers: int,
     ) -> None:
-        """Settings as in ``conf/evaluator/fidelity.yaml``.
+        """Settings as in ``conf/evaluator/fidelity.yaml``; ``numbers`` are ``k``, ``folds`` and ``pairs``.
 
         Raises:
-            BenchError: a setting out of range.
+            BenchError: a setting unknown or out of range.
         """
-        if not 1 <= k <= 20 or folds < FEWEST_FOLDS or pairs < MS_SSIM.minimum:
+        unknown = sorted(set(numbers) - {"k", "folds", "pairs"})
+        self.k, self.folds, self.pairs = numbers.get("k", 5), numbers.get("folds", 20), numbers.get("pairs", 256)
+        if unknown or not 1 <= self.k <= 20 or self.folds < FEWEST_FOLDS or self.pairs < MS_SSIM.minimum:
             needs = f"1 <= k <= 20, folds >= {FEWEST_FOLDS}, pairs >= {MS_SSIM.minimum}"
-            raise BenchError(f"fidelity needs {needs}; got k={k}, folds={folds}, pairs={pairs}")
+            raise BenchError(f"fidelity needs {needs}; got {numbers}")
         self.encoders = None if encoders is None else tuple(encoders)
+        self.skip, self.against_train = tuple(skip), tuple(against_train)
         self.groups = None if groups is None else tuple(groups)
-        self.k, self.folds, self.pairs = k, folds, pairs
 
     def __call__(self, material: Material) -> Iterator[Score]:
         real, fake = material.split.test, material.images["fidelity"]
@@ -113,11 +75,37 @@ class Fidelity(Evaluator):
             raise Refused(f"{len(real)} test images and {len(fake)} synthetic images: there is nothing to compare")
         seed = int(material.rng.integers(2**63))
         members = list(self._members(material, seed))
-        for name in material.encoders if self.encoders is None else self.encoders:
+        parts = {}
+        judges = self._judges(material)
+        for name in judges:
             real_rows, fake_rows = _features(material, name)
             for each in members:
-                yield from self._compare(name, each, real_rows[each.real], fake_rows[each.fake])
+                rows = real_rows[each.real], fake_rows[each.fake]
+                sides = Sides(name, *rows, each, self.k, _seed(seed, each.group))
+                yield from likeness(sides)
+                if each.group == "all":
+                    yield at_infinity(sides)
+                    parts[name] = _parts(sides)
+        if not judges:
+            reason = f"all configured encoders are skipped {list(self.skip)}: add one, e.g. encoder=[...,radiomics]"
+            yield from (Place(members[0].n).refused(metric, reason) for metric in OF_FEATURES + OVERALL)
+        yield from self._specials(material, members[0], seed)
         yield from self._diversity(real, fake, np.random.default_rng([seed, _number("ms_ssim")]))
+        write_json(material.folder / INTERVALS, parts)
+
+    def _chosen(self, material: Material) -> list[str]:
+        if self.encoders is not None:
+            return list(self.encoders)
+        return [name for name in material.encoders if name not in self.skip]
+
+    def _judges(self, material: Material) -> list[str]:
+        """Encoders in which distances are measured: not those that exist for one special measure."""
+        found = {name: material.encoders[name] for name in self._chosen(material)}
+        return [
+            name
+            for name, encoder in found.items()
+            if not hasattr(encoder, "frequencies") and not getattr(encoder, "perceptual", False)
+        ]
 
     def _members(self, material: Material, seed: int) -> Iterator[Members]:
         """All images, then every subgroup, each with folds that depend on the seed and its name only."""
@@ -143,33 +131,23 @@ class Fidelity(Evaluator):
             for value in values if len(values) > 1 else ():
                 yield f"{name}={value}", np.flatnonzero(ours == value), np.flatnonzero(theirs == value)
 
-    def _compare(self, encoder: str, members: Members, real: Rows, fake: Rows) -> Iterator[Score]:
-        place = Place(members.n, members.group, encoder)
-        reason = self._too_few(members)
-        if reason:
-            yield from (place.refused(metric, reason) for metric in OF_FEATURES)
-            return
-        around = (members.real_folds, members.fake_folds)
-        yield from _frechet(place, members, real, fake)
-        kid = kernel_distance(real, fake, *around)
-        yield place.score(KID, kid.value, kid.interval)
-        found = neighbours(real, fake, self.k, *around)
-        yield place.score(PRECISION, found.precision.value, _share(found.precision, len(fake)))
-        yield place.score(RECALL, found.recall.value, _share(found.recall, len(real)))
-        none = None if found.density.se else "no synthetic image is inside any real ball, so nothing varies"
-        yield place.score(DENSITY, found.density.value, None if none else found.density.interval, none)
-        yield place.score(COVERAGE, found.coverage.value, _share(found.coverage, len(real)))
+    def _specials(self, material: Material, members: Members, seed: int) -> Iterator[Score]:
+        """Measures that need more than features, in every encoder that has it, or refused for want of one."""
+        scenes = [self._scene(material, name, members, seed) for name in self._chosen(material)]
+        for special in SPECIALS:
+            if any(special.suits(scene.encoder) for scene in scenes):
+                yield from special(scenes)
+            else:
+                yield from (Place(members.n).refused(metric, special.lacking) for metric in special.metrics)
+        there = [name for name in self.against_train if name in list(material.encoders)]
+        for name in there:
+            yield from newness(self._scene(material, name, members, seed))
+        if not there:
+            reason = f"measured in the encoders of fidelity.against_train {list(self.against_train)}, none configured"
+            yield Place(members.n).refused(AUTHENTICITY, reason)
 
-    def _too_few(self, members: Members) -> str | None:
-        """Why nothing can be said of these images, if so."""
-        if members.n < KID.minimum:
-            return f"{members.n} images; {KID.minimum} are needed"
-        if members.fold_count < FEWEST_FOLDS:
-            return f"images of {members.fold_count} patients; {FEWEST_FOLDS} are needed for an interval"
-        left = _left(members.real_folds, members.fake_folds)
-        if left <= self.k:
-            return f"nearly all images are of one patient: {left} are left without them"
-        return None
+    def _scene(self, material: Material, name: str, members: Members, seed: int) -> Scene:
+        return Scene(material, name, members, self.k, self.pairs, _seed(seed, "all"))
 
     def _diversity(self, real: ImageSet, fake: ImageSet, rng: np.random.Generator) -> Iterator[Score]:
         side = min(*real.size, *fake.size)
@@ -187,38 +165,17 @@ class Fidelity(Evaluator):
         yield Place(min(len(ours), len(theirs))).score(MS_SSIM_GAP, gap, normal_interval(gap, se), note)
 
 
-def _frechet(place: Place, members: Members, real: Rows, fake: Rows) -> Iterator[Score]:
-    """FD without its bias, as in papers, and its floor."""
-    if place.n < FD.minimum:
-        reason = f"{place.n} images, fd needs {FD.minimum}"
-        yield from (place.refused(metric, reason) for metric in (FD, FD_PLAIN, FD_FLOOR))
-        return
-    columns = real.shape[1]
-    count = members.fold_count if columns < WIDE else FEWEST_FOLDS
-    real_folds, fake_folds = members.real_folds % count, members.fake_folds % count
-    see = "biased upward, so an interval around it would miss the truth: see fd and fd_floor"
-    if _left(real_folds, fake_folds) <= columns:
-        reason = (
-            f"{place.n} images for {columns} features: with fewer images than features the bias cannot be told; "
-            "see kid, or compare fd_plain with that of the holdout control"
-        )
-        yield from (place.refused(metric, reason) for metric in (FD, FD_FLOOR))
-        yield place.score(FD_PLAIN, frechet(real, fake), None, see)
-        return
-    found = frechet_jackknife(real, fake, real_folds, fake_folds)
-    yield place.score(FD, found.corrected.value, found.corrected.interval)
-    yield place.score(FD_PLAIN, found.plain, None, see)
-    yield place.score(FD_FLOOR, found.floor, None, "computed from the spectrum of the real features, not sampled")
-
-
-def _left(*sides: Indices) -> int:
-    """The fewest images of one side that remain when a fold leaves."""
-    return min(len(each) - int(np.bincount(each).max()) for each in sides)
-
-
-def _share(estimate: Estimate, n: int) -> Interval:
-    """The interval of a share; the exact binomial one where it is 0 or 1 and the folds all agree."""
-    return estimate.interval if estimate.se else clopper_pearson(round(estimate.value * n), n)
+def _parts(sides: Sides) -> dict[str, object]:
+    """The uncertainty of fd and kid by its cause, where they can be measured."""
+    members = sides.members
+    if too_few(members, sides.k):
+        return {}
+    arms = sides.real, sides.fake
+    found: dict[str, object] = {"kid": kernel_parts(*arms, *sides.folds).intervals()}
+    real_folds, fake_folds = sides.coarser(BROAD, FEWEST_FOLDS)
+    if members._replace(real_folds=real_folds, fake_folds=fake_folds).left > sides.columns:
+        found["fd"] = frechet_parts(*arms, real_folds, fake_folds).intervals()
+    return found
 
 
 def _too_alike(real: ImageSet, side: int) -> str | None:
@@ -235,18 +192,12 @@ def _features(material: Material, encoder: str) -> tuple[Rows, Rows]:
     fake = material.features(encoder, material.images["fidelity"])
     if not getattr(material.encoders[encoder], "standardise", False):
         return real, fake
-    return standardise(real, fake)
+    real, fake = standardise(real, fake)
+    return real, fake
 
 
-def standardise(real: Rows, fake: Rows) -> tuple[Rows, Rows]:
-    """Both sets with the real columns brought to mean 0 and SD 1; columns constant in the real set left out."""
-    mean, spread = real.mean(axis=0, dtype=np.float64), real.std(axis=0, dtype=np.float64)
-    varies = spread > CONSTANT * np.abs(mean)
-    if not varies.any():
-        raise Refused(f"all {len(varies)} features are constant over the test images")
-    scaled = ((rows[:, varies] - mean[varies]) / spread[varies] for rows in (real, fake))
-    real_scaled, fake_scaled = (rows.astype(np.float32) for rows in scaled)
-    return real_scaled, fake_scaled
+def _seed(seed: int, group: str) -> int:
+    return (seed ^ _number(group)) & (2**63 - 1)
 
 
 def _number(name: str) -> int:

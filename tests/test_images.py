@@ -264,6 +264,10 @@ def rows(count: int, size: tuple[int, int] = (12, 10)) -> list[dict[str, Any]]:
     ]
 
 
+def test_hash_tells_the_same_bytes_in_other_shapes_apart() -> None:
+    assert len({pixel_hash(np.arange(16, dtype=np.uint8).reshape(shape)) for shape in ((4, 4), (2, 8), (8, 2))}) == 3
+
+
 def test_set_comes_back_as_written(tmp_path: Path) -> None:
     given_rows = rows(600)
     written = write_set(iter(given_rows), INFO, tmp_path / "set")

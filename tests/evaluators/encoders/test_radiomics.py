@@ -4,7 +4,6 @@ import time
 
 import numpy as np
 import pytest
-import slow_radiomics as slow
 from scipy import ndimage, stats
 from skimage.feature import graycomatrix, graycoprops
 
@@ -12,6 +11,7 @@ from bench.api import BenchError
 from evaluators.encoders import cooccurrence, first_order, stretches, tone_differences
 from evaluators.encoders.image_filters import COIFLET_1, filtered, high_pass
 from evaluators.encoders.radiomics import FAMILIES, Radiomics, fixed_bin_number, fixed_bin_size
+from tests.evaluators.encoders import slow_radiomics as slow
 
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
 DEFAULT = {"original": [*FAMILIES], "log_1": ["first_order"]}
