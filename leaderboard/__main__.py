@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if chosen.command == "check":
         return _check(chosen.files)
-    return _build(chosen.runs, chosen.out)
+    return _build(chosen.runs, chosen.out, chosen.validity)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -30,6 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     making = commands.add_parser("build", help="write the site; site/index.html opens without a server")
     making.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of runs (default: runs)")
     making.add_argument("--out", type=Path, default=Path("site"), help="where the site goes (default: site)")
+    seeing = "reports on what the metrics see, one folder a data set (default: validity)"
+    making.add_argument("--validity", type=Path, default=Path("validity"), help=seeing)
     checking = commands.add_parser("check", help="say what is wrong with records, by JSON pointer")
     checking.add_argument("files", nargs="+", type=Path, metavar="FILE", help="run.json or scores/<evaluator>.json")
     commands.add_parser("schema", help="print the JSON Schema of the records")
@@ -48,14 +50,14 @@ def _check(files: Sequence[Path]) -> int:
     return int(wrong)
 
 
-def _build(root: Path, out: Path) -> int:
+def _build(root: Path, out: Path, validity: Path) -> int:
     try:
         runs, problems = read_runs(root)
     except NoRuns as error:
         print(error, file=sys.stderr)
         return 1
     try:
-        write(build(runs, problems), out)
+        write(build(runs, problems, validity), out)
     except OSError as error:
         print(f"{error.filename or out}: cannot be written ({error.strerror})", file=sys.stderr)
         return 1

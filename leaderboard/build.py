@@ -36,14 +36,18 @@ CARD_POLICY = (
 Files = dict[str, bytes]
 
 
-def build(runs: Sequence[Run], problems: Sequence[Problem]) -> Files:
-    """Every file of the site by its path within it. Depends on nothing but the runs and problems."""
+def build(runs: Sequence[Run], problems: Sequence[Problem], validity: Path | None = None) -> Files:
+    """Every file of the site by its path within it. Depends on nothing but the runs, problems and ``validity``.
+
+    ``validity`` is the folder of reports on what the metrics see, ``<dataset>/validity.html`` each.
+    """
     ordered = sorted(runs, key=lambda run: run.place)
     files: Files = {}
     for run in ordered:
         for name, content in _copies(run):
             files[f"records/{run.place}/{name}"] = content
     board = sections(ordered)
+    files |= _reports(board, validity)
     rows = tidy(ordered)
     files["leaderboard.csv"] = as_csv(rows)
     files["leaderboard.js"] = (resources.files("leaderboard") / "templates" / "leaderboard.js").read_bytes()
@@ -75,7 +79,7 @@ def _recorded(path: Path) -> set[str]:
         listed = parse_json(path.read_bytes())["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return set()
-    return {name for name in listed if isinstance(name, str) and name.startswith("records/")}
+    return {name for name in listed if isinstance(name, str) and name.startswith(("records/", "validity/"))}
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -110,8 +114,21 @@ def _copies(run: Run) -> Iterator[tuple[str, bytes]]:
 
 
 def _file(run: Run, name: str) -> bytes | None:
-    path = inside(run.folder, name)
+    return _content(run.folder, name)
+
+
+def _content(folder: Path, name: str) -> bytes | None:
+    path = inside(folder, name)
     return path.read_bytes() if path is not None and path.stat().st_size <= LARGEST else None
+
+
+def _reports(board: Sequence[Section], validity: Path | None) -> Files:
+    """What the metrics see on each data set of the board, where somebody made the report."""
+    if validity is None:
+        return {}
+    names = sorted({section.dataset for section in board})
+    found = {name: _content(validity, f"{name}/validity.html") for name in names}
+    return {f"validity/{name}.html": guarded(page) for name, page in found.items() if page is not None}
 
 
 def may_show(run: Run) -> bool:
@@ -193,12 +210,14 @@ def page(board: Sequence[Section], files: Files, problems: Sequence[Problem]) ->
         "sheet": lambda run: sheet(run, files),
         "card": lambda run: card(run, files),
         "records": records,
+        "validity": lambda dataset: report(dataset, files),
     }
     environment.globals |= {"may_show": may_show, "loss": loss, "scale": scale}
     style = (resources.files("leaderboard") / "templates" / "leaderboard.css").read_text(encoding="utf-8")
     hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    reported = [name for name in sorted({section.dataset for section in board}) if report(name, files)]
     text = environment.get_template("page.html").render(
-        board=board, problems=problems, style=Markup(style), style_hash=hashed
+        board=board, problems=problems, reported=reported, style=Markup(style), style_hash=hashed
     )
     return text.encode()
 
@@ -230,6 +249,12 @@ def card(run: Run, files: Files) -> str | None:
     """Address of the run's card."""
     paths = [f"records/{run.place}/{name}" for name in CARDS]
     return next((quote(path) for path in paths if path in files), None)
+
+
+def report(dataset: str, files: Files) -> str | None:
+    """Address of the report on what the metrics see on a data set."""
+    path = f"validity/{dataset}.html"
+    return quote(path) if path in files else None
 
 
 def records(run: Run) -> list[tuple[str, str]]:

@@ -185,6 +185,25 @@ def test_a_failed_write_leaves_the_old_page(board: Path, tmp_path: Path, monkeyp
     assert not list(out.rglob(".leaderboard.*"))
 
 
+def test_a_validity_report_is_copied_and_linked(board: Path, tmp_path: Path) -> None:
+    reports = tmp_path / "validity"
+    for name in ("phantom", "not_on_the_board"):
+        (reports / name).mkdir(parents=True)
+        (reports / name / "validity.html").write_text("<!doctype html><p>fd is blind to copies</p>")
+    site = tmp_path / "site"
+    arguments = ["build", "--runs", str(board), "--out", str(site), "--validity", str(reports)]
+    assert main(arguments) == 0
+    page = Page((site / "index.html").read_text(encoding="utf-8"))
+    assert [a["href"] for a in page.all("a")].count("validity/phantom.html") == 2  # the section and the legend
+    copied = (site / "validity" / "phantom.html").read_text()
+    assert "fd is blind to copies" in copied and "Content-Security-Policy" in copied
+    assert not (site / "validity" / "not_on_the_board.html").exists()
+    shutil.rmtree(reports)
+    assert main(arguments) == 0
+    assert not (site / "validity" / "phantom.html").exists()
+    assert "validity" not in (site / "index.html").read_text(encoding="utf-8")
+
+
 def test_tidy_scores(board: Path) -> None:
     files = build(*read_runs(board))
     rows = list(csv.DictReader(io.StringIO(files["leaderboard.csv"].decode())))

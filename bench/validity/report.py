@@ -1,0 +1,75 @@
+"""From configuration to ``validity.json``, ``validity.html``, ``validity.png`` and a table on the terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from bench.api import Evaluator
+from bench.features import FeatureStore
+from bench.plugins import Encoders, build
+from bench.store import write_atomic, write_json
+from bench.validity.measure import DAMAGES, Bench, references
+from bench.validity.page import Report, heat_map, page
+from bench.validity.response import LIMIT, Response
+
+GLYPHS = {"sees": "sees from {first}", "blind": "blind", "fooled": "FOOLED", "refused": "refused"}
+
+
+def report(config: DictConfig, folder: Path) -> str:
+    """Measure, write the files into ``folder`` and return the table.
+
+    Raises:
+        BenchError: bad data or settings, or too few holdout images.
+    """
+    encoders = Encoders(config.encoder, config.allow)
+    evaluators: dict[str, Evaluator] = {str(name): build(part, config.allow) for name, part in config.evaluator.items()}
+    split = build(config.dataset, config.allow).load(Path(config.cache))
+    features = FeatureStore(Path(config.cache) / "features", encoders)
+    bench = Bench(split, evaluators, encoders, features, config.images, config.draws, config.evaluation_seed)
+    found = bench.responses()
+    idle = references(found)
+    judged = [each for each in found if (each.metric, each.encoder) not in idle]
+    result = Report(split.info, bench.n, len(split.test), config.draws, bench.metrics, judged, idle)
+    picture = heat_map(result)
+    write_json(folder / "validity.json", _json(result, encoders, split.digest))
+    write_atomic(folder / "validity.png", picture)
+    write_atomic(folder / "validity.html", page(result, picture, bench.examples()).encode())
+    return table(judged)
+
+
+def _json(result: Report, encoders: Encoders, split: str) -> dict[str, Any]:
+    responses = [asdict(each) | {"values": list(each.values), "losses": list(each.losses)} for each in result.responses]
+    return {
+        "schema": 1,
+        "dataset": result.info.name,
+        "split": split,
+        "images": {"synthetic": result.n, "real": result.real},
+        "limit": LIMIT,
+        "draws": result.draws,
+        "encoders": {name: encoders[name].id for name in encoders},
+        "damages": [asdict(damage) | {"strengths": list(damage.strengths)} for damage in DAMAGES],
+        "references": [list(place) for place in result.references],
+        "responses": responses,
+    }
+
+
+def table(responses: Sequence[Response]) -> str:
+    """One line a metric and encoder, one column a damage, and the counts of verdicts below."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for each in responses:
+        text = GLYPHS[each.verdict].format(first=each.first)
+        rows.setdefault((each.metric, each.encoder or "pixels"), []).append(text)
+    lines = [("metric", "encoder", *(damage.name for damage in DAMAGES))]
+    lines += [(*place, *cells) for place, cells in rows.items()]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    printed = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    ]
+    counts = Counter(each.verdict for each in responses)
+    return "\n".join([*printed, "", ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())])

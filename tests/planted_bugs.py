@@ -1,0 +1,591 @@
+"""Bugs that metric code has had elsewhere or easily gets, and the tests that should notice each."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Bug(NamedTuple):
+    """A patch of ``file`` that replaces ``old``, which stands there once, by ``new``; ``tests`` should fail then."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+ACCURACY = ("tests/evaluators/test_accuracy.py",)
+CARD = ("tests/evaluators/test_seven_c.py", "tests/evaluators/test_card.py", "-k", "not planted and not files")
+DISTANCES = ("tests/test_distances_tiles.py", "tests/test_distances.py")
+DIVERSITY = ("tests/evaluators/test_diversity.py",)
+DUPLICATES = ("tests/evaluators/test_duplicates.py",)
+FEATURES = ("tests/test_features.py",)
+FIDELITY = ("tests/evaluators/test_fidelity.py",)
+FRECHET = ("tests/evaluators/test_frechet_closed_forms.py", "tests/evaluators/test_frechet.py")
+IMAGES = ("tests/test_images.py",)
+KERNEL = ("tests/evaluators/test_kernel_distance.py",)
+MEMBERSHIP = ("tests/evaluators/test_membership.py",)
+NEIGHBOURS = ("tests/evaluators/test_neighbours.py",)
+PRIVACY = ("tests/evaluators/test_privacy.py", "-k", "memoriser or holdout")
+REQUESTS = ("tests/test_requests.py",)
+STATS = ("tests/test_stats.py",)
+TAIL = ("tests/evaluators/test_tail_test.py", "-k", "p_value or one_patient or reject or two_percent or excess")
+
+BUGS = (
+    Bug(
+        "uint8 wraps in a correlation",
+        "evaluators/duplicates.py",
+        "each.reshape(len(each), -1).astype(np.float64) for each in (first, second))\n"
+        "    left, right = left - left.mean(axis=1, keepdims=True), right - right.mean(axis=1, keepdims=True)",
+        "each.reshape(len(each), -1) for each in (first, second))\n"
+        "    left, right = (each - each.mean(axis=1, keepdims=True).astype(np.uint8) for each in (left, right))",
+        DUPLICATES,
+    ),
+    Bug(
+        "uint8 wraps in a hash",
+        "evaluators/duplicates.py",
+        "mean(axis=(2, 4), dtype=np.float64)",
+        "mean(axis=(2, 4)).astype(np.uint8)",
+        DUPLICATES,
+    ),
+    Bug(
+        "only four of eight symmetries",
+        "evaluators/duplicates.py",
+        "turned if number < 4 else turned[:, :, ::-1]",
+        "turned",
+        DUPLICATES,
+    ),
+    Bug(
+        "the last candidate wins",
+        "evaluators/duplicates.py",
+        "better = last[value[last] > best[row[last]]]",
+        "better = last",
+        DUPLICATES,
+    ),
+    Bug(
+        "copies counted among holdout images",
+        "evaluators/privacy.py",
+        "exact = exact_copies(images, split.train)",
+        "exact = exact_copies(images, split.holdout)",
+        PRIVACY,
+    ),
+    Bug(
+        "train and holdout swapped in the tail",
+        "evaluators/privacy.py",
+        "ours = to_train < to_holdout",
+        "ours = to_train > to_holdout",
+        PRIVACY,
+    ),
+    Bug(
+        "attack scores without their sign",
+        "evaluators/privacy.py",
+        "membership.by_patient(-nearest(",
+        "membership.by_patient(nearest(",
+        PRIVACY,
+    ),
+    Bug(
+        "features of synthetic images not rescaled",
+        "evaluators/privacy.py",
+        "synthetic / scale, train / scale",
+        "synthetic, train / scale",
+        PRIVACY,
+    ),
+    Bug(
+        "tail of the farthest images",
+        "evaluators/tail_test.py",
+        "np.lexsort((rng.permutation(len(distances)), distances))",
+        "np.lexsort((rng.permutation(len(distances)), -distances))",
+        TAIL,
+    ),
+    Bug(
+        "shuffle with replacement",
+        "evaluators/tail_test.py",
+        "        left -= drawn\n",
+        "",
+        TAIL,
+    ),
+    Bug(
+        "p-value of zero",
+        "evaluators/tail_test.py",
+        "(1 + np.count_nonzero(count >= observed)) / (1 + repeats)",
+        "np.count_nonzero(count > observed) / repeats",
+        TAIL,
+    ),
+    Bug(
+        "images shuffled, not patients",
+        "evaluators/tail_test.py",
+        "count += weight * drawn",
+        "count += rng.binomial(weight, int(member.sum()) / len(member), repeats)",
+        TAIL,
+    ),
+    Bug(
+        "chance share not taken off",
+        "evaluators/tail_test.py",
+        "tail * (part - chance) / (1 - chance) / images",
+        "tail * part / images",
+        TAIL,
+    ),
+    Bug(
+        "ties lose in an AUC",
+        "evaluators/accuracy.py",
+        "np.cumsum(negatives, axis=1) - negatives / 2",
+        "np.cumsum(negatives, axis=1) - negatives",
+        ACCURACY,
+    ),
+    Bug(
+        "ties broken by order in an AUC",
+        "evaluators/accuracy.py",
+        "starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])",
+        "starts = np.arange(len(ordered))",
+        ACCURACY,
+    ),
+    Bug(
+        "labels shifted by one class",
+        "evaluators/accuracy.py",
+        "auc(scores[:, k], truth == k, weights)",
+        "auc(scores[:, k], truth == (k + 1) % scores.shape[1], weights)",
+        ACCURACY,
+    ),
+    Bug(
+        "confusion table transposed",
+        "evaluators/accuracy.py",
+        "truth * classes + predicted",
+        "predicted * classes + truth",
+        ACCURACY,
+    ),
+    Bug(
+        "bootstrap of images, not patients",
+        "evaluators/accuracy.py",
+        "np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)",
+        "(np.arange(len(patients)), np.arange(len(patients)))",
+        ACCURACY,
+    ),
+    Bug(
+        "folds by image, not patient",
+        "evaluators/membership.py",
+        "fold = cluster_folds(patients, 5, rng)",
+        "fold = cluster_folds([str(i) for i in range(len(patients))], 5, rng)",
+        MEMBERSHIP,
+    ),
+    Bug(
+        "tested on the training folds",
+        "evaluators/membership.py",
+        "ridge_scores(rows[~test], labels[~test], rows[test])",
+        "ridge_scores(rows, labels, rows[test])",
+        MEMBERSHIP,
+    ),
+    Bug(
+        "threshold from the members",
+        "evaluators/membership.py",
+        "half = rng.permutation(others)[: len(others) // 2]",
+        "half = rng.permutation(members)[: len(members) // 2]",
+        MEMBERSHIP,
+    ),
+    Bug(
+        "mean score of a patient, not the highest",
+        "evaluators/membership.py",
+        "    np.maximum.at(highest, place, scores)\n",
+        "    highest = np.bincount(place, scores) / np.bincount(place)\n",
+        MEMBERSHIP,
+    ),
+    Bug(
+        "patients not matched in number",
+        "evaluators/membership.py",
+        "kept[rng.choice(patients, count, replace=replace)] = True",
+        "kept[:] = True",
+        MEMBERSHIP,
+    ),
+    Bug(
+        "jackknife without its factor",
+        "bench/stats.py",
+        "np.sqrt((count - 1) / count * np.sum(",
+        "np.sqrt(1 / count * np.sum(",
+        STATS,
+    ),
+    Bug(
+        "variance in place of its root",
+        "bench/stats.py",
+        "float(np.sqrt((count - 1) / count * np.sum((left_out - left_out.mean()) ** 2)))",
+        "float((count - 1) / count * np.sum((left_out - left_out.mean()) ** 2))",
+        STATS,
+    ),
+    Bug(
+        "n for n - 1 in Student's interval",
+        "bench/stats.py",
+        "values.std(ddof=1)",
+        "values.std()",
+        STATS,
+    ),
+    Bug(
+        "folds of a cluster torn apart",
+        "bench/stats.py",
+        "return folds(len(names), count, rng)[place]",
+        "return folds(len(place), count, rng)",
+        STATS,
+    ),
+    Bug(
+        "step-down without its running maximum",
+        "bench/stats.py",
+        "running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))",
+        "running = min(1.0, (len(p_values) - rank) * p_values[index])",
+        STATS,
+    ),
+    Bug(
+        "clusters drawn without replacement",
+        "bench/stats.py",
+        "chosen = rng.integers(0, len(names), len(names))",
+        "chosen = rng.permutation(len(names))",
+        STATS,
+    ),
+    Bug(
+        "rows joined in order of the file",
+        "bench/features.py",
+        "            rows[i] = shards[shard][row]\n",
+        "            rows[i] = shards[shard][min(i, len(shards[shard]) - 1)]\n",
+        FEATURES,
+    ),
+    Bug(
+        "padding kept in place of images",
+        "bench/features.py",
+        "rows[start : start + len(block)] = made[: len(block)]",
+        "rows[start : start + len(block)] = made[-len(block) :]",
+        FEATURES,
+    ),
+    Bug(
+        "cache key without the weights",
+        "bench/features.py",
+        "content_key([encoder.id, encoder.dim, encoder.block])",
+        "content_key([encoder.dim, encoder.block])",
+        FEATURES,
+    ),
+    Bug(
+        "one seed for all requests",
+        "bench/requests.py",
+        'f"{run_seed}:{request_id}"',
+        'f"{run_seed}"',
+        REQUESTS,
+    ),
+    Bug(
+        "seed of the run ignored",
+        "bench/requests.py",
+        'f"{run_seed}:{request_id}"',
+        'f"{request_id}"',
+        REQUESTS,
+    ),
+    Bug(
+        "privacy asks for training conditions",
+        "bench/requests.py",
+        "_share(train, half, chooser) + _share(holdout, half, chooser)",
+        "_share(train, 2 * half, chooser)",
+        REQUESTS,
+    ),
+    Bug(
+        "test conditions asked for utility",
+        "bench/requests.py",
+        '"utility": _choose(train,',
+        '"utility": _choose(test,',
+        REQUESTS,
+    ),
+    Bug(
+        "grey levels cut, not rounded",
+        "bench/images.py",
+        "np.clip(np.rint(values), 0, 255).astype(np.uint8)",
+        "np.clip(values, 0, 255).astype(np.uint8)",
+        IMAGES,
+    ),
+    Bug(
+        "grey levels wrap on resizing",
+        "bench/images.py",
+        "np.clip(np.rint(values), 0, 255).astype(np.uint8)",
+        "np.rint(values).astype(np.int64).astype(np.uint8)",
+        IMAGES,
+    ),
+    Bug(
+        "window wider by one value",
+        "bench/images.py",
+        "(values - low) / (high - low) * 255",
+        "(values - low) / (high - low + 1) * 255",
+        IMAGES,
+    ),
+    Bug(
+        "hash of pixels without their shape",
+        "bench/images.py",
+        "hashlib.sha256(shape + np.ascontiguousarray(image).tobytes())",
+        "hashlib.sha256(np.ascontiguousarray(image).tobytes())",
+        IMAGES,
+    ),
+    Bug(
+        "range of one, not 255, in similarity",
+        "evaluators/diversity.py",
+        "RANGE = 255.0",
+        "RANGE = 1.0",
+        DIVERSITY,
+    ),
+    Bug(
+        "luminance counted at every scale",
+        "evaluators/diversity.py",
+        "factor = whole if scale == count - 1 else structure",
+        "factor = whole",
+        DIVERSITY,
+    ),
+    Bug(
+        "an image compared with itself",
+        "evaluators/diversity.py",
+        "ms_ssim(around[:-1], around[1:])",
+        "ms_ssim(around[:-1], around[:-1])",
+        DIVERSITY,
+    ),
+    Bug(
+        "neighbours on a circle taken for independent",
+        "evaluators/diversity.py",
+        "(len(values) - 1) + 2 * together)",
+        "(len(values) - 1))",
+        DIVERSITY,
+    ),
+    Bug(
+        "entropy in other units",
+        "evaluators/seven_c/terms.py",
+        "np.log(np.maximum(radius, positive.min()))",
+        "np.log2(np.maximum(radius, positive.min()))",
+        CARD,
+    ),
+    Bug(
+        "hull's volume without its root",
+        "evaluators/seven_c/terms.py",
+        "float((volume(y) / volume(x)) ** (1 / sides))",
+        "float(volume(y) / volume(x))",
+        CARD,
+    ),
+    Bug(
+        "rarity of points outside the manifold",
+        "evaluators/seven_c/terms.py",
+        "return np.asarray(smallest[np.isfinite(smallest)])",
+        "return np.asarray(smallest)",
+        CARD,
+    ),
+    Bug(
+        "amplitude for power",
+        "evaluators/seven_c/pixels.py",
+        "(values - values.mean()) * window)) ** 2",
+        "(values - values.mean()) * window))",
+        CARD,
+    ),
+    Bug(
+        "ratio over one taken for better",
+        "evaluators/seven_c/terms.py",
+        "float(min(ratio, 1 / ratio)) if ratio > 0 else 0.0",
+        "float(min(ratio, 1.0)) if ratio > 0 else 0.0",
+        CARD,
+    ),
+    Bug(
+        "column without content counted as filled",
+        "evaluators/seven_c/documents.py",
+        "sum(value is not None for value in values)",
+        "len(values)",
+        CARD,
+    ),
+    Bug(
+        "mean distance without its square",
+        "evaluators/frechet.py",
+        "gap = first_mean - second_mean\n    return float(gap @ gap +",
+        "gap = first_mean - second_mean\n    return float(np.sqrt(gap @ gap) +",
+        FRECHET,
+    ),
+    Bug(
+        "no root of the product of covariances",
+        "evaluators/frechet.py",
+        "return float(values.clamp(min=0).sqrt().sum())",
+        "return float(values.clamp(min=0).sum())",
+        FRECHET,
+    ),
+    Bug(
+        "n for n - 1 in a covariance",
+        "evaluators/frechet.py",
+        "covariance = self.gram / (self.n - 1)",
+        "covariance = self.gram / self.n",
+        FRECHET,
+    ),
+    Bug(
+        "covariance about the pivot, not the mean",
+        "evaluators/frechet.py",
+        "np.outer(self.total[part] / (self.n * (self.n - 1.0)), self.total)",
+        "0 * np.outer(self.total[part], self.total)",
+        FRECHET,
+    ),
+    Bug(
+        "cross term added",
+        "evaluators/frechet.py",
+        "np.trace(first) + np.trace(second) - 2 * cross_trace(first, second)",
+        "np.trace(first) + np.trace(second) + 2 * cross_trace(first, second)",
+        FRECHET,
+    ),
+    Bug(
+        "factor not transposed",
+        "evaluators/frechet.py",
+        "svdvals(_factor(first).T @ _factor(second))",
+        "svdvals(_factor(first) @ _factor(second))",
+        FRECHET,
+    ),
+    Bug(
+        "bias added in place of removed",
+        "evaluators/frechet.py",
+        "corrected = count * plain - (count - 1) * float(left_out.mean())",
+        "corrected = (2 - count) * plain + (count - 1) * float(left_out.mean())",
+        FRECHET,
+    ),
+    Bug(
+        "floor counts the diagonal once",
+        "evaluators/frechet.py",
+        "values.sum() + (together.sum() + np.trace(together)) / 2",
+        "values.sum() + together.sum() / 2",
+        FRECHET,
+    ),
+    Bug(
+        "folds of one set left out of both",
+        "evaluators/frechet.py",
+        "two - moments(second[second_folds == fold], two.pivot)",
+        "two - moments(second[second_folds == fold], one.pivot)",
+        FRECHET,
+    ),
+    Bug(
+        "an image's kernel with itself kept",
+        "evaluators/kernel_distance.py",
+        'if place == "diagonal":',
+        'if place == "never":',
+        KERNEL,
+    ),
+    Bug(
+        "n squared for n (n - 1)",
+        "evaluators/kernel_distance.py",
+        "_left(xx.table) / (n * (n - 1.0))",
+        "_left(xx.table) / (n * (n * 1.0))",
+        KERNEL,
+    ),
+    Bug(
+        "quadratic for cubic kernel",
+        "evaluators/kernel_distance.py",
+        "kernel = (dot + 3).mul_(dot).add_(3).mul_(dot)",
+        "kernel = (dot + 2).mul_(dot)",
+        KERNEL,
+    ),
+    Bug(
+        "kernel not divided by the columns",
+        "evaluators/kernel_distance.py",
+        "self._scale = 1 / left.rows.shape[1]",
+        "self._scale = 1.0",
+        KERNEL,
+    ),
+    Bug(
+        "overlap of left out folds taken off twice",
+        "evaluators/kernel_distance.py",
+        "table.sum(axis=1) + np.diag(table)",
+        "table.sum(axis=1)",
+        KERNEL,
+    ),
+    Bug(
+        "second half of the pairs forgotten",
+        "evaluators/kernel_distance.py",
+        "            self.table += table.T\n",
+        "",
+        KERNEL,
+    ),
+    Bug(
+        "k off by one",
+        "evaluators/neighbours.py",
+        "return Balls(rows, distances[:, k - 1], without, folds)",
+        "return Balls(rows, distances[:, k], without, folds)",
+        NEIGHBOURS,
+    ),
+    Bug(
+        "inside counts the rim",
+        "evaluators/neighbours.py",
+        "in_real, in_fake = pairs.distance < real.radius[i], pairs",
+        "in_real, in_fake = pairs.distance <= real.radius[i], pairs",
+        NEIGHBOURS,
+    ),
+    Bug(
+        "precision and recall swapped",
+        "evaluators/neighbours.py",
+        "        float((inside_real > 0).mean()),\n        float((inside_fake > 0).mean()),\n",
+        "        float((inside_fake > 0).mean()),\n        float((inside_real > 0).mean()),\n",
+        NEIGHBOURS,
+    ),
+    Bug(
+        "density not divided by k",
+        "evaluators/neighbours.py",
+        "float(inside_real.mean()) / k",
+        "float(inside_real.mean())",
+        NEIGHBOURS,
+    ),
+    Bug(
+        "coverage from the balls of the wrong set",
+        "evaluators/neighbours.py",
+        "        float((holding > 0).mean()),\n",
+        "        float((inside_fake > 0).mean()),\n",
+        NEIGHBOURS,
+    ),
+    Bug(
+        "balls do not grow without a fold",
+        "evaluators/neighbours.py",
+        "self.totals() - self.counts[:, fold] + self.gained[:, fold]",
+        "self.totals() - self.counts[:, fold]",
+        NEIGHBOURS,
+    ),
+    Bug(
+        "an image its own neighbour",
+        "bench/distances.py",
+        'if place == "diagonal":',
+        'if place == "never":',
+        DISTANCES,
+    ),
+    Bug(
+        "squared distances returned",
+        "bench/distances.py",
+        'np.sqrt(np.einsum("nd,nd->n", difference, difference))',
+        'np.einsum("nd,nd->n", difference, difference)',
+        DISTANCES,
+    ),
+    Bug(
+        "the farthest candidates kept",
+        "bench/distances.py",
+        "order = np.lexsort((self.indices, distances), axis=1)[:, : self.k]",
+        "order = np.lexsort((self.indices, -distances), axis=1)[:, : self.k]",
+        DISTANCES,
+    ),
+    Bug(
+        "indices of a tile, not of the set",
+        "bench/distances.py",
+        "self._merge(i + rows.start, j + columns.start, scores[i, j])",
+        "self._merge(i + rows.start, j, scores[i, j])",
+        DISTANCES,
+    ),
+    Bug(
+        "rounding of float32 left in",
+        "bench/distances.py",
+        "settled = certain | (distances[:, -1] == 0) | (keep >= len(right))",
+        "settled = np.ones(n, np.bool_)",
+        DISTANCES,
+    ),
+    Bug(
+        "sets scaled by the synthetic one",
+        "evaluators/sides.py",
+        "mean, spread = real.mean(axis=0, dtype=np.float64), real.std(axis=0, dtype=np.float64)",
+        "mean, spread = fake.mean(axis=0, dtype=np.float64), fake.std(axis=0, dtype=np.float64)",
+        FIDELITY,
+    ),
+    Bug(
+        "folds by image in fidelity",
+        "evaluators/fidelity.py",
+        "cluster_folds(patients[i].tolist(), count, rng)",
+        "folds(len(i), count, rng)",
+        FIDELITY,
+    ),
+    Bug(
+        "compared with train, not test",
+        "evaluators/fidelity.py",
+        "real = material.features(encoder, material.split.test)",
+        "real = material.features(encoder, material.split.train)",
+        FIDELITY,
+    ),
+)
