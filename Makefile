@@ -29,4 +29,4 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs cache site
+	rm -rf $(VENV) runs cache site validity

@@ -224,6 +224,8 @@ class Generator(ABC):
             block belongs to the protocol: the core cuts the requests into blocks of this size and pads the last.
         uses: names of the request columns it understands (label names, ``prompt``).
         learns_from: the part of the split that ``fit`` is given.
+        incidental: settings that change no image (where it runs, how often it saves).
+        sampling_only: settings that training does not depend on, so that changing them keeps what was trained.
         reads: files and folders of the user's whose content decides the images (weights, images made elsewhere).
         facts: what the record should say of it: parameters, hashes, counts; read after ``fit`` and after ``sample``.
         control: what it stands for on the board if it is a control and not a contender.
@@ -233,6 +235,8 @@ class Generator(ABC):
     block: int = 32
     uses: tuple[str, ...] = ()
     learns_from: ClassVar[Part] = "train"
+    incidental: ClassVar[tuple[str, ...]] = ("device",)
+    sampling_only: ClassVar[tuple[str, ...]] = ()
     reads: tuple[str, ...] = ()
     facts: Mapping[str, Any] = MappingProxyType({})
     control: ClassVar[Literal["ceiling", "floor", "memoriser", "baseline"] | None] = None

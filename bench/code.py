@@ -9,7 +9,7 @@ import inspect
 from pathlib import Path
 
 # the parts of the core that compute values; the rest only carries them
-COMPUTING = ("bench.stats", "bench.distances", "bench.images")
+COMPUTING = ("bench.stats", "bench.distances", "bench.images", "bench.parquet")
 
 
 def class_digest(kind: type) -> str:

@@ -86,6 +86,9 @@ def _measure(task: Task, material: Material) -> Record:
     }
     before = _files(material.folder)
     try:
+        for purpose, images in material.images.items():
+            if not len(images):
+                raise Refused(f"no image was asked for the purpose {purpose}: see requests.{purpose}")
         scores = list(task.evaluator(material))
         left = {name: file_digest(material.folder / name) for name in _left(before, material.folder)}
         return Record(**fixed, status="ok", scores=_rows(scores), artifacts=left)

@@ -22,12 +22,11 @@ PART = 256  # images in a part file: what a kill can cost
 
 @dataclass(frozen=True)
 class Sampled:
-    """The generated images and what making them cost; ``seconds`` is 0 when all were found."""
+    """The generated images and what making them cost."""
 
     images: ImageSet
     blank: int
     seconds: float
-    fresh: bool
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,9 @@ class Sampler:
         with self.team.main_first("sampling"):
             if not self.team.is_main:
                 return self.load()
-            return self._finish(parts, time.perf_counter() - begin, fresh=bool(missing))
+            return self._finish(parts, time.perf_counter() - begin)
 
-    def _finish(self, parts: Sequence[Path], seconds: float, fresh: bool) -> Sampled:
+    def _finish(self, parts: Sequence[Path], seconds: float) -> Sampled:
         if absent := [part.name for part in parts if not part.exists()]:
             raise BenchError(f"{absent[0]} is not in {parts[0].parent}; all processes need to see the same folder")
         names = [part.name for part in parts]
@@ -97,7 +96,7 @@ class Sampler:
             self.folder / "images.json",
             {"digest": whole.digest, "blank": blank, "seconds": seconds, "parts": digests},
         )
-        return Sampled(whole, blank, seconds, fresh)
+        return Sampled(whole, blank, seconds)
 
     def load(self) -> Sampled:
         """Open a complete set.
@@ -111,7 +110,7 @@ class Sampler:
             if not path.exists() or file_digest(path) != digest:
                 state = "changed" if path.exists() else "missing"
                 raise BenchError(f"{path} is {state} since it was made; delete {self.folder} to sample again")
-        return Sampled(self._open(list(manifest["parts"])), manifest["blank"], manifest["seconds"], fresh=False)
+        return Sampled(self._open(list(manifest["parts"])), manifest["blank"], manifest["seconds"])
 
     def _part(self, number: int, count: int) -> Path:
         return self.folder / "images" / f"part-{number:05d}-of-{count:05d}.parquet"

@@ -120,7 +120,8 @@ class Entry(Strict):
 
 
 class Cost(Strict):
-    """Wall-clock seconds of each stage, the peak resident memory, and the images each encoder was run on.
+    """Wall-clock seconds of each stage in the process that finished it, its peak resident memory, and the images each
+    encoder was run on.
 
     A stage whose result was found keeps the seconds it took when it was made; ``None`` where that is unknown.
     """
@@ -140,7 +141,7 @@ class RunRecord(Strict):
         control: what the generator stands for if it is a control.
         shows_real: whether the generated images are real ones (then a public page shows them only where
             ``info`` says they are redistributable).
-        config: the resolved configuration, secrets removed.
+        config: the resolved configuration; values of keys that name a secret (token, password ...) are removed.
         digests: of split, train, holdout, test, requests, images.
         images: counts: asked, made, blank, by purpose.
         info: the data set's description.
@@ -148,7 +149,7 @@ class RunRecord(Strict):
     """
 
     schema_: Literal[1] = Field(alias="schema")
-    status: Literal["running", "ok", "failed"]
+    status: Literal["ok", "failed"]
     dataset: str
     generator: str
     control: Literal["ceiling", "floor", "memoriser", "baseline"] | None

@@ -50,7 +50,7 @@ def _cells(metric: MetricRow, score: ScoreRow) -> tuple[str, ...]:
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [min(28, max(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
+    widths = [min(36, max(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]

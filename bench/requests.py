@@ -33,14 +33,15 @@ def make_requests(split: Split, run_seed: int, limits: Mapping[str, int | None])
     rows (the same for every run seed) is asked for.
     """
     test, train, holdout = (_conditions(part) for part in (split.test, split.train, split.holdout))
-    chooser = np.random.default_rng(len(test) + len(train) + len(holdout))
+    # one source for each choice: a cap on one purpose must not change what another asks for
+    choosers = np.random.default_rng(len(test) + len(train) + len(holdout)).spawn(4)
     half = max(PRIVACY_SHARE, min(len(train), len(holdout)))
     cap = limits.get("privacy")
     half = half if cap is None else min(half, cap // 2)
     rows: dict[Purpose, list[dict[str, Any]]] = {
-        "fidelity": _choose(test, limits.get("fidelity"), chooser),
-        "utility": _choose(train, limits.get("utility"), chooser),
-        "privacy": _share(train, half, chooser) + _share(holdout, half, chooser),
+        "fidelity": _choose(test, limits.get("fidelity"), choosers[0]),
+        "utility": _choose(train, limits.get("utility"), choosers[1]),
+        "privacy": _share(train, half, choosers[2]) + _share(holdout, half, choosers[3]),
     }
     requests = []
     for purpose in PURPOSES:

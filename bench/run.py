@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from bench.requests import PURPOSES, conditions_digest, make_requests, requests_
 from bench.store import content_key, files_digest, owned, read_json, write_json
 
 log = logging.getLogger(__name__)
+_SECRET = re.compile(r"(?:token|secret|password|passwd|credential|api_?key)$", re.IGNORECASE)
 SHEET = 32  # images on the contact sheet
 
 
@@ -74,7 +76,10 @@ class Run:
         """All stages in order."""
         chosen = self.config.get("evaluator") or {}
         evaluators = {str(name): self._build(part) for name, part in chosen.items()}
-        protocol = self._filter_protocol  # a filter without its weights stops here, not after hours of sampling
+        # a filter or encoder without its weights stops here, not after hours of sampling
+        protocol = self._filter_protocol
+        for evaluator in evaluators.values():
+            self._identities(evaluator)
         generator, split = self._loaded()
         requests = make_requests(split, self.config.seed, self.config.requests)
         sampled = self._sampled(generator, split, requests)
@@ -123,11 +128,12 @@ class Run:
         return build(config, self.config.allow)
 
     def _fit_key(self, generator: Generator, split: Split) -> dict[str, Any]:
+        chosen = settings(self.config.generator)
         return {
             "target": self.config.generator._target_,
-            "settings": settings(self.config.generator),
+            "settings": {name: value for name, value in chosen.items() if name not in generator.incidental},
             "code": class_digest(type(generator)),
-            "reads": {path: files_digest(Path(path)) for path in generator.reads},
+            "reads": {path: files_digest(Path(path).expanduser()) for path in generator.reads},
             generator.learns_from: getattr(split, generator.learns_from).digest,
             "fit_seed": self.config.fit_seed,
         }
@@ -142,14 +148,18 @@ class Run:
             "seed": self.config.seed,
         }
         sampler = Sampler(self.folder, split.info, split.test.size, key, self.config.blank_tolerance, self.team)
+        sheet = self.folder / "sheet.png"
         with self.team.main_first("looking for images"):
-            found = sampler.complete()
+            # the sheet is written last: without it a kill came between the images and what is said of them
+            found = sampler.complete() and sheet.exists()
         if found:
             log.info("images: found")
             return sampler.load()
         if self.team.is_main:
             write_requests(requests, self.folder / "requests.csv")
-        self._fit(generator, split, self._cache / "fits" / f"{self.config.name}-{content_key(fit_key)}")
+        trained = {name: each for name, each in fit_key["settings"].items() if name not in generator.sampling_only}
+        place = f"{self.config.name}-{content_key(fit_key | {'settings': trained})}"
+        self._fit(generator, split, self._cache / "fits" / place)
         generator.plan(requests)
         before = dict(generator.facts)
         sampled = sampler(generator, requests)
@@ -158,7 +168,7 @@ class Run:
         if self.team.is_main:
             known = read_json(self.folder / "fit.json")
             write_json(self.folder / "fit.json", known | {"facts": dict(generator.facts) | _sum(before, added)})
-            contact_sheet(sampled.images.pixels(range(min(SHEET, len(requests)))), self.folder / "sheet.png")
+            contact_sheet(sampled.images.pixels(range(min(SHEET, len(requests)))), sheet)
         return sampled
 
     def _kept(self, images: ImageSet, split: Split, features: FeatureStore, protocol: Mapping[str, Any]) -> Filtered:
@@ -180,13 +190,22 @@ class Run:
             known = read_json(folder / "fit.json") or {"seconds": round(time.perf_counter() - begin, 2)}
             write_json(folder / "fit.json", known)
         write_json(self.folder / "fit.json", known | {"uses": list(generator.uses), "facts": dict(generator.facts)})
-        for path in [*folder.glob("*.png"), *folder.glob("*.csv")]:
+        # pictures of a training may show what it learned from
+        pictures = folder.glob("*.png") if split.info.redistributable else ()
+        for path in [*pictures, *folder.glob("*.csv")]:
             (self.folder / path.name).write_bytes(path.read_bytes())
 
     def _tasks(
         self, evaluators: Mapping[str, Evaluator], split: Split, requests: Sequence[Request], images: ImageSet
     ) -> list[Task]:
-        return [self._task(name, each, split, requests, images) for name, each in evaluators.items()]
+        tasks: list[Task] = []
+        for name, each in evaluators.items():
+            task = self._task(name, each, split, requests, images)
+            if each.reads_scores:
+                task.protocol["reads"] = {earlier.name: content_key(earlier.protocol) for earlier in tasks}
+                task.key["protocol"] = content_key(task.protocol)
+            tasks.append(task)
+        return tasks
 
     def _task(
         self, name: str, evaluator: Evaluator, split: Split, requests: Sequence[Request], images: ImageSet
@@ -196,10 +215,10 @@ class Run:
             "dataset": split.info.name,
             "split": split.digest,
             "conditions": {purpose: conditions_digest(requests, purpose) for purpose in evaluator.purposes},
-            "encoders": {encoder: self._encoders[encoder].id for encoder in self._used(evaluator)},
+            "encoders": self._identities(evaluator),
             "evaluator": config._target_,
             "version": evaluator.version,
-            "settings": settings(config),
+            "settings": {name: value for name, value in settings(config).items() if name != "device"},
             "evaluation_seed": self.config.evaluation_seed,
             **self._filter_protocol,
         }
@@ -210,10 +229,11 @@ class Run:
         }
         return Task(name, evaluator, protocol, key)
 
-    def _used(self, evaluator: Evaluator) -> list[str]:
-        """The encoders an evaluator reads: those it names in ``encoders``, all configured ones if that is ``None``."""
+    def _identities(self, evaluator: Evaluator) -> dict[str, str]:
+        """Ids of the encoders an evaluator reads: those in its ``encoders``, or all if that is ``None``."""
         named = getattr(evaluator, "encoders", None)
-        return list(self._encoders) if named is None else [str(name) for name in named]
+        names = list(self._encoders) if named is None else [str(name) for name in named]
+        return {name: self._encoders[name].id for name in names}
 
     def _evaluate(
         self, tasks: Sequence[Task], generator: Generator, split: Split, images: ImageSet, features: FeatureStore
@@ -292,7 +312,7 @@ class Run:
                 "learns_from": generator.learns_from,
                 **known.get("facts", {}),
             },
-            evaluators=dict(entries),
+            evaluators={**self._earlier(sampled.images.digest), **entries},
             provenance=provenance(),
             cost=Cost(
                 fit_seconds=known.get("seconds"),
@@ -302,6 +322,17 @@ class Run:
                 encoded=dict(features.encoded),
             ),
         )
+
+    def _earlier(self, images: str) -> dict[str, Entry]:
+        """Entries of evaluators that were not asked for now but measured these very images before."""
+        old = read_json(self.folder / "run.json") or {"evaluators": {}}
+        found = {name: Entry.model_validate(entry) for name, entry in old["evaluators"].items()}
+        records = {name: read_json(self.folder / entry.file) for name, entry in found.items()}
+        return {
+            name: entry
+            for name, entry in found.items()
+            if entry.status != "failed" and (records[name] or {}).get("key", {}).get("images") == images
+        }
 
     def _keep(self, record: RunRecord) -> RunRecord:
         """Write ``run.json`` unless the same results already stand there with their own provenance and cost."""
@@ -327,10 +358,17 @@ def _sum(before: Mapping[str, Any], added: Sequence[Mapping[str, int]]) -> dict[
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    plain = OmegaConf.to_container(config, resolve=True)
+    plain = _redacted(OmegaConf.to_container(config, resolve=True))
     assert isinstance(plain, dict)
     # no filter leaves no trace, so that records made before there were filters stay the same
     return {str(key): value for key, value in plain.items() if key != "hydra" and (key != "filter" or value)}
+
+
+def _redacted(value: Any) -> Any:
+    """The same with the value of every key that names a secret replaced."""
+    if isinstance(value, dict):
+        return {key: "removed" if _SECRET.search(str(key)) and each else _redacted(each) for key, each in value.items()}
+    return [_redacted(each) for each in value] if isinstance(value, list) else value
 
 
 def _jsonable(value: Any) -> Any:

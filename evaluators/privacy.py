@@ -32,6 +32,7 @@ from evaluators.privacy_metrics import (
     TAIL,
     TAIL_P,
 )
+from evaluators.sides import CONSTANT
 
 Integers = npt.NDArray[np.int64]
 
@@ -145,8 +146,8 @@ class Privacy(Evaluator):
         sets = (material.images["privacy"], material.split.train, material.split.holdout)
         synthetic, train, holdout = (material.features(name, each) for each in sets)
         if name in self.standardise:
-            spread = train.std(axis=0, dtype=np.float64)
-            scale = np.where(spread > 0, spread, 1.0).astype(np.float32)
+            spread, mean = train.std(axis=0, dtype=np.float64), train.mean(axis=0, dtype=np.float64)
+            scale = np.where(spread > CONSTANT * np.abs(mean), spread, 1.0).astype(np.float32)
             synthetic, train, holdout = synthetic / scale, train / scale, holdout / scale
         return View(name, synthetic, train, holdout, rng)
 

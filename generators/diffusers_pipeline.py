@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.api import BenchError, Generator, Images, ImageSet, Request
 from bench.device import resolve
@@ -22,6 +22,8 @@ class DiffusersPipeline(Generator):
     diffusers and transformers are used, and whatever decides the images is in ``facts``: hashes of the parts,
     number formats, every argument of the call, the prompt template, and how many prompts were cut short.
     """
+
+    incidental: ClassVar[tuple[str, ...]] = ("device", "bad_tolerance", "offload")
 
     def __init__(self, **settings: Any) -> None:
         self._settings = read(Settings, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Request
 from bench.device import resolve
@@ -30,6 +30,9 @@ class LatentDiffusion(Generator):
         facts: parameters, latent and padded image size, steps, precision, device, digests; empty before ``fit``.
     """
 
+    incidental: ClassVar[tuple[str, ...]] = ("device", "checkpoint_every")
+    sampling_only: ClassVar[tuple[str, ...]] = ("sampling", "block")
+
     def __init__(
         self,
         autoencoder: Mapping[str, Any],
@@ -49,6 +52,8 @@ class LatentDiffusion(Generator):
         if block < 1 or checkpoint_every < 1:
             raise BenchError(f"generator: block={block}, checkpoint_every={checkpoint_every}; needed at least 1")
         self.block = block
+        encoder = self._diffusion.text_encoder
+        self.reads = () if encoder is None else (encoder,)
         self.facts: dict[str, Any] = {}
         self._every, self._precision, self._device = checkpoint_every, precision, device
         self._model: Model | None = None

@@ -114,9 +114,7 @@ def _read_scores(folder: Path, place: str, run: RunRecord, evaluator: str) -> tu
 
 
 def _strangers(folder: Path, place: str, record: RunRecord) -> Iterator[Problem]:
-    """Score files that ``run.json`` does not list, unless the run is still going on."""
-    if record.status == "running":
-        return
+    """Score files that ``run.json`` does not list."""
     listed = {entry.file for entry in record.evaluators.values()}
     for path in sorted((folder / "scores").glob("[!.]*.json")):
         if f"scores/{path.name}" not in listed:

@@ -207,11 +207,14 @@ def fooled_by(
 
     ``copying``: copies of training images are not worse, beyond doubt, than unseen real images. ``noise``: noise is
     not worse, beyond doubt, than unseen real images, or is better, beyond doubt, than a contender or baseline;
-    not asked of privacy metrics, for noise gives no patient away.
+    not asked of privacy metrics, for noise gives no patient away. Of other metrics neither is asked where the number is
+    the same for everybody: it tells of the real images only.
     """
     found: dict[str | None, list[Estimate]] = {}
     for control, estimate in estimates:
         found.setdefault(control, []).append(estimate)
+    if not privacy and len({each.value for own in found.values() for each in own}) == 1:
+        return ()
     ceilings = found.get("ceiling", [])
 
     def passes(control: str) -> bool:
@@ -316,10 +319,16 @@ def _grids(evaluator: str, protocol: str, rows: Sequence[Row]) -> tuple[Grid, ..
     places = _places(everything)
     groups = sorted({place.group for place in places}, key=lambda group: (group != "all", group))
     private = "privacy" in evaluator
-    return tuple(
-        Grid(group, tuple(_column(place, rows, records, private) for place in places if place.group == group))
-        for group in groups
-    )
+    columns = {place: _column(place, rows, records, private) for place in places}
+    return tuple(Grid(group, tuple(_in_order(columns, group))) for group in groups)
+
+
+def _in_order(columns: Mapping[Place, Column], group: str) -> list[Column]:
+    """The columns of a group by encoder, those in which nobody has a value after the others."""
+    own = [column for place, column in columns.items() if place.group == group]
+    encoders = list(dict.fromkeys((column.encoder, column.features) for column in own))
+    empty = {id(each): all(cell.state != "value" for cell in each.cells.values()) for each in own}
+    return sorted(own, key=lambda each: (encoders.index((each.encoder, each.features)), empty[id(each)]))
 
 
 class Place(NamedTuple):

@@ -54,3 +54,10 @@ def test_the_table_can_be_read_back(tiny_split: Split, tmp_path: Path) -> None:
     assert [row["request_id"] for row in rows] == [each.request_id for each in requests]
     assert [int(row["seed"]) for row in rows] == [each.seed for each in requests]
     assert rows[0]["level"] == str(requests[0].labels["level"])
+
+
+def test_a_cap_on_one_purpose_changes_no_other(tiny_split: Split) -> None:
+    free = make_requests(tiny_split, 0, NO_LIMITS)
+    capped = make_requests(tiny_split, 0, {**NO_LIMITS, "fidelity": 5})
+    for purpose in ("utility", "privacy"):
+        assert conditions_digest(free, purpose) == conditions_digest(capped, purpose)

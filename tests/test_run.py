@@ -328,3 +328,48 @@ else:
 sys.argv[0] = "bench"
 main()
 """
+
+
+def test_finished_evaluators_that_are_not_asked_for_stay_on_record(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    go(cache, folder, "generator=noise", "evaluator=[utility]")
+    later = go(cache, folder, "generator=noise", "evaluator=[fidelity]")
+    assert set(later.record.evaluators) == {"utility", "fidelity"} and set(later.records) == {"fidelity"}
+
+
+def test_an_encoder_without_its_weights_stops_the_run_before_any_work(cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"encoder\.vgg16\.path"):
+        go(cache, tmp_path / "run", "generator=noise", "encoder=[vgg16]", "evaluator=[fidelity]")
+    assert not (tmp_path / "run" / "generation.json").exists()
+
+
+def test_a_purpose_nothing_was_asked_for_is_refused(cache: Path, tmp_path: Path) -> None:
+    outcome = go(cache, tmp_path / "run", "generator=noise", "evaluator=[utility]", "requests.utility=0")
+    assert outcome.records["utility"].status == "refused" and "purpose utility" in outcome.records["utility"].reason
+
+
+def test_what_changes_no_image_may_change(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    go(cache, folder, *LDM, "evaluator=[]")
+    before = (folder / "images.json").read_bytes()
+    go(cache, folder, *LDM, "evaluator=[]", "generator.checkpoint_every=3", "device=cpu")
+    assert (folder / "images.json").read_bytes() == before
+    fits = list((cache / "fits").glob("ldm-*"))
+    go(cache, tmp_path / "longer", *LDM, "evaluator=[]", "generator.sampling.steps=2")
+    assert list((cache / "fits").glob("ldm-*")) == fits, "another sampling must not train anew"
+
+
+def test_secrets_stay_out_of_the_record(cache: Path, tmp_path: Path) -> None:
+    outcome = go(cache, tmp_path / "run", "generator=noise", "evaluator=[]", "+wandb.api_key=hush", "+hub.token=hush")
+    assert "hush" not in (tmp_path / "run" / "run.json").read_text()
+    assert outcome.record.config["wandb"]["api_key"] == "removed"
+
+
+def test_a_kill_after_the_images_loses_neither_sheet_nor_facts(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    go(cache, folder, "generator=noise", "evaluator=[]")
+    digest = json.loads((folder / "images.json").read_text())["digest"]
+    (folder / "sheet.png").unlink()
+    go(cache, folder, "generator=noise", "evaluator=[]")
+    assert (folder / "sheet.png").exists()
+    assert json.loads((folder / "images.json").read_text())["digest"] == digest

@@ -91,8 +91,8 @@ class Trainer:
             "target_modules": list(self._training.layers),
         }
         metadata = {"lora_adapter_metadata": json.dumps({f"unet.{name}": value for name, value in config.items()})}
-        lines = [f"{step + 1},{loss:.6g}" for step, loss in enumerate(self.losses)]
-        write_atomic(folder / "losses.csv", "\n".join(["step,loss", *lines, ""]).encode())
+        lines = [f"lora,{step + 1},loss,{loss:.6g}" for step, loss in enumerate(self.losses)]
+        write_atomic(folder / "history.csv", "\n".join(["stage,step,term,value", *lines, ""]).encode())
         contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         write_atomic(folder / "pytorch_lora_weights.safetensors", save(contiguous, metadata))
         (folder / CHECKPOINT).unlink(missing_ok=True)

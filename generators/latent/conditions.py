@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -114,14 +115,25 @@ class Prompts:
             return self._model(tokens.input_ids.to(self._device)).last_hidden_state[0].float().cpu()
 
 
+def _is_folder(source: str) -> bool:
+    return Path(source).expanduser().is_dir()
+
+
 def _text_model(source: str) -> tuple[Any, Any]:
     from transformers import CLIPTextModel, CLIPTokenizer
 
+    name, _, revision = (str(Path(source).expanduser()), "", None) if _is_folder(source) else source.partition("@")
+    if revision is not None and not re.fullmatch("[0-9a-f]{40}", revision):
+        raise BenchError(
+            f"generator.diffusion.text_encoder={source} is no folder, and no hub name with the 40 hex digits of one "
+            "commit (owner/name@commit). Needed: a copy of stable-diffusion-2-1-base on disk, or its pinned hub name"
+        )
+    kind = "folder" if revision is None else "hub name"
     try:
-        tokenizer = CLIPTokenizer.from_pretrained(source, subfolder="tokenizer")
-        return tokenizer, CLIPTextModel.from_pretrained(source, subfolder="text_encoder", use_safetensors=True)
+        tokenizer = CLIPTokenizer.from_pretrained(name, subfolder="tokenizer", revision=revision)
+        model = CLIPTextModel.from_pretrained(name, subfolder="text_encoder", revision=revision, use_safetensors=True)
+        return tokenizer, model
     except Exception as error:  # the hub and the file formats fail in many ways
-        kind = "folder" if Path(source).is_dir() else "hub name"
         raise BenchError(
             f"generator.diffusion.text_encoder={source} ({kind}) cannot be loaded: {error}. Needed: a copy of "
             "stable-diffusion-2-1-base with tokenizer/ and text_encoder/ (safetensors)"

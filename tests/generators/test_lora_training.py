@@ -51,8 +51,8 @@ def test_the_adapter_changes_the_images_and_is_reported(finished, tiny, toy):
     assert np.abs(generator.sample(requests).astype(int) - base.sample(requests)).max() > 2
     assert generator.facts["training"]["steps"] == 6
     assert generator.facts["lora"]["layers"] == 32
-    assert sorted(path.name for path in folder.glob("*.*")) == ["losses.csv", ADAPTER]
-    assert len((folder / "losses.csv").read_text().splitlines()) == 7
+    assert sorted(path.name for path in folder.glob("*.*")) == ["history.csv", ADAPTER]
+    assert len((folder / "history.csv").read_text().splitlines()) == 7
 
 
 def test_a_killed_training_goes_on_to_the_same_bytes(finished, tiny, train, tmp_path, monkeypatch):
@@ -78,7 +78,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(finished, tiny, train, tmp_
     make(tiny("stable_diffusion")).fit(train, tmp_path, 3)
     assert taken == [4, 5]
     assert (tmp_path / ADAPTER).read_bytes() == (finished[1] / ADAPTER).read_bytes()
-    assert (tmp_path / "losses.csv").read_bytes() == (finished[1] / "losses.csv").read_bytes()
+    assert (tmp_path / "history.csv").read_bytes() == (finished[1] / "history.csv").read_bytes()
 
 
 def test_a_finished_adapter_is_loaded_and_another_seed_gives_another(finished, tiny, train, tmp_path, monkeypatch):
