@@ -6,7 +6,7 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from bench.api import Evaluator, Generator, ImageSet, Material, Purpose, Request, Score, Split
+from bench.api import (
+    Evaluator,
+    FeatureReader,
+    Generator,
+    ImageSet,
+    Material,
+    Purpose,
+    Request,
+    Rows,
+    Score,
+    Split,
+)
 from bench.code import class_digest
 from bench.evaluate import Task, as_scores, evaluate, evaluator_rng
 from bench.features import FeatureStore
@@ -248,11 +259,13 @@ class Run:
         for task in tasks:
             if task.evaluator.reads_scores:
                 task.key["read"] = {name: entry.sha256 for name, entry in entries.items()}
+            images_of = {each: parts[each] for each in task.evaluator.purposes}
+            judged = (split.test, *images_of.values())
             material = Material(
                 split=split,
-                images={each: parts[each] for each in task.evaluator.purposes},
+                images=images_of,
                 encoders=self._encoders,
-                features=features,
+                features=_together(features, task.evaluator, self._identities(task.evaluator), judged),
                 rng=evaluator_rng(task.name, self.config.evaluation_seed),
                 folder=self.folder,
                 scores=dict(scores),
@@ -344,6 +357,20 @@ class Run:
             return RunRecord.model_validate(old)
         write_json(path, new)
         return record
+
+
+def _together(
+    features: FeatureStore, evaluator: Evaluator, encoders: Iterable[str], judged: Sequence[ImageSet]
+) -> FeatureReader:
+    """A reader that runs all the evaluator's encoders when the first asks for a judged set: it is decoded once."""
+    names = [name for name in encoders if name not in getattr(evaluator, "skip", ())]
+
+    def read(encoder: str, images: ImageSet) -> Rows:
+        if encoder in names and any(images is each for each in judged):
+            features.prepare(names, images)
+        return features(encoder, images)
+
+    return read
 
 
 def _added(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, int]:

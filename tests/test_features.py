@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.api import BenchError, Encoder, Images, Rows, Split
+from bench.api import BenchError, Encoder, Images, ImageSet, Rows, Split
 from bench.features import FeatureStore
 
 
@@ -44,6 +44,19 @@ def test_a_subset_and_a_second_process_encode_nothing(tiny_split: Split, tmp_pat
     second = FeatureStore(tmp_path, {"means": encoder})
     assert np.array_equal(second("means", tiny_split.train.select([5, 3])), rows[[5, 3]])
     assert encoder.seen == [] and not second.encoded
+
+
+def test_several_encoders_share_one_decoding(
+    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    pixels = ImageSet.pixels
+    monkeypatch.setattr(ImageSet, "pixels", lambda self, rows=None: decoded.append(len(rows)) or pixels(self, rows))
+    other = Means()
+    other.id = "means-2"
+    features = FeatureStore(tmp_path, {"means": Means(), "other": other})
+    features.prepare(["means", "other"], tiny_split.test)
+    assert sum(decoded) == 24 and features.encoded == {"means": 24, "other": 24}
 
 
 def test_another_encoder_id_does_not_find_the_old_rows(tiny_split: Split, tmp_path: Path) -> None:
