@@ -276,8 +276,8 @@ BUGS = (
     Bug(
         "privacy asks for training conditions",
         "bench/requests.py",
-        "_share(train, half, chooser) + _share(holdout, half, chooser)",
-        "_share(train, 2 * half, chooser)",
+        "_share(train, half, choosers[2]) + _share(holdout, half, choosers[3])",
+        "_share(train, 2 * half, choosers[2])",
         REQUESTS,
     ),
     Bug(
