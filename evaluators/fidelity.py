@@ -15,6 +15,7 @@ from bench.store import write_json
 from evaluators.diversity import circle_se, scales, similarities
 from evaluators.fidelity_metrics import (
     AUTHENTICITY,
+    KID,
     MS_SSIM,
     MS_SSIM_GAP,
     MS_SSIM_REAL,
@@ -37,10 +38,11 @@ class Fidelity(Evaluator):
 
     Distances are measured in the features of every encoder made to judge likeness, over all images and within every
     subgroup. An encoder that says ``standardise`` has its columns brought to mean 0 and SD 1 over the test images
-    first, and those that are constant there left out. Within a subgroup the larger side is thinned at random to the
-    size of the smaller. ``n`` of a score is the size of the smaller side. Measures that need more of an encoder than
-    features are taken where one has it, over all images. ``intervals.json`` tells how much of the uncertainty of fd
-    and kid is the synthetic set's and how much the real one's.
+    first, and those that are constant there left out. The subgroups of one column are thinned at random, on both
+    sides, to one number of images, that of the smallest that can be measured. ``n`` of a score is the size of the
+    smaller side. Measures that need more of an encoder than features are taken where one has it, over all images.
+    ``intervals.json`` tells how much of the uncertainty of fd and kid is the synthetic set's and how much the real
+    one's.
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = OF_FEATURES + OVERALL + OF_SOME + OF_PIXELS
@@ -111,25 +113,37 @@ class Fidelity(Evaluator):
         """All images, then every subgroup, each with folds that depend on the seed and its name only."""
         real, fake = material.split.test, material.images["fidelity"]
         patients = np.asarray(real.patients, dtype=np.str_)
-        for group, i, j in self._groups(material, real, fake):
+        for group, i, j, most in self._groups(material, real, fake):
             rng = np.random.default_rng([seed, _number(group)])
             if group != "all":
-                i, j = (rng.permutation(each)[: min(len(i), len(j))] for each in (i, j))
+                i, j = (rng.permutation(each)[: min(len(i), len(j), most)] for each in (i, j))
                 i, j = np.sort(i), np.sort(j)
             count = min(self.folds, len(np.unique(patients[i])), max(1, len(j)))
             real_folds = cluster_folds(patients[i].tolist(), count, rng) if count else np.zeros(0, np.int64)
             yield Members(group, i, j, real_folds, folds(len(j), max(1, count), rng))
 
-    def _groups(self, material: Material, real: ImageSet, fake: ImageSet) -> Iterator[tuple[str, Indices, Indices]]:
-        yield "all", np.arange(len(real)), np.arange(len(fake))
+    def _groups(
+        self, material: Material, real: ImageSet, fake: ImageSet
+    ) -> Iterator[tuple[str, Indices, Indices, int]]:
+        """Every group with its real and synthetic images, and the most that may be used of each side.
+
+        Groups of one column that are large enough to be measured share one number of images: most metrics depend on
+        it, so a rare label would look worse than a common one.
+        """
+        yield "all", np.arange(len(real)), np.arange(len(fake)), max(len(real), len(fake))
         known = material.split.info.groups
         for name in known if self.groups is None else self.groups:
             if name not in known:
                 raise BenchError(f"fidelity is asked for group {name!r}; {material.split.info.name} has {list(known)}")
             ours, theirs = (np.asarray(each.group(name), dtype=np.str_) for each in (real, fake))
             values = sorted(set(ours.tolist()) - {"unknown"})
-            for value in values if len(values) > 1 else ():
-                yield f"{name}={value}", np.flatnonzero(ours == value), np.flatnonzero(theirs == value)
+            if len(values) < 2:
+                continue
+            found = {each: (np.flatnonzero(ours == each), np.flatnonzero(theirs == each)) for each in values}
+            sizes = [min(map(len, sides)) for sides in found.values()]
+            most = min((size for size in sizes if size >= KID.minimum), default=max(sizes))
+            for value, (i, j) in found.items():
+                yield f"{name}={value}", i, j, most
 
     def _specials(self, material: Material, members: Members, seed: int) -> Iterator[Score]:
         """Measures that need more than features, in every encoder that has it, or refused for want of one."""

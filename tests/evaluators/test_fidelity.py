@@ -119,6 +119,12 @@ def test_a_group_is_compared_with_its_own_images_at_equal_number(split: Split, f
     assert "30 images" in of(scores, "fd", "dense=no").reason
 
 
+def test_groups_of_one_column_share_one_number_of_images(split: Split, fake: ImageSet) -> None:
+    unequal = fake.select(np.flatnonzero((np.arange(240) % 4 > 1) | (np.arange(240) < 160)))
+    scores = measure(split, unequal)
+    assert of(scores, "kid", "dense=yes").n == of(scores, "kid", "dense=no").n == 80
+
+
 def test_a_group_only_one_side_has_is_refused(split: Split, fake: ImageSet) -> None:
     dense = fake.select(np.flatnonzero(np.array(fake.column("dense")) == 1))
     score = of(measure(split, dense), "kid", "dense=no")
