@@ -93,12 +93,11 @@ DETECTABLE = Metric(
 MIA_AUC = Metric(
     key="mia_auc",
     title="Membership inference, AUC",
-    better="target",
-    target=0.5,
+    better="lower",
     reference="10.1145/3372297.3417238",
     bounds=(0.0, 1.0),
     summary="How well an attacker who measures the distance to the closest synthetic image tells training from "
-    "holdout patients.",
+    "holdout patients: 0.5 is chance, and less gives nobody of the training set away.",
 )
 MIA_TPR = Metric(
     key="mia_tpr",
