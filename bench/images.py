@@ -20,6 +20,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.api import BenchError, DatasetInfo, Images, ImageSet
+from bench.store import file_digest
 
 Grey = npt.NDArray[np.uint8]  # (H, W)
 Aspect = Literal["pad", "crop"]
@@ -286,7 +287,7 @@ def write_set(rows: Iterable[dict[str, Any]], info: DatasetInfo, folder: Path) -
                     stream.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema))
             _flush(file)
         with (draft / _MANIFEST).open("w") as text:
-            json.dump({"sha256": _file_hash(draft / _ROWS)}, text)
+            json.dump({"sha256": file_digest(draft / _ROWS)}, text)
             _flush(text)
         draft.chmod(0o755)
         _place(draft, folder)
@@ -304,7 +305,7 @@ def load_set(folder: Path, info: DatasetInfo) -> ImageSet:
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
         written = manifest["sha256"]
-        found = _file_hash(folder / _ROWS)
+        found = file_digest(folder / _ROWS)
     except FileNotFoundError as error:
         raise BenchError(f"{folder}: no image set there ({Path(error.filename).name} is missing)") from None
     except (ValueError, KeyError, TypeError):
@@ -389,8 +390,3 @@ def _place(draft: Path, folder: Path) -> None:
 def _flush(file: IO[Any]) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,7 @@ from typing import Literal
 from PIL import Image
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
-from bench.datasets.prepare import Shape, Source, checked, prepare, take_holdout
+from bench.datasets.prepare import Shape, Source, checked, listing, prepare, take_holdout
 from bench.images import Aspect
 from bench.tables import Row, read_table
 
@@ -34,7 +34,6 @@ CITATION = (
     "NeurIPS Datasets and Benchmarks 2021, arXiv 2112.01330"
 )
 ACCESS = "request access at https://doi.org/10.17044/scilifelab.14687271"
-LISTED = 10
 
 
 def masking_of(level: int) -> int:
@@ -239,10 +238,10 @@ def _check_files(sources: Sequence[Source], folder: Path, table: Path) -> None:
     files = {entry.name for entry in os.scandir(folder) if entry.name.endswith(".png")}
     faults = [f"{rows[name].where}: no file {folder / name}" for name in rows if name not in files]
     if faults:
-        raise BenchError(_listing(faults, f"rows of {table} have no image; copy the missing files"))
+        raise BenchError(listing(faults, f"rows of {table} have no image; copy the missing files"))
     unnamed = [str(folder / name) for name in sorted(files - rows.keys())]
     if unnamed:
-        raise BenchError(_listing(unnamed, f"images have no row in {table}; remove them or complete the table"))
+        raise BenchError(listing(unnamed, f"images have no row in {table}; remove them or complete the table"))
 
 
 def _check_size(source: Source, native: tuple[int, int]) -> None:
@@ -256,8 +255,3 @@ def _check_size(source: Source, native: tuple[int, int]) -> None:
             f"{source.where}: {source.path} is {size[0]} x {size[1]}, needed {native[0]} x {native[1]}: "
             "use the preprocessed images as they were released"
         )
-
-
-def _listing(faults: Sequence[str], summary: str) -> str:
-    more = [f"and {len(faults) - LISTED} more"] if len(faults) > LISTED else []
-    return "\n  ".join([f"{len(faults)} {summary}:", *faults[:LISTED], *more])

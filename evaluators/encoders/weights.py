@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError
+from bench.store import file_digest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -23,8 +24,7 @@ def sha256(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _sha256(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)
 
 
 @dataclass(frozen=True, slots=True)
