@@ -35,8 +35,8 @@ class DiffusersPipeline(Generator):
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
         """Load the pipeline; it comes trained."""
+        from generators.diffusion.adapter import lay
         from generators.diffusion.load import load_pipeline
-        from generators.diffusion.lora import add_lora
         from generators.diffusion.sample import call_arguments
 
         settings = self._settings
@@ -45,7 +45,7 @@ class DiffusersPipeline(Generator):
         self._pipeline, facts = load_pipeline(settings)
         self._call = call_arguments(self._pipeline, settings.call)
         if settings.lora:
-            facts["lora"] = add_lora(self._pipeline, settings.lora)
+            facts["lora"] = lay(self._pipeline, settings.lora)
         self._place()
         self.facts = facts | {
             "call": self._call,

@@ -1,4 +1,4 @@
-"""Fine-tuning a Stable Diffusion pipeline on the training images with a low-rank adapter."""
+"""Fine-tuning a pipeline on the training images with a low-rank adapter."""
 
 from __future__ import annotations
 
@@ -10,24 +10,30 @@ from bench.api import BenchError, ImageSet, Request
 from bench.device import resolve
 from bench.store import content_key
 from generators.diffusers_pipeline import DiffusersPipeline
+from generators.diffusion.adapter import ADAPTER
 from generators.diffusion.prompts import prompt_text
 from generators.diffusion.settings import Lora, Training, read
-
-ADAPTER = "pytorch_lora_weights.safetensors"
 
 
 class LoraTraining(DiffusersPipeline):
     """Trains an adapter, then samples as ``DiffusersPipeline`` with it.
 
-    Only the denoiser's attention learns; autoencoder and text encoder stay as they came. For pipelines with a
-    ``unet`` that predicts noise or velocity (Stable Diffusion 1 and 2). Hu et al., LoRA, arXiv:2106.09685.
+    Only layers of the denoiser learn; autoencoder and text encoders stay as they came. ``training.family`` says how
+    pipelines of this kind are trained. Hu et al., LoRA, arXiv:2106.09685.
     """
 
     def __init__(self, training: Mapping[str, Any], **settings: Any) -> None:
+        from generators.diffusion.families import Family
+
         super().__init__(**settings)
         if self._settings.lora:
             raise BenchError("generator.lora is set, but this generator trains its own adapter; set it to null")
         self._training = read(Training, training, "generator.training")
+        if not isinstance(self._training.family, Family):
+            raise BenchError(
+                f"generator.training.family is {self._training.family!r}; it must be a family such as "
+                "{_target_: generators.diffusion.families.StableDiffusion}"
+            )
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
         """Train, go on training, or load the finished adapter from ``folder``."""
@@ -35,26 +41,23 @@ class LoraTraining(DiffusersPipeline):
             self._train(train, folder, seed)
         self._settings = self._settings.model_copy(update={"lora": Lora(path=str(folder), file=ADAPTER)})
         super().fit(train, folder, seed)
-        self.facts["training"] = self._training.model_dump()
+        self.facts["training"] = self._training.described()
 
     def _train(self, train: ImageSet, folder: Path, seed: int) -> None:
         import torch
 
         from generators.diffusion.load import load_pipeline
+        from generators.diffusion.sample import call_arguments
         from generators.diffusion.training import Lessons, Trainer
 
-        pipeline, facts = load_pipeline(self._settings)
-        if not all(hasattr(pipeline, part) for part in ("unet", "vae", "text_encoder", "tokenizer")):
-            raise BenchError(
-                f"{type(pipeline).__name__} cannot be fine-tuned here: it needs a unet, a vae and one text encoder; "
-                "train the adapter elsewhere and give it as generator.lora"
-            )
-        device = torch.device(resolve(self._settings.device))
-        lessons = Lessons(
-            train.pixels, captions(train, self._settings.prompt), self._settings.size, self._settings.resize
-        )
-        trainer = Trainer(pipeline, self._training, seed, device)
-        trainer.train(lessons, folder, content_key([facts, self._training.model_dump(), train.digest, seed]))
+        settings = self._settings
+        pipeline, facts = load_pipeline(settings)
+        self._training.family.check(pipeline, settings.size)
+        call = call_arguments(pipeline, settings.call)
+        lessons = Lessons(train.pixels, captions(train, settings.prompt), settings.size, settings.resize)
+        trainer = Trainer(pipeline, self._training, call, seed, torch.device(resolve(settings.device)))
+        key = content_key([facts, call, self._training.described(), train.digest, seed])
+        trainer.train(lessons, folder, key)
         trainer.save(folder)
 
 

@@ -99,8 +99,13 @@ class Settings(Source):
 
 
 class Training(Strict):
-    """How an adapter is trained; ``conf/generator/sd_lora.yaml`` explains each setting."""
+    """How an adapter is trained; ``conf/generator/sd_lora.yaml`` explains each setting.
 
+    Attributes:
+        family: a ``generators.diffusion.families.Family``: how pipelines of this kind are trained.
+    """
+
+    family: Any
     rank: int = Field(default=32, ge=1)
     alpha: float | None = None
     layers: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
@@ -112,6 +117,12 @@ class Training(Strict):
     batch: int = Field(default=8, ge=1)
     caption_dropout: float = Field(default=0.1, ge=0, le=1)
     checkpoint_every: int = Field(default=500, ge=1)
+    gradient_checkpointing: bool = False
+    caption_memory: float = Field(default=4.0, ge=0)
+
+    def described(self) -> dict[str, Any]:
+        """Every setting as plain values, the family with its name."""
+        return self.model_dump() | {"family": {"name": type(self.family).__name__, **self.family.model_dump()}}
 
 
 Model = TypeVar("Model", bound=Strict)

@@ -1,10 +1,10 @@
-"""Training a low-rank adapter for the denoiser of a Stable Diffusion pipeline, step by step the same after a kill."""
+"""Training a low-rank adapter for the denoiser of a pipeline, step by step the same after a kill."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,8 @@ from bench.api import BenchError, Images
 from bench.images import resize
 from bench.progress import track
 from bench.store import write_atomic
+from generators.diffusion.adapter import ADAPTER, pack
+from generators.diffusion.families import Captions
 from generators.diffusion.settings import Training
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -41,68 +43,61 @@ class Lessons:
 
 
 class Trainer:
-    """The state of one training: adapter weights, AdamW moments, losses so far; on disk after every few steps."""
+    """The state of one training: adapter weights, AdamW moments, losses so far; on disk after every few steps.
 
-    def __init__(self, pipeline: Any, training: Training, seed: int, device: torch.device) -> None:
-        from diffusers import DDPMScheduler
-        from peft import LoraConfig
+    The pipeline keeps its number formats and its weights; the adapter is in float32. What differs from one kind of
+    pipeline to the next is ``training.family``'s.
+    """
 
-        self._pipeline, self._training, self._seed, self._device = pipeline.to(device), training, seed, device
-        for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
-            part.requires_grad_(False)
-        config = LoraConfig(
-            r=training.rank,
-            lora_alpha=training.alpha or training.rank,
-            init_lora_weights="gaussian",
-            target_modules=list(training.layers),
-        )
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            try:
-                pipeline.unet.add_adapter(config)
-            except ValueError as error:
-                raise BenchError(f"generator.training.layers: {error}") from error
-        self._weights = {name: each for name, each in pipeline.unet.named_parameters() if each.requires_grad}
+    def __init__(
+        self, pipeline: Any, training: Training, call: Mapping[str, Any], seed: int, device: torch.device
+    ) -> None:
+        self._pipeline, self._training, self._seed, self._device = pipeline, training, seed, device
+        self._family = training.family
+        self._network = self._family.network(pipeline)
+        for part in pipeline.components.values():
+            if isinstance(part, torch.nn.Module):
+                part.requires_grad_(False)
+        adapt(self._network, training, seed)
+        pipeline.to(device)
+        if training.gradient_checkpointing:
+            self._network.enable_gradient_checkpointing()
+        self._weights = {name: each for name, each in self._network.named_parameters() if each.requires_grad}
         for weight in self._weights.values():
             weight.data = weight.data.float()
         self._optimizer = torch.optim.AdamW(
             self._weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay
         )
-        self._noising = DDPMScheduler.from_config(pipeline.scheduler.config)
+        self._captions = Captions(pipeline, self._family, call, int(training.caption_memory * 2**30))
         self.losses: list[float] = []
 
     def train(self, lessons: Lessons, folder: Path, key: str) -> None:
         """Take the steps that are missing, from the checkpoint in ``folder`` if it was made with this ``key``."""
         self._resume(folder / CHECKPOINT, key)
         begin, steps = len(self.losses), self._training.steps
-        for step in track(range(begin, steps), "adapter", unit="step"):
-            self.losses.append(self._step(lessons, step))
-            if (step + 1) % self._training.checkpoint_every == 0 and step + 1 < steps:
-                self._checkpoint(folder / CHECKPOINT, key)
+        with _repeatable():
+            for step in track(range(begin, steps), "adapter", unit="step"):
+                self.losses.append(self._step(lessons, step))
+                if (step + 1) % self._training.checkpoint_every == 0 and step + 1 < steps:
+                    self._history(folder)
+                    self._checkpoint(folder / CHECKPOINT, key)
 
     def save(self, folder: Path) -> None:
-        """Write the adapter as diffusers and peft read it, and the losses as a table; the checkpoint goes."""
-        from peft.utils import get_peft_model_state_dict
+        """Write the losses as a table, and the adapter as diffusers and peft read it; the checkpoint goes."""
+        self._history(folder)
+        write_atomic(folder / ADAPTER, pack(self._network, self._family.denoiser))
+        (folder / CHECKPOINT).unlink(missing_ok=True)
 
-        tensors = {f"unet.{name}": value for name, value in get_peft_model_state_dict(self._pipeline.unet).items()}
-        config = {
-            "r": self._training.rank,
-            "lora_alpha": self._training.alpha or self._training.rank,
-            "target_modules": list(self._training.layers),
-        }
-        metadata = {"lora_adapter_metadata": json.dumps({f"unet.{name}": value for name, value in config.items()})}
+    def _history(self, folder: Path) -> None:
         lines = [f"lora,{step + 1},loss,{loss:.6g}" for step, loss in enumerate(self.losses)]
         write_atomic(folder / "history.csv", "\n".join(["stage,step,term,value", *lines, ""]).encode())
-        contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        write_atomic(folder / "pytorch_lora_weights.safetensors", save(contiguous, metadata))
-        (folder / CHECKPOINT).unlink(missing_ok=True)
 
     def _step(self, lessons: Lessons, step: int) -> float:
         rng = np.random.default_rng([self._seed, 1, step])
         noise = torch.Generator().manual_seed(int(rng.integers(2**63)))
         indices = batch_indices(len(lessons.captions), self._training.batch, step, self._seed)
         dropped = rng.random(len(indices)) < self._training.caption_dropout
-        captions = ["" if drop else lessons.captions[i] for i, drop in zip(indices, dropped, strict=True)]
+        captions = [None if drop else lessons.captions[i] for i, drop in zip(indices, dropped, strict=True)]
         for group in self._optimizer.param_groups:
             group["lr"] = self._training.learning_rate * min(1.0, (step + 1) / max(self._training.warmup_steps, 1))
         loss = self._loss(lessons.batch(indices), captions, noise)
@@ -117,23 +112,17 @@ class Trainer:
         self._optimizer.step()
         return loss.item()
 
-    def _loss(self, pixels: torch.Tensor, captions: Sequence[str], source: torch.Generator) -> torch.Tensor:
-        """Mean squared error of the denoiser's prediction of noise, or of velocity if the scheduler says so."""
-        pipeline, kind = self._pipeline, self._pipeline.unet.dtype
+    def _loss(self, pixels: torch.Tensor, captions: Sequence[str | None], source: torch.Generator) -> torch.Tensor:
+        """Mean squared error of the denoiser's prediction at random times; ``None`` is no caption."""
+        pipeline, family = self._pipeline, self._family
+        heard = self._captions(captions)
         with torch.no_grad():
-            spread = pipeline.vae.encode(pixels.to(self._device, pipeline.vae.dtype)).latent_dist
-            chance = torch.randn(spread.mean.shape, generator=source).to(self._device)
-            latents = (spread.mean + spread.std * chance).float() * pipeline.vae.config.scaling_factor
-            words, _ = pipeline.encode_prompt(list(captions), self._device, 1, do_classifier_free_guidance=False)
-        noise = torch.randn(latents.shape, generator=source).to(self._device)
-        last = self._noising.config.num_train_timesteps
-        times = torch.randint(last, (len(latents),), generator=source).to(self._device)
-        noisy = self._noising.add_noise(latents, noise, times).to(kind)
-        with torch.autocast(self._device.type, kind, enabled=kind != torch.float32):
-            predicted = pipeline.unet(noisy, times, words.to(kind)).sample
-        target = noise
-        if self._noising.config.prediction_type == "v_prediction":
-            target = self._noising.get_velocity(latents, noise, times)
+            latents = family.latents(pipeline, pixels, source)
+            noise = torch.randn(latents.shape, generator=source).to(self._device)
+            times = family.times(pipeline, latents, source)
+            noisy = family.noised(pipeline, latents, noise, times).to(self._network.dtype)
+            target = family.target(pipeline, latents, noise, times)
+        predicted = family.predict(pipeline, noisy, times, heard)
         return torch.nn.functional.mse_loss(predicted.float(), target)
 
     def _checkpoint(self, path: Path, key: str) -> None:
@@ -164,3 +153,36 @@ def batch_indices(count: int, batch: int, step: int, seed: int) -> npt.NDArray[n
     epochs = {place // count for place in places}
     orders = {epoch: np.random.default_rng([seed, 0, epoch]).permutation(count) for epoch in epochs}
     return np.array([orders[place // count][place % count] for place in places])
+
+
+def adapt(network: torch.nn.Module, training: Training, seed: int) -> None:
+    """Give the chosen layers of ``network`` an adapter that as yet changes nothing.
+
+    Raises:
+        BenchError: no layer has such a name, or a layer cannot be adapted.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    config = LoraConfig(
+        r=training.rank,
+        lora_alpha=training.alpha or training.rank,
+        init_lora_weights="gaussian",
+        target_modules=list(training.layers),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        try:
+            inject_adapter_in_model(config, network)
+        except ValueError as error:
+            raise BenchError(f"generator.training.layers: {error}") from error
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """Without it the backward pass of attention adds up in another order each time on a GPU."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])

@@ -146,6 +146,7 @@ def sana(folder: Path) -> Any:
         cross_attention_dim=16,
         caption_channels=32,
         sample_size=32,
+        timestep_scale=0.5,
     )
     vae = diffusers.AutoencoderDC(
         in_channels=3,
