@@ -57,12 +57,15 @@ class Lesson:
     classes: tuple[int, ...]
 
 
-def train_and_score(lesson: Lesson, new: Images, recipe: Recipe, seed: int) -> list[Floats]:
-    """Train on ``lesson`` from scratch and score ``new (M, H, W)``: log-odds over the prior, ``(M, K)`` a target.
+def train_and_score(lesson: Lesson, papers: Sequence[Images], recipe: Recipe, seed: int) -> list[list[Floats]]:
+    """Train on ``lesson`` from scratch and score each of ``papers (M, H, W)``: log-odds over the prior.
 
     The log of a target's class shares in the lesson is taken off its logits, so that the highest score is the best
     guess for balanced classes (Menon et al. 2020, arXiv 2007.07314). The same seed gives the same scores on one
-    device type.
+    device type, and the scores of one paper do not depend on the others.
+
+    Returns:
+        By paper and target ``(M, K)``.
     """
     import torch
 
@@ -71,10 +74,11 @@ def train_and_score(lesson: Lesson, new: Images, recipe: Recipe, seed: int) -> l
     with _exact_kernels(), torch.random.fork_rng(devices=[]):
         network = _network(recipe.width, sum(lesson.classes), generator).to(device)
         _fit(network, lesson, recipe, generator)
-        logits = _logits(network, new, device)
+        logits = [_logits(network, images, device) for images in papers]
     starts = np.cumsum(lesson.classes)[:-1]
-    scores = np.split(logits, starts, axis=1)
-    return [score - log_prior(lesson.truths[:, t], lesson.classes[t]) for t, score in enumerate(scores)]
+    priors = [log_prior(lesson.truths[:, t], count) for t, count in enumerate(lesson.classes)]
+    parts = [np.split(each, starts, axis=1) for each in logits]
+    return [[score - prior for score, prior in zip(scores, priors, strict=True)] for scores in parts]
 
 
 def log_prior(truth: Integers, classes: int) -> Floats:

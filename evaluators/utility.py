@@ -1,30 +1,27 @@
-"""Utility: is a classifier trained on synthetic images as good on real ones as a classifier trained on real images?"""
+"""Utility: is a classifier trained on synthetic images as good on real ones as a classifier trained on real images?
+
+And does the one trained on real images see in synthetic images what was asked for?
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import Evaluator, Images, ImageSet, Material, Metric, Purpose, Refused, Score, Split
+from bench.api import Evaluator, ImageSet, Material, Metric, Purpose, Refused, Score, Split
 from bench.stats import Floats
 from bench.store import write_atomic, write_json
-from evaluators.accuracy import (
-    balanced_accuracy,
-    confusion,
-    macro_auc,
-    macro_f1,
-    patient_weights,
-    percentile_interval,
-)
+from evaluators import recovery
+from evaluators.accuracy import patient_weights, percentile_interval
 from evaluators.classifier import UNKNOWN, Lesson, Recipe, train_and_score
+from evaluators.exam import Answers, Exam, Figure, examine, marked, mean_figures, small, truths
 
 Integers = npt.NDArray[np.int64]
 Arm = Literal["real", "synthetic", "both"]
-Figures = dict[tuple[str, str], tuple[float, Floats]]
+Figures = dict[tuple[str, str], Figure]
 
 ARMS: tuple[Arm, ...] = ("real", "synthetic", "both")
 CONTRASTS: dict[str, tuple[Arm, Arm]] = {"gap": ("synthetic", "real"), "gain": ("both", "real")}
@@ -75,33 +72,25 @@ METRICS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Exam:
-    """The real test images and what is true of them.
-
-    Attributes:
-        truths: ``(N, T)`` class of each target, -1 where unknown.
-        patients: of each image.
-    """
-
-    images: Images
-    truths: Integers
-    patients: list[str]
-
-
 class Utility(Evaluator):
     """Train on real, on synthetic and on both, with equal update steps; test on real images.
 
+    The classifier trained on real images is also asked for the labels of synthetic images of the test part's
+    conditions (GAN-test, Shmelkov et al. 2018, arXiv:1807.09499): what it recovers of the asked labels says whether
+    the generator follows them. The ceiling is what it recovers of the labels of the holdout's images.
+
     All targets are learned together by one small network with a head for each, ``repeats`` times from other
     starting weights; images larger than ``side`` pixels are shrunk to it. Rows without a target's label are left out
-    of that target. A target is refused where a class has fewer than 10 patients in the real test or train part.
-    Intervals resample the patients of the test part and the repeats, for differences both arms on the same patients.
+    of that target. A target is refused where a class has fewer than 10 patients in the real test or train part, its
+    recovery where one has fewer than 10 synthetic images, its ceiling where one has fewer than 10 holdout images.
+    Intervals resample the patients of the test part and the repeats, for differences both arms on the same patients;
+    those of recovery resample the synthetic images and the repeats.
     ``group="all"`` is the mean over the targets measured; with several, each is also ``target=<name>``. Leaves
     ``utility.json`` and ``utility_roc.png``.
     """
 
-    metrics: ClassVar[tuple[Metric, ...]] = tuple(METRICS.values())
-    purposes: ClassVar[tuple[Purpose, ...]] = ("utility",)
+    metrics: ClassVar[tuple[Metric, ...]] = (*METRICS.values(), *recovery.METRICS.values())
+    purposes: ClassVar[tuple[Purpose, ...]] = ("utility", "fidelity")
 
     def __init__(
         self,
@@ -117,65 +106,50 @@ class Utility(Evaluator):
         self.resamples = resamples
 
     def __call__(self, material: Material) -> Iterator[Score]:
-        split, made = material.split, material.images["utility"]
+        split, rng = material.split, material.rng
         faults = {name: fault(split, name) for name in split.info.targets}
         targets = [name for name, reason in faults.items() if reason is None]
         if not targets:
             reasons = "; ".join(str(reason) for reason in faults.values())
             raise Refused(reasons or f"{split.info.name} declares no target to predict")
-        exam = Exam(small(split.test, self.side), truths(split.test, targets), split.test.patients)
-        classes = tuple(len(split.info.label(name).values) for name in targets)
-        scores = self._scores(split.train, made, exam, (targets, classes), material.rng)
-        weights = patient_weights(exam.patients, material.rng, self.resamples)
-        picks = {arm: material.rng.integers(0, self.repeats, (self.resamples, self.repeats)) for arm in ARMS}
-        figures = [figures_of(scores, exam, t, (weights, picks)) for t in range(len(targets))]
-        write_json(
-            material.folder / "utility.json", _report(split, made, faults, dict(zip(targets, figures, strict=True)))
-        )
-        write_atomic(material.folder / "utility_roc.png", roc_picture(scores, exam, targets))
-        known = [int((exam.truths[:, t] != UNKNOWN).sum()) for t in range(len(targets))]
-        left_out = "; ".join(str(reason) for reason in faults.values() if reason) or None
-        yield from _rows(mean_figures(figures), len(exam.images), "all", left_out)
-        if len(split.info.targets) == 1:
-            return
-        for name, figure, n in zip(targets, figures, known, strict=True):
-            yield from _rows(figure, n, f"target={name}", None)
-        for name, reason in faults.items():
-            if reason:
-                group, n = f"target={name}", len(exam.images)
-                yield from (metric.refused(reason, n=n, group=group) for metric in self.metrics)
-
-    def _scores(
-        self,
-        real: ImageSet,
-        made: ImageSet,
-        exam: Exam,
-        heads: tuple[Sequence[str], tuple[int, ...]],
-        rng: np.random.Generator,
-    ) -> dict[Arm, list[list[Floats]]]:
-        """Scores of the test images: by arm, repeat and target."""
-        targets, classes = heads
-        images = {"real": small(real, self.side), "synthetic": small(made, self.side)}
-        answers = {"real": truths(real, targets), "synthetic": truths(made, targets)}
-        for parts in (images, answers):
-            parts["both"] = np.concatenate([parts["real"], parts["synthetic"]])
-        seeds = rng.integers(0, 2**62, self.repeats).tolist()
-        return {
-            arm: [
-                train_and_score(Lesson(images[arm], answers[arm], classes), exam.images, self.recipe, seed)
-                for seed in seeds
-            ]
-            for arm in ARMS
+        judged: dict[recovery.Kind, ImageSet] = {
+            "recovered_ceiling": split.holdout,
+            "recovered": material.images["fidelity"],
         }
+        test, *others = (examine(images, targets, self.side) for images in (split.test, *judged.values()))
+        answers, further = self._answers(material, [test, *others], targets)
+        weights = patient_weights(test.patients, rng, self.resamples)
+        picks = {arm: rng.integers(0, self.repeats, (self.resamples, self.repeats)) for arm in ARMS}
+        figures = {name: figures_of(answers, test, t, (weights, picks)) for t, name in enumerate(targets)}
+        found = []
+        for (kind, images), exam, own in zip(judged.items(), others, further, strict=True):
+            resampling = patient_weights(exam.patients, rng, self.resamples), picks["real"]
+            found.append(recovery.recover(kind, images, (exam, own), faults, resampling))
+        write_json(material.folder / "utility.json", _report(material, faults, figures, found))
+        write_atomic(material.folder / "utility_roc.png", roc_picture(answers, test, targets))
+        yield from _scores(test, figures, faults)
+        ceiling, followed = found
+        yield from followed.scores(recovery.untold_targets(split.info, material.generator.get("unread", ())))
+        yield from ceiling.scores()
 
-
-def truths(images: ImageSet, targets: Sequence[str]) -> Integers:
-    """``(N, T)``: the place of each target's value among its label's values, -1 where unknown."""
-    columns = []
-    for name in targets:
-        place = {value: k for k, value in enumerate(images.info.label(name).values)}
-        columns.append([UNKNOWN if value is None else place[value] for value in images.column(name)])
-    return np.array(columns, np.int64).reshape(len(targets), -1).T
+    def _answers(
+        self, material: Material, exams: Sequence[Exam], targets: Sequence[str]
+    ) -> tuple[dict[Arm, Answers], list[Answers]]:
+        """Every arm's answers to the first exam, and the real arm's to each of the others."""
+        parts = {"real": material.split.train, "synthetic": material.images["utility"]}
+        classes = tuple(len(material.split.info.label(name).values) for name in targets)
+        images = {arm: small(part, self.side) for arm, part in parts.items()}
+        known = {arm: truths(part, targets) for arm, part in parts.items()}
+        for each in (images, known):
+            each["both"] = np.concatenate([each["real"], each["synthetic"]])
+        seeds = material.rng.integers(0, 2**62, self.repeats).tolist()
+        lessons = {arm: Lesson(images[arm], known[arm], classes) for arm in ARMS}
+        papers = {arm: [exam.images for exam in (exams if arm == "real" else exams[:1])] for arm in ARMS}
+        written = {
+            arm: [train_and_score(lessons[arm], papers[arm], self.recipe, seed) for seed in seeds] for arm in ARMS
+        }
+        further = [[each[number] for each in written["real"]] for number in range(1, len(exams))]
+        return {arm: [each[0] for each in own] for arm, own in written.items()}, further
 
 
 def fault(split: Split, name: str) -> str | None:
@@ -190,46 +164,15 @@ def fault(split: Split, name: str) -> str | None:
     return None
 
 
-def small(images: ImageSet, side: int) -> Images:
-    """All images, area-averaged to ``side`` by ``side`` pixels where larger."""
-    from PIL import Image
-
-    height, width = images.size
-    if max(height, width) <= side:
-        return images.pixels()
-    parts = []
-    for block in images.blocks(256):
-        resized = [Image.fromarray(image).resize((side, side), Image.Resampling.BOX) for image in block]
-        parts.append(np.stack([np.asarray(image) for image in resized]))
-    return np.concatenate(parts)
-
-
-def measures(scores: Floats, truth: Integers, weights: Floats) -> dict[str, Floats]:
-    """Every measure of scores ``(n, K)`` for every row of ``weights (R, n)``, the rows with unknown truth left out."""
-    known = truth != UNKNOWN
-    scores, truth, weights = scores[known], truth[known], weights[:, known]
-    table = confusion(truth, scores.argmax(axis=1), scores.shape[1], weights)
-    return {
-        "auc": macro_auc(scores, truth, weights),
-        "balanced_accuracy": balanced_accuracy(table),
-        "f1": macro_f1(table),
-    }
-
-
 def figures_of(
-    scores: Mapping[Arm, list[list[Floats]]], exam: Exam, target: int, resampling: tuple[Floats, Mapping[Arm, Integers]]
+    answers: Mapping[Arm, Answers], exam: Exam, target: int, resampling: tuple[Floats, Mapping[Arm, Integers]]
 ) -> Figures:
     """Value and resampled values of every measure of one target in every arm and contrast."""
     weights, picks = resampling
-    truth, once = exam.truths[:, target], np.ones((1, len(exam.truths)))
     figures: Figures = {}
-    for arm, repeats in scores.items():
-        values = [measures(repeat[target], truth, once) for repeat in repeats]
-        draws = [measures(repeat[target], truth, weights) for repeat in repeats]
-        for measure in MEASURES:
-            value = float(np.mean([each[measure][0] for each in values]))
-            drawn = np.stack([each[measure] for each in draws], axis=1)
-            figures[measure, arm] = value, np.take_along_axis(drawn, picks[arm], axis=1).mean(axis=1)
+    for arm, own in answers.items():
+        found = marked(own, exam, target, (weights, picks[arm]))
+        figures |= {(measure, arm): figure for measure, figure in found.items()}
     for contrast, (first, second) in CONTRASTS.items():
         for measure in MEASURES:
             (a, drawn_a), (b, drawn_b) = figures[measure, first], figures[measure, second]
@@ -237,12 +180,17 @@ def figures_of(
     return figures
 
 
-def mean_figures(figures: Sequence[Figures]) -> Figures:
-    """The mean over targets, resampled together."""
-    return {
-        key: (float(np.mean([each[key][0] for each in figures])), np.mean([each[key][1] for each in figures], axis=0))
-        for key in figures[0]
-    }
+def _scores(test: Exam, figures: Mapping[str, Figures], faults: Mapping[str, str | None]) -> Iterator[Score]:
+    left_out = "; ".join(reason for reason in faults.values() if reason) or None
+    yield from _rows(mean_figures(list(figures.values())), len(test.images), "all", left_out)
+    if len(faults) == 1:
+        return
+    for t, (name, figure) in enumerate(figures.items()):
+        yield from _rows(figure, int((test.truths[:, t] != UNKNOWN).sum()), f"target={name}", None)
+    for name, reason in faults.items():
+        if reason:
+            group, n = f"target={name}", len(test.images)
+            yield from (metric.refused(reason, n=n, group=group) for metric in METRICS.values())
 
 
 def _rows(figures: Figures, n: int, group: str, reason: str | None) -> Iterator[Score]:
@@ -252,23 +200,30 @@ def _rows(figures: Figures, n: int, group: str, reason: str | None) -> Iterator[
 
 
 def _report(
-    split: Split, made: ImageSet, faults: Mapping[str, str | None], figures: Mapping[str, Figures]
+    material: Material,
+    faults: Mapping[str, str | None],
+    figures: Mapping[str, Figures],
+    recovered: Sequence[recovery.Recovery],
 ) -> dict[str, Any]:
     """Counts of images by class (``unknown`` included) and the values of every target."""
-    parts = {"train": split.train, "synthetic": made, "test": split.test}
+    split = material.split
+    parts = {"train": split.train, "synthetic": material.images["utility"], "test": split.test}
+    parts |= {"asked": material.images["fidelity"], "holdout": split.holdout}
     report: dict[str, Any] = {}
     for name, reason in faults.items():
         label = split.info.label(name)
         counts = {
-            part: {label.text(value): images.column(name).count(value) for value in (*label.values, None)}
-            for part, images in parts.items()
+            part: {label.text(value): own.column(name).count(value) for value in (*label.values, None)}
+            for part, own in parts.items()
         }
         found = {f"{measure}_{part}": value for (measure, part), (value, _) in figures.get(name, {}).items()}
+        for each in recovered:
+            found |= each.values(name)
         report[name] = {"images": counts, "values": found, "refused": reason}
     return report
 
 
-def roc_picture(scores: Mapping[Arm, list[list[Floats]]], exam: Exam, targets: Sequence[str]) -> bytes:
+def roc_picture(answers: Mapping[Arm, Answers], exam: Exam, targets: Sequence[str]) -> bytes:
     """PNG of the ROC curves of the first six targets, a line an arm (first repeat, last class against the rest)."""
     import io
 
@@ -282,7 +237,7 @@ def roc_picture(scores: Mapping[Arm, list[list[Floats]]], exam: Exam, targets: S
         axes = figure.add_subplot(1, len(shown), t + 1, xlabel="false positive rate", ylabel="true positive rate")
         known = exam.truths[:, t] != UNKNOWN
         for arm in ARMS:
-            score = scores[arm][0][t][known]
+            score = answers[arm][0][t][known]
             positive = exam.truths[known, t] == score.shape[1] - 1
             ranked = positive[np.argsort(score[:, 0] - score[:, -1], kind="stable")]
             axes.plot(*(np.r_[0, np.cumsum(each) / each.sum()] for each in (~ranked, ranked)), label=arm, linewidth=1)

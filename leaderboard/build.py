@@ -210,6 +210,7 @@ def page(board: Sequence[Section], files: Files, problems: Sequence[Problem]) ->
         "sheet": lambda run: sheet(run, files),
         "card": lambda run: card(run, files),
         "records": records,
+        "unread": unread,
         "validity": lambda dataset: report(dataset, files),
     }
     environment.globals |= {"may_show": may_show, "loss": loss, "scale": scale}
@@ -261,6 +262,12 @@ def records(run: Run) -> list[tuple[str, str]]:
     """Title and address of the run's records: the run itself, then the scores by evaluator."""
     entries = [(name, entry.file) for name, entry in sorted(run.record.evaluators.items()) if name in run.scores]
     return [(title, quote(f"records/{run.place}/{file}")) for title, file in [("run", "run.json"), *entries]]
+
+
+def unread(run: Run) -> list[str]:
+    """The conditions that were asked for but that the generator does not read; its numbers are lower for it."""
+    names = run.record.facts.get("conditions_unread")
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def number(value: float, scale: float | None = None) -> str:

@@ -28,11 +28,55 @@ KERNEL = ("tests/evaluators/test_kernel_distance.py",)
 MEMBERSHIP = ("tests/evaluators/test_membership.py",)
 NEIGHBOURS = ("tests/evaluators/test_neighbours.py",)
 PRIVACY = ("tests/evaluators/test_privacy.py", "-k", "memoriser or holdout")
+RECOVERY = ("tests/evaluators/test_utility_recovery.py",)
 REQUESTS = ("tests/test_requests.py",)
 STATS = ("tests/test_stats.py",)
 TAIL = ("tests/evaluators/test_tail_test.py", "-k", "p_value or one_patient or reject or two_percent or excess")
+UTILITY = ("tests/evaluators/test_utility.py", "-k", "rare_class")
 
 BUGS = (
+    Bug(
+        "labels recovered from the images made for training",
+        "evaluators/utility.py",
+        '"recovered": material.images["fidelity"]',
+        '"recovered": material.images["utility"]',
+        RECOVERY,
+    ),
+    Bug(
+        "the ceiling of recovery taken from images the classifier learned from",
+        "evaluators/utility.py",
+        '"recovered_ceiling": split.holdout,',
+        '"recovered_ceiling": split.train,',
+        RECOVERY,
+    ),
+    Bug(
+        "no class too rare to be recovered",
+        "evaluators/recovery.py",
+        "if (count := values.count(value)) < FEWEST:",
+        "if (count := values.count(value)) < 1:",
+        RECOVERY,
+    ),
+    Bug(
+        "a target that follows from a condition taken for unknown",
+        "evaluators/recovery.py",
+        "(nothing and name not in info.conditions)",
+        "name not in info.conditions",
+        RECOVERY,
+    ),
+    Bug(
+        "an unknown label taken for the last class",
+        "evaluators/exam.py",
+        "known = truth != UNKNOWN",
+        "known, truth = truth >= UNKNOWN, truth % scores.shape[1]",
+        RECOVERY,
+    ),
+    Bug(
+        "the prior of the lesson left on the scores",
+        "evaluators/classifier.py",
+        "[[score - prior for",
+        "[[score + 0 * prior for",
+        UTILITY,
+    ),
     Bug(
         "uint8 wraps in a correlation",
         "evaluators/duplicates.py",

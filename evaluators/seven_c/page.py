@@ -67,6 +67,7 @@ def describe(
 
 def _general(generator: Mapping[str, Any], info: DatasetInfo, fake: ImageSet) -> dict[str, str]:
     asked = ", ".join(info.conditions) or "nothing (unconditional)"
+    unread = ", ".join(generator.get("unread", ()))
     stated = dict(generator.get("facts", {})).get("documentation", {})
     return {
         "Name": str(generator.get("name", "unknown")),
@@ -74,6 +75,7 @@ def _general(generator: Mapping[str, Any], info: DatasetInfo, fake: ImageSet) ->
         "Modality": info.modality,
         "Images judged here": f"{len(fake)} of {fake.size[0]} x {fake.size[1]} pixels, 8-bit grey",
         "Asked for": asked,
+        **({"Asked for, but not read by the generator": unread} if unread else {}),
         "Sampling seed": str(generator.get("seed", "unknown")),
         "Training seed": str(generator.get("fit_seed", "unknown")),
         "Intended use": str(stated.get("intended_use", "not stated")),

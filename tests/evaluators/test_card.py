@@ -31,7 +31,11 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 
 
 def score(
-    split: Split, fake: ImageSet, folder: Path, earlier: dict[str, list[Score]] | None = None
+    split: Split,
+    fake: ImageSet,
+    folder: Path,
+    earlier: dict[str, list[Score]] | None = None,
+    unread: tuple[str, ...] = (),
 ) -> dict[str, Score]:
     material = Material(
         split=split,
@@ -41,7 +45,8 @@ def score(
         rng=np.random.default_rng(0),
         folder=folder,
         scores=earlier or {},
-        generator={"name": "toy", "target": "generators.toy.Toy", "settings": {"a": 1}, "seed": 0, "facts": {}},
+        generator={"name": "toy", "target": "generators.toy.Toy", "settings": {"a": 1}, "seed": 0, "facts": {}}
+        | {"unread": unread},
     )
     return {each.metric: each for each in Card(pairs=60)(material)}
 
@@ -123,6 +128,15 @@ def test_three_files_say_the_same_and_escape_what_they_show(split: Split, tmp_pa
 
     card["title"] = "<script>alert(1)</script>"
     assert "<script>" not in html(card, None)
+
+
+@pytest.mark.parametrize("unread", [(), ("level", "dense")])
+def test_the_card_says_what_was_asked_and_not_read(split: Split, tmp_path: Path, unread: tuple[str, ...]) -> None:
+    score(split, split.train, tmp_path, unread=unread)
+    said = [(name, text) for name, text in json.loads((tmp_path / "card.json").read_text())["general"].items()]
+    assert [text for name, text in said if "not read" in name] == (["level, dense"] if unread else [])
+    assert ("not read by the generator | level, dense |" in (tmp_path / "card.md").read_text()) == bool(unread)
+    assert ("not read by the generator" in (tmp_path / "card.html").read_text()) == bool(unread)
 
 
 def test_earth_movers_is_zero_for_the_same_law_and_near_one_far_away() -> None:

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import DatasetInfo, ImageSet, Label, Material, Refused, Split
+from bench.api import DatasetInfo, ImageSet, Label, Material, Purpose, Refused, Split
 from bench.images import write_set
 from evaluators.classifier import Lesson, Recipe, batches, log_prior, train_and_score
-from evaluators.utility import METRICS, Utility, small, truths
+from evaluators.exam import small, truths
+from evaluators.utility import Utility
 
 SICK = Label("sick", "binary", (0, 1), ("no", "yes"))
 SIDE = Label("side", "categorical", (1, 2, 3), ("left", "middle", "right"))
@@ -48,8 +49,10 @@ def labels(count: int, seed: int) -> tuple[list[int | None], list[int | None]]:
 def material(folder: Path, made: ImageSet | None = None, info: DatasetInfo = INFO, test: int = 160) -> Material:
     train = toy(folder, "train", *labels(200, 1), info=info)
     exam = toy(folder, "test", *labels(test, 2), info=info)
-    split = Split(train, train.select(range(2)), exam)
-    return Material(split, {"utility": made or train}, {}, lambda *_: None, np.random.default_rng(5), folder)  # type: ignore[arg-type]
+    split = Split(train, toy(folder, "holdout", *labels(120, 8), info=info), exam)
+    made = made or train
+    parts: dict[Purpose, ImageSet] = {"utility": made, "fidelity": made}
+    return Material(split, parts, {}, lambda *_: None, np.random.default_rng(5), folder)  # type: ignore[arg-type]
 
 
 def measure(given: Material) -> dict[tuple[str, str], Any]:
@@ -61,7 +64,7 @@ def measure(given: Material) -> dict[tuple[str, str], Any]:
 
 def test_synthetic_images_equal_to_real_ones_are_as_useful(tmp_path: Path) -> None:
     scores = measure(material(tmp_path))
-    assert {metric for metric, _ in scores} == set(METRICS)
+    assert {metric for metric, _ in scores} == {metric.key for metric in Utility.metrics}
     assert {group for _, group in scores} == {"all"}
     assert scores["auc_real", "all"].value > 0.85
     assert scores["balanced_accuracy_real", "all"].value > 0.75
@@ -114,6 +117,7 @@ def test_target_with_a_tiny_class_is_refused_and_left_out_of_the_mean(tmp_path: 
     refused = scores["auc_real", "target=side"]
     assert refused.value is None
     assert refused.reason == "side = left has 9 patients in test, needed 10"
+    assert scores["auc_recovered", "target=side"].reason == refused.reason
     assert scores["auc_real", "all"].value == scores["auc_real", "target=sick"].value
     assert "side = left" in str(scores["auc_real", "all"].reason)
 
@@ -158,7 +162,7 @@ def test_rare_class_is_still_predicted() -> None:
     truth = (rng.random(300) < 0.1).astype(np.int64)
     images = np.clip(rng.normal(100, 25, (300, 16, 16)) + 20 * truth[:, None, None], 0, 255).astype(np.uint8)
     lesson = Lesson(images, truth[:, None], (2,))
-    (scores,) = train_and_score(lesson, images, Recipe(40, 32, 4, 0.01, "cpu"), seed=1)
+    ((scores,),) = train_and_score(lesson, [images], Recipe(40, 32, 4, 0.01, "cpu"), seed=1)
     assert scores.shape == (300, 2)
     assert (scores.argmax(axis=1)[truth == 1] == 1).mean() > 0.6
 

@@ -137,6 +137,16 @@ def test_what_the_page_says(board: Path) -> None:
     assert "Traceback" not in text
 
 
+def test_conditions_that_a_generator_does_not_read_are_named(board: Path) -> None:
+    said = "asked for, but not read by the generator: masking_level, <b>age</b>"
+    assert "asked for, but not read" not in page_of(board).text
+    edit(
+        board / "phantom/pca/seed=0/run.json",
+        lambda data: data["facts"].update(conditions_unread=["masking_level", "<b>age</b>"]),
+    )
+    assert " ".join(page_of(board).text.split()).count(said) == 1
+
+
 def test_real_images_are_published_only_where_allowed(board: Path) -> None:
     files = build(*read_runs(board))
     assert "records/phantom/pca/seed=0/sheet.png" in files
