@@ -151,7 +151,7 @@ def _batches(
 ) -> Iterator[pyarrow.Table]:
     import pyarrow
 
-    grades = kept_ids(folder) if "kept" in record.images else None
+    grades = kept_ids(folder, record.digests.get("filter")) if "kept" in record.images else None
     labels = [str(label["name"]) for label in record.info["labels"]]
     for path in _parts(folder, record):
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(GROUP):

@@ -66,16 +66,21 @@ class Filter(ABC):
 
 @dataclass(frozen=True)
 class Filtered:
-    """The images that evaluators are given, and what the record says of the others; nothing if there is no filter."""
+    """The images that evaluators are given, and what the record says of the others; nothing if there is no filter.
+
+    Attributes:
+        report: SHA-256 of the filter's report, which holds that of its table.
+    """
 
     images: ImageSet
     counts: Mapping[str, int] = field(default_factory=dict)
+    report: str = ""
 
     def noted(self, record: RunRecord) -> RunRecord:
-        """The record with the numbers of images kept and dropped and the digest of the kept ones."""
+        """The record with the numbers of images kept and dropped, the digest of the kept ones and of the report."""
         if not self.counts:
             return record
-        digests = record.digests | {"kept": self.images.digest}
+        digests = record.digests | {"kept": self.images.digest, "filter": self.report}
         return record.model_copy(update={"images": record.images | dict(self.counts), "digests": digests})
 
 
@@ -126,7 +131,7 @@ class Filtering:
                 f"the filter {self.judge.id} leaves no image for {', '.join(empty)} (all {len(images)} by grade: "
                 f"{grades}; each in {self.folder / TABLE}); choose a more lenient filter, or filter=none"
             )
-        return Filtered(images.select(kept), counts)
+        return Filtered(images.select(kept), counts, file_digest(self.folder / REPORT))
 
     def _key(self, images: ImageSet) -> dict[str, Any]:
         digests = {"images": images.digest, "split": self.split.digest, "code": class_digest(type(self.judge))}
@@ -171,15 +176,25 @@ class Filtering:
             write_json(self.folder / REPORT, report)
 
 
-def kept_ids(folder: Path) -> dict[str, str]:
+def kept_ids(folder: Path, report: str | None) -> dict[str, str]:
     """Request id to grade of the images a finished run's filter kept.
 
+    Args:
+        report: the SHA-256 of the report that the run's record and scores are of.
+
     Raises:
-        BenchError: ``filter.json`` or ``filter.csv`` is missing, or the table is not the one that was written.
+        BenchError: ``filter.json`` or ``filter.csv`` is missing, the table is not the one that was written, or both are
+            of a later filtering that was not carried to its end.
     """
-    report, path = read_json(folder / REPORT), folder / TABLE
-    if report is None or not path.exists() or file_digest(path) != report["table_sha256"]:
+    found, path = read_json(folder / REPORT), folder / TABLE
+    if found is None or not path.exists() or file_digest(path) != found["table_sha256"]:
         raise BenchError(f"{path} is missing or changed since it was written; run the same configuration again")
+    if file_digest(folder / REPORT) != report:
+        raise BenchError(
+            f"{folder}: {REPORT} and {TABLE} are not those of the filtering that run.json and its scores speak of, but "
+            f"of {found['key']['filter']['id']}; another run in this folder was stopped on the way. Run either "
+            "configuration again to its end"
+        )
     with path.open(newline="", encoding="utf-8") as file:
         return {row["request_id"]: row["grade"] for row in csv.DictReader(file) if row["keep"] == "yes"}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,18 @@ PART = 256  # images in a part file: what a kill can cost
 
 @dataclass(frozen=True)
 class Sampled:
-    """The generated images and what making them cost."""
+    """The generated images and what making them cost, whoever made them.
+
+    Attributes:
+        blank: number of constant images.
+        seconds: spent on the parts that are kept, summed over the processes that made them.
+        counted: what was added to each whole number among the generator's facts while they were made.
+    """
 
     images: ImageSet
     blank: int
     seconds: float
+    counted: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -64,9 +72,8 @@ class Sampler:
             (self.folder / "images").mkdir(exist_ok=True)
         spans = _spans(len(requests), generator.block)
         parts = [self._part(number, len(spans)) for number in range(len(spans))]
-        missing = [number for number, part in enumerate(parts) if not part.exists()]
+        missing = [number for number, part in enumerate(parts) if not (part.exists() and _account(part).exists())]
         self.team.meet("sampling")  # everyone has listed what is missing before anyone adds to it
-        begin = time.perf_counter()
         mine = self.team.share(missing)
         left = sum(spans[number][1] - spans[number][0] for number in mine)
         done = len(requests) - sum(spans[number][1] - spans[number][0] for number in missing)
@@ -74,16 +81,23 @@ class Sampler:
             bar.update(done)
             for number in mine:
                 start, stop = spans[number]
-                images = self._sample(generator, requests[start:stop], bar)
-                self._check(images, requests[start:stop])
-                self._write(parts[number], requests[start:stop], images)
+                self._make(parts[number], generator, requests[start:stop], bar)
         self.team.meet("sampling")
         with self.team.main_first("sampling"):
-            if not self.team.is_main:
-                return self.load()
-            return self._finish(parts, time.perf_counter() - begin)
+            return self._finish(parts) if self.team.is_main else self.load()
 
-    def _finish(self, parts: Sequence[Path], seconds: float) -> Sampled:
+    def _make(self, part: Path, generator: Generator, requests: Sequence[Request], bar: Any) -> None:
+        """Leave the part, and before it beside it the account of what it cost: no part is without one."""
+        begin, before = time.perf_counter(), dict(generator.facts)
+        images = self._sample(generator, requests, bar)
+        self._check(images, requests)
+        draft = part.with_name(f".{part.name}")
+        self._write(draft, requests, images)
+        counted = _added(before, generator.facts)
+        write_json(_account(part), {"seconds": time.perf_counter() - begin, "counted": counted})
+        draft.replace(part)
+
+    def _finish(self, parts: Sequence[Path]) -> Sampled:
         if absent := [part.name for part in parts if not part.exists()]:
             raise BenchError(f"{absent[0]} is not in {parts[0].parent}; all processes need to see the same folder")
         names = [part.name for part in parts]
@@ -91,12 +105,15 @@ class Sampler:
         blank = sum(len(_blank(block)) for block in whole.blocks(PART))
         if blank > self.blank_tolerance:
             raise BenchError(f"{blank} of {len(whole)} images are blank, blank_tolerance={self.blank_tolerance}")
+        accounts = [read_json(_account(part)) for part in parts]
+        seconds = sum(each["seconds"] for each in accounts)
+        counted = dict(sum((Counter(each["counted"]) for each in accounts), Counter()))
         digests = {name: file_digest(self.folder / "images" / name) for name in names}
         write_json(
             self.folder / "images.json",
-            {"digest": whole.digest, "blank": blank, "seconds": seconds, "parts": digests},
+            {"digest": whole.digest, "blank": blank, "seconds": seconds, "counted": counted, "parts": digests},
         )
-        return Sampled(whole, blank, seconds)
+        return Sampled(whole, blank, seconds, counted)
 
     def load(self) -> Sampled:
         """Open a complete set.
@@ -110,7 +127,8 @@ class Sampler:
             if not path.exists() or file_digest(path) != digest:
                 state = "changed" if path.exists() else "missing"
                 raise BenchError(f"{path} is {state} since it was made; delete {self.folder} to sample again")
-        return Sampled(self._open(list(manifest["parts"])), manifest["blank"], manifest["seconds"])
+        whole = self._open(list(manifest["parts"]))
+        return Sampled(whole, manifest["blank"], manifest["seconds"], manifest.get("counted", {}))
 
     def _part(self, number: int, count: int) -> Path:
         return self.folder / "images" / f"part-{number:05d}-of-{count:05d}.parquet"
@@ -158,9 +176,7 @@ class Sampler:
             | {name: datasets.Value("string") for name in columns if name != "image"}
             | {label.name: datasets.Value("int64") for label in self.info.labels}
         )
-        temporary = path.with_name(f".{path.name}")
-        datasets.Dataset.from_dict(columns, features=features).to_parquet(temporary)
-        temporary.replace(path)
+        datasets.Dataset.from_dict(columns, features=features).to_parquet(path)
 
     def _open(self, names: Sequence[str]) -> ImageSet:
         import datasets
@@ -168,6 +184,25 @@ class Sampler:
         paths = [str(self.folder / "images" / name) for name in names]
         rows = datasets.Dataset.from_parquet(paths, cache_dir=str(self.folder / ".arrow"))
         return ImageSet(rows, self.info)
+
+
+def unread(info: DatasetInfo, uses: Sequence[str]) -> list[str]:
+    """The conditions of the data set that are asked for but that a generator which ``uses`` these columns never sees.
+
+    A prompt may state them all.
+    """
+    return [] if "prompt" in uses else [name for name in info.conditions if name not in uses]
+
+
+def _account(part: Path) -> Path:
+    """Where it says what a part cost; hidden, so that whoever loads the folder's images does not meet it."""
+    return part.with_name(f".{part.stem}.json")
+
+
+def _added(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, int]:
+    """What was added to the whole numbers among a generator's facts."""
+    numbers = {key: value for key, value in after.items() if type(value) is int}
+    return {key: value - before.get(key, 0) for key, value in numbers.items() if value != before.get(key, 0)}
 
 
 def _blank(images: Images) -> list[int]:

@@ -120,8 +120,8 @@ class Entry(Strict):
 
 
 class Cost(Strict):
-    """Wall-clock seconds of each stage in the process that finished it, its peak resident memory, and the images each
-    encoder was run on.
+    """Wall-clock seconds of training and of evaluating in the process that finished them, of sampling summed over the
+    processes that made images that were kept, peak resident memory, and the images each encoder was run on.
 
     A stage whose result was found keeps the seconds it took when it was made; ``None`` where that is unknown.
     """

@@ -134,6 +134,32 @@ def test_only_what_a_filter_kept_is_exported_with_its_grade(cache: Path, tmp_pat
         export(folder, tmp_path / "again")
 
 
+def test_a_filtering_killed_before_its_scores_is_not_exported(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    lenient, strict = (
+        [*CHOICES, "evaluator=[fidelity]", "filter=manifold", "filter.encoder=pixels", f"filter.quantile={quantile}"]
+        for quantile in (0.9, 0.5)
+    )
+    run(configure(cache, *lenient), folder)
+    before = (folder / "run.json").read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("bench.run.evaluate", _interrupt)
+        run(configure(cache, *strict), folder)
+    assert (folder / "run.json").read_bytes() == before
+    with pytest.raises(BenchError, match=r"not those of the filtering that run\.json .* of manifold-1 .*quantile=0\.5"):
+        export(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    run(configure(cache, *lenient), folder)
+    assert (folder / "run.json").read_bytes() == before
+    assert export(folder, tmp_path / "out").rows == json.loads(before)["images"]["kept"]
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_unfinished_and_failed_runs_are_refused(altered: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="has no run"):
         export(tmp_path, tmp_path / "out")

@@ -85,7 +85,7 @@ def test_kept_images_go_on_and_every_verdict_is_written(stage: Any, tmp_path: Pa
         rows = list(csv.DictReader(file))
     assert [row["keep"] for row in rows] == ["no", "yes"] * 5
     assert rows[0]["grade"] == "dark" and float(rows[0]["value"]) < 40 and rows[7]["purpose"] == "utility"
-    assert kept_ids(tmp_path) == dict.fromkeys(kept.images.ids, "bright")
+    assert kept_ids(tmp_path, kept.report) == dict.fromkeys(kept.images.ids, "bright")
 
 
 def test_a_killed_filter_goes_on_where_it_was(stage: Any, tmp_path: Path) -> None:
@@ -136,12 +136,22 @@ def test_a_filter_with_a_bug_is_named(stage: Any) -> None:
 
 
 def test_changed_verdicts_are_noticed(stage: Any, tmp_path: Path, made: ImageSet) -> None:
-    stage(Bright())
+    report = stage(Bright()).report
     table = tmp_path / "filter.csv"
     table.write_text(table.read_text().replace("no", "yes", 1))
     with pytest.raises(BenchError, match=r"filter\.csv is missing or changed"):
-        kept_ids(tmp_path)
+        kept_ids(tmp_path, report)
     assert unfiltered(made, tmp_path).images is made and not table.exists()
+
+
+def test_verdicts_of_another_filter_are_not_taken_for_those_on_record(stage: Any, tmp_path: Path) -> None:
+    first = stage(Bright(limit=40))
+    same_images = stage(Bright(limit=41))
+    assert same_images.images.digest == first.images.digest and same_images.report != first.report
+    with pytest.raises(BenchError, match=r"speak of, but of bright-1 limit=41; another run .* stopped on the way"):
+        kept_ids(tmp_path, first.report)
+    assert stage(Bright(limit=40)).report == first.report
+    assert kept_ids(tmp_path, first.report)
 
 
 RUN = ["generator=pca", "evaluator=[fidelity]", "encoder=[pixels]", "dataset.n_train=80", "dataset.n_test=60"]
