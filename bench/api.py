@@ -230,9 +230,14 @@ class Generator(ABC):
         facts: what the record should say of it: parameters, hashes, counts; read after ``fit`` and after ``sample``.
         control: what it stands for on the board if it is a control and not a contender.
         shows_real: whether its images are real ones, so that a public page must ask ``redistributable``.
+        processes: how many processes of one launch train it together. Above 1, the core calls ``fit`` in all of them
+            at once with the same folder, where only the main one (rank 0 of ``torch.distributed``) may write; with
+            another number of processes it refuses to train, but loads what is finished. It decides the weights' last
+            digits, so it is no ``incidental`` setting.
     """
 
     block: int = 32
+    processes: int = 1
     uses: tuple[str, ...] = ()
     learns_from: ClassVar[Part] = "train"
     incidental: ClassVar[tuple[str, ...]] = ("device",)

@@ -1,7 +1,7 @@
 """Several processes, one run: who does which share, waiting for one another, hearing of failures.
 
 Images and features travel through files and only short notes between processes, so the notes go by gloo on every
-machine, whatever the devices.
+machine, whatever the devices. A generator that several processes train has a group of its own for its gradients.
 """
 
 from __future__ import annotations
@@ -151,8 +151,13 @@ def launched() -> Team:
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    state = PartialState(cpu=True, backend="gloo", timeout=timedelta(hours=_hours()))
+    state = PartialState(cpu=True, backend="gloo", timeout=patience())
     return Launched(state.process_index, state.num_processes, gather_object)
+
+
+def patience() -> timedelta:
+    """How long processes wait for one another before they give up: ``BENCH_WAIT_HOURS``, a week by default."""
+    return timedelta(hours=_hours())
 
 
 def _hours() -> float:

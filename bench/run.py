@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from bench.api import (
+    BenchError,
     Evaluator,
     FeatureReader,
     Generator,
@@ -30,7 +32,7 @@ from bench.code import class_digest
 from bench.evaluate import Task, as_scores, evaluate, evaluator_rng
 from bench.features import FeatureStore
 from bench.filtering import Filter, Filtered, Filtering, described, unfiltered
-from bench.generate import Sampled, Sampler
+from bench.generate import Sampled, Sampler, unread
 from bench.images import contact_sheet
 from bench.plugins import Encoders, build, settings
 from bench.processes import ALONE, Team
@@ -38,6 +40,7 @@ from bench.provenance import peak_memory_mb, provenance
 from bench.record import SCHEMA, Cost, Entry, Record, RunRecord
 from bench.requests import PURPOSES, conditions_digest, make_requests, requests_digest, write_requests
 from bench.store import content_key, files_digest, owned, read_json, write_json
+from bench.tracking import Training, followed
 
 log = logging.getLogger(__name__)
 _SECRET = re.compile(r"(?:token|secret|password|passwd|credential|api_?key)$", re.IGNORECASE)
@@ -174,11 +177,11 @@ class Run:
         generator.plan(requests)
         before = dict(generator.facts)
         sampled = sampler(generator, requests)
-        # counts of what happened while sampling are known only now
-        added = self.team.meet("sampling", _added(before, generator.facts))
         if self.team.is_main:
+            # this process may have made none of the images, so its own counts say little
+            counted = {name: before.get(name, 0) + count for name, count in sampled.counted.items()}
             known = read_json(self.folder / "fit.json")
-            write_json(self.folder / "fit.json", known | {"facts": dict(generator.facts) | _sum(before, added)})
+            write_json(self.folder / "fit.json", known | {"facts": dict(generator.facts) | counted})
             contact_sheet(sampled.images.pixels(range(min(SHEET, len(requests)))), sheet)
         return sampled
 
@@ -188,15 +191,30 @@ class Run:
         return Filtering(self._filter, split, features, protocol, self.folder).apply(images)
 
     def _fit(self, generator: Generator, split: Split, folder: Path) -> None:
-        with self.team.main_first("training the generator"):
+        # the main process looks; all hear what it found
+        found = self.team.meet("looking for the trained generator", (folder / "fit.json").exists())[0]
+        together = generator.processes > 1 and not found
+        if together and generator.processes != self.team.count:
+            raise BenchError(
+                f"generator.processes={generator.processes}, but this launch has {self.team.count} and the training is "
+                f"not finished; start {generator.processes} processes (torchrun or accelerate launch), or set "
+                f"generator.processes={self.team.count}, which trains another model"
+            )
+        with nullcontext() if together else self.team.main_first("training the generator"):
             if self.team.is_main:
-                self._fit_alone(generator, split, folder)
-            else:
-                generator.fit(getattr(split, generator.learns_from), folder, self.config.fit_seed)
+                self._fit_alone(generator, split, folder, together)
+                return
+            if together:
+                self.team.meet("starting to train")
+            generator.fit(getattr(split, generator.learns_from), folder, self.config.fit_seed)
 
-    def _fit_alone(self, generator: Generator, split: Split, folder: Path) -> None:
+    def _fit_alone(self, generator: Generator, split: Split, folder: Path, together: bool = False) -> None:
         begin = time.perf_counter()
-        with owned(folder):
+        training = Training(folder, self.folder, split.info.name, split.info.redistributable)
+        with owned(folder), followed(training, self.config.wandb):
+            if together:
+                # the folder is owned: the others may enter it
+                self.team.meet("starting to train")
             generator.fit(getattr(split, generator.learns_from), folder, self.config.fit_seed)
             known = read_json(folder / "fit.json") or {"seconds": round(time.perf_counter() - begin, 2)}
             write_json(folder / "fit.json", known)
@@ -269,13 +287,13 @@ class Run:
                 rng=evaluator_rng(task.name, self.config.evaluation_seed),
                 folder=self.folder,
                 scores=dict(scores),
-                generator=self._described(generator),
+                generator=self._described(generator, split),
             )
             records[task.name], entries[task.name] = evaluate(task, material)
             scores[task.name] = as_scores(records[task.name])
         return records, entries
 
-    def _described(self, generator: Generator) -> dict[str, Any]:
+    def _described(self, generator: Generator, split: Split) -> dict[str, Any]:
         known = read_json(self.folder / "fit.json") or {}
         return {
             "name": self.config.name,
@@ -285,6 +303,7 @@ class Run:
             "fit_seed": self.config.fit_seed,
             "control": generator.control,
             "shows_real": generator.shows_real,
+            "unread": unread(split.info, known.get("uses", [])),
             "facts": known.get("facts", {}),
         }
 
@@ -322,6 +341,7 @@ class Run:
             info=_jsonable(asdict(split.info)),
             facts={
                 "columns_used": known.get("uses", []),
+                "conditions_unread": unread(split.info, known.get("uses", [])),
                 "learns_from": generator.learns_from,
                 **known.get("facts", {}),
             },
@@ -371,17 +391,6 @@ def _together(
         return features(encoder, images)
 
     return read
-
-
-def _added(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, int]:
-    """What was added to the whole numbers among a generator's facts."""
-    numbers = {key: value for key, value in after.items() if type(value) is int}
-    return {key: value - before.get(key, 0) for key, value in numbers.items() if value != before.get(key, 0)}
-
-
-def _sum(before: Mapping[str, Any], added: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    total = sum((Counter(each) for each in added), Counter())
-    return {key: before.get(key, 0) + value for key, value in total.items()}
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

@@ -41,9 +41,20 @@ class LatentDiffusion(Generator):
         block: int = 64,
         checkpoint_every: int = 250,
         precision: Precision = "bf16",
+        channels_last: bool = False,
+        compiled: bool = False,
+        processes: int = 1,
         device: str = "auto",
     ) -> None:
-        """The sections are described in ``generators/latent/settings.py``; ``device`` is auto, cpu, cuda, cuda:1…"""
+        """The sections are described in ``generators/latent/settings.py``.
+
+        Args:
+            channels_last: whether weights lie in memory with their channels last, which is faster on most GPUs.
+            compiled: whether ``torch.compile`` makes the kernels of training and of the denoiser's sampling; needs a
+                C++ compiler.
+            processes: how many processes train together, each on its rows of every batch.
+            device: auto, cpu, cuda, cuda:1…
+        """
         self._autoencoder = parse(AutoencoderSettings, autoencoder, "autoencoder")
         self._diffusion = parse(DiffusionSettings, diffusion, "diffusion")
         self._sampling = parse(SamplingSettings, sampling, "sampling")
@@ -51,37 +62,42 @@ class LatentDiffusion(Generator):
             raise BenchError(f"generator.precision={precision!r}, needed bf16 or float32")
         if block < 1 or checkpoint_every < 1:
             raise BenchError(f"generator: block={block}, checkpoint_every={checkpoint_every}; needed at least 1")
-        self.block = block
-        encoder = self._diffusion.text_encoder
-        self.reads = () if encoder is None else (encoder,)
+        for name, section in (("autoencoder", self._autoencoder), ("diffusion", self._diffusion)):
+            if processes < 1 or section.batch % processes:
+                raise BenchError(f"generator: {name}.batch={section.batch} must be a multiple of processes={processes}")
+        self.block, self.processes = block, processes
+        read = (self._diffusion.text_encoder, self._autoencoder.perceptual_weights)
+        self.reads = tuple(each for each in read if each is not None)
         self.facts: dict[str, Any] = {}
         self._every, self._precision, self._device = checkpoint_every, precision, device
+        self._channels_last, self._compiled = channels_last, compiled
         self._model: Model | None = None
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
-        """Two stages with checkpoints, ``history.csv`` and a sheet of images each; then ``model.safetensors`` and
-        ``model.json``. A folder that holds ``model.json`` is loaded and nothing is trained.
+        """Two stages with checkpoints, ``history.csv`` and ``ldm_losses.png``, a sheet of images each and
+        ``ldm_progress.png``, samples of the same seeds at a few steps; then ``model.safetensors`` and ``model.json``.
+        A folder that holds ``model.json`` is loaded and nothing is trained.
 
         Raises:
             BenchError: the folder holds a model of other settings or images, or a damaged file; losses or images
-                that are not finite; labels or prompts missing.
+                that are not finite; labels, prompts or weights missing; other than ``processes`` processes.
         """
         import torch
 
-        from generators.latent.fitting import Fitting, clear
-        from generators.latent.training import Keeper
+        from generators.latent.fitting import clear
 
+        if self._compiled:
+            # kernels kept from another model of this process would decide which are made
+            torch.compiler.reset()
         device = _device(self._device)
         self._condition = self._conditions(train.info, device)
         self.uses = self._condition.uses
         identity = self._identity(train, seed)
         model = self._build(train.size, self._condition.width, seed, device)
-        kept = model.take(folder, identity)
-        if kept is None:
-            keeper = Keeper(folder, self._every, content_key(identity))
-            fitting = Fitting(model, self._condition, train, seed, keeper)
-            kept = model.keep(folder, identity | fitting.run(self._sampling))
+        kept = model.take(folder, identity) or self._trained(model, train, seed, folder)
         clear(folder)
+        if self._compiled:
+            model.denoiser.compile(dynamic=False)
         self._model = model
         self.facts = self._facts(model, kept) | {"torch": torch.__version__}
 
@@ -90,6 +106,25 @@ class LatentDiffusion(Generator):
             raise BenchError("ldm: sample before fit")
         condition, hidden = self._condition.of_requests(requests), self._condition.nothing(len(requests))
         return self._model.draw([each.seed for each in requests], condition, hidden, self._sampling)
+
+    def _trained(self, model: Model, train: ImageSet, seed: int, folder: Path) -> dict[str, Any]:
+        """Train and keep ``model``, alone or as one of several processes; what is to be said of it."""
+        from generators.latent.fitting import Fitting
+        from generators.latent.partners import partners
+        from generators.latent.training import Keeper, Way
+
+        identity = self._identity(train, seed)
+        with partners(self.processes, model.device) as those:
+            keeper = Keeper(folder, self._every, content_key(identity), those.is_main)
+            way = Way(model.precision, self._compiled, those)
+            found = Fitting(model, self._condition, train, seed, keeper, self._sampling, way).run()
+            with those.main_first() as is_main:
+                if is_main:
+                    model.keep(folder, identity | found)
+        # what is on disk is what every process goes on with
+        kept = model.take(folder, identity)
+        assert kept is not None
+        return kept
 
     def _conditions(self, info: DatasetInfo, device: torch.device) -> Condition:
         from generators.latent.conditions import Labels, Prompts
@@ -104,14 +139,23 @@ class LatentDiffusion(Generator):
         from generators.latent.model import Model, build_model
 
         autoencoder, denoiser, grey = build_model(self._autoencoder, self._diffusion, size, label_width, seed)
+        if self._channels_last:
+            autoencoder.to(memory_format=torch.channels_last)
+            denoiser.to(memory_format=torch.channels_last)
         precision = torch.bfloat16 if self._precision == "bf16" else torch.float32
         return Model(autoencoder.to(device), denoiser.to(device), grey, device, precision, self._diffusion)
 
     def _identity(self, train: ImageSet, seed: int) -> dict[str, Any]:
+        from generators.latent.perceptual import weights_digest
+
         return {
-            "autoencoder": asdict(self._autoencoder),
+            # the weights of the perceptual distance count, and not where they lie
+            "autoencoder": asdict(self._autoencoder) | {"perceptual_weights": weights_digest(self._autoencoder)},
             "diffusion": asdict(self._diffusion),
             "precision": self._precision,
+            "channels_last": self._channels_last,
+            "compiled": self._compiled,
+            "processes": self.processes,
             "seed": seed,
             "train": train.digest,
             "image_size": list(train.size),
@@ -130,6 +174,7 @@ class LatentDiffusion(Generator):
             "latent_shape": list(model.latent_shape),
             "padded_size": list(model.grey.padded),
             "precision": self._precision,
+            "processes": self.processes,
             "device": model.device.type,
             "checkpoint_sha256": kept["sha256"],
             **{name: kept[name] for name in ("scale_factor", "darkest_grey", "reconstruction_psnr_db")},

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.api import BenchError, Encoder, Images, Rows, Split
+from bench.api import BenchError, Encoder, Generator, Images, ImageSet, Request, Rows, Split
 from bench.device import resolve
 from bench.features import FeatureStore
 from bench.processes import Launched, Lost, Team, Told, launched
-from bench.run import run
+from bench.run import Run, run
+from bench.store import Busy, owned
 from tests.conftest import ROOT
 from tests.test_run import SMALL, configure
 
@@ -206,6 +207,58 @@ def test_each_process_of_a_machine_takes_its_own_gpu(monkeypatch: pytest.MonkeyP
     assert resolve("auto") == "cpu"
 
 
+class Joint(Generator):
+    """Trained by ``processes`` at once, which meet in ``fit``."""
+
+    def __init__(self, processes: int, meeting: threading.Barrier) -> None:
+        self.processes, self._meeting = processes, meeting
+
+    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
+        if not (folder / "model").exists():
+            self._meeting.wait()
+            (folder / "model").write_text("trained")
+            self._meeting.wait()
+        self.facts = {"loaded": (folder / "model").read_text()}
+
+    def sample(self, requests: Sequence[Request]) -> Images:
+        raise NotImplementedError
+
+
+def fit_in(tmp_path: Path, split: Split, *, processes: int, count: int) -> list[Any]:
+    """What the generator says of itself in each of ``count`` processes of one run, or why it does not."""
+    meeting = threading.Barrier(processes, timeout=20)
+    config = configure(tmp_path / "cache", "generator=noise")
+
+    def work(team: Team) -> Any:
+        generator = Joint(processes, meeting)
+        Run(config, tmp_path / f"run-{count}", team)._fit(generator, split, tmp_path / "fit")
+        return generator.facts
+
+    return in_threads(work, count)
+
+
+def test_a_generator_for_several_processes_is_trained_by_all_at_once(tiny_split: Split, tmp_path: Path) -> None:
+    trained = {"loaded": "trained"}
+    assert fit_in(tmp_path, tiny_split, processes=3, count=3) == [trained] * 3
+    assert json.loads((tmp_path / "fit" / "fit.json").read_text())["seconds"] >= 0
+    for count in (1, 2):
+        assert fit_in(tmp_path, tiny_split, processes=3, count=count) == [trained] * count
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_another_number_of_processes_does_not_begin_to_train(tiny_split: Split, tmp_path: Path, count: int) -> None:
+    message = f"generator.processes=2, but this launch has {count} and the training is not finished; start 2 processes"
+    found = fit_in(tmp_path, tiny_split, processes=2, count=count)
+    assert all(isinstance(each, BenchError) and message in str(each) for each in found), found
+    assert not (tmp_path / "fit").exists()
+
+
+def test_a_folder_in_use_is_no_reason_to_wait_for_ever(tiny_split: Split, tmp_path: Path) -> None:
+    with owned(tmp_path / "fit"):
+        main, other = fit_in(tmp_path, tiny_split, processes=2, count=2)
+    assert isinstance(main, Busy) and isinstance(other, Told) and "is in use by process" in str(other)
+
+
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the ``run`` and the ``cache`` of one process."""
@@ -214,9 +267,9 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def launch(folder: Path, *start: str) -> subprocess.CompletedProcess[str]:
+def launch(folder: Path, *start: str, choice: Sequence[str] = CHOICE) -> subprocess.CompletedProcess[str]:
     """Two processes of ``start`` with ``folder/run`` and ``folder/cache``."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *start, *SMALL, *CHOICE]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *start, *SMALL, *choice]
     command += [f"cache={folder / 'cache'}", f"hydra.run.dir={folder / 'run'}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
@@ -286,3 +339,16 @@ def test_a_broken_process_leaves_a_message_and_a_folder_to_go_on_from(
     assert parts in ([], ["part-00000-of-00002.parquet"]) and not (tmp_path / "run" / "images.json").exists()
     run(configure(tmp_path / "cache", *CHOICE), tmp_path / "run")
     assert_same(tmp_path, one)
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_generator_and_one_loads_it(tmp_path: Path) -> None:
+    choice = ["generator=ldm", "generator.processes=2", "generator.autoencoder.steps=6", "generator.diffusion.steps=6"]
+    choice += ["generator.sampling.steps=2", "generator.block=32", "evaluator=[]"]
+    with pytest.raises(BenchError, match=r"generator.processes=2, but this launch has 1"):
+        run(configure(tmp_path / "cache", *choice), tmp_path / "alone")
+    done = launch(tmp_path, "-m", "bench", choice=choice)
+    assert done.returncode == 0, done.stderr
+    run(configure(tmp_path / "cache", *choice), tmp_path / "alone")
+    digests = [json.loads((tmp_path / name / "images.json").read_text())["digest"] for name in ("run", "alone")]
+    assert digests[0] == digests[1] and len(list((tmp_path / "cache" / "fits").glob("ldm-*"))) == 1

@@ -9,8 +9,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.api import Images
+from generators.latent.augmentation import NUMBERS, augmented
+from generators.latent.perceptual import PerceptualDistance
 from generators.latent.settings import AutoencoderSettings
-from generators.latent.training import Stage, rate_at, seed_of, update
+from generators.latent.training import Stage, Way, rate_at, seed_of, update
 
 FIRST_SPREAD = -6.0  # log variance of a latent before training, where a shortcut carries the image already
 
@@ -82,6 +84,11 @@ class Autoencoder(nn.Module):
                 images = images + F.pixel_shuffle(squares, self.settings.factor)
         return images
 
+    def forward(self, images: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Images made again from mean + deviation · ``noise``, and the mean and deviation of their latents."""
+        mean, deviation = self.encode(images)
+        return self.decode(mean + deviation * noise), mean, deviation
+
 
 class Grey:
     """Between uint8 images (N, H, W) and tensors (N, 1, H', W') padded to multiples of ``factor``.
@@ -141,69 +148,84 @@ def divergence(mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
     return 0.5 * (mean**2 + variance - torch.log(variance + 1e-12) - 1).mean()
 
 
-def autoencoder_stage(
-    model: Autoencoder, batch: Callable[[int], torch.Tensor], precision: torch.dtype, seed: int
-) -> Stage:
-    """Mean absolute error + KL (+ a least-squares patch discriminator, arXiv:1611.04076, once it has joined).
+def autoencoder_stage(model: Autoencoder, batch: Callable[[int], torch.Tensor], way: Way, seed: int) -> Stage:
+    """Mean absolute error + KL (+ a perceptual distance, + a least-squares patch discriminator, arXiv:1611.04076,
+    once it has joined).
 
     Args:
-        batch: the images (B, 1, H, W) of a step.
+        batch: this process's images (B, 1, H, W) of a step.
     """
-    settings = model.settings
-    judge = _discriminator(settings, seed) if settings.adversarial else None
-    if judge is not None:
-        judge.to(next(model.parameters()).device)
-    optimizers = {"autoencoder": _adamw(model, settings.rate, settings.weight_decay)}
-    modules: dict[str, nn.Module] = {"autoencoder": model}
-    if judge is not None:
-        optimizers["discriminator"] = _adamw(judge, settings.discriminator_rate, settings.weight_decay)
-        modules["discriminator"] = judge
+    settings, device = model.settings, next(model.parameters()).device
+    judge = Judge(settings, way, seed, device) if settings.adversarial else None
+    distance = PerceptualDistance(settings).to(device) if settings.perceptual else None
+    optimizer = _adamw(model, settings.rate, settings.weight_decay)
+    run = way.running(model)
 
     def step(number: int, draw: torch.Generator) -> tuple[float, ...]:
-        images = batch(number)
-        with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
-            mean, deviation = model.encode(images)
-            noise = torch.randn(mean.shape, generator=draw).to(images.device)
-            made = model.decode(mean + deviation * noise)
+        images = _shown(batch(number), settings, way, draw)
+        height, width = (side // settings.factor for side in images.shape[-2:])
+        noise = torch.randn((settings.batch, settings.latent_channels, height, width), generator=draw)
+        with way.mixed(device):
+            made, mean, deviation = run(images, way.partners.share(noise).to(device))
+            perceived = distance(made, images) if distance is not None else torch.zeros((), device=device)
         error, spread = F.l1_loss(made, images), divergence(mean, deviation)
         loss = error + settings.kl * spread
-        joined = judge is not None and number >= settings.adversarial_start
-        if joined:
-            assert judge is not None
-            judge.requires_grad_(False)
-            loss = loss + settings.adversarial * _verdict(judge, made, 1.0, precision)
-            judge.requires_grad_(True)
-        rate = rate_at(number, settings.steps, settings.rate, settings.decay)
-        update(loss, model, optimizers["autoencoder"], rate)
-        values = [error.item(), spread.item()]
-        if judge is None:
-            return tuple(values)
-        taught = _teach(judge, optimizers["discriminator"], images, made, precision, settings) if joined else 0.0
-        return (*values, taught)
+        if distance is not None:
+            loss = loss + settings.perceptual * perceived
+        critic = judge if number >= settings.adversarial_start else None
+        if critic is not None:
+            loss = loss + settings.adversarial * critic.doubt(made)
+        update(loss, model, optimizer, rate_at(number, settings.steps, settings.rate, settings.decay))
+        values = {"absolute_error": error.item(), "divergence": spread.item(), "perceptual": perceived.item()}
+        values["discriminator"] = 0.0 if critic is None else critic.teach(images, made)
+        return tuple(values[term] for term in terms)
 
-    terms = ("absolute_error", "divergence") + (("discriminator",) if judge is not None else ())
-    return Stage("autoencoder", modules, optimizers, terms, step)
-
-
-def _teach(
-    judge: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    images: torch.Tensor,
-    made: torch.Tensor,
-    precision: torch.dtype,
-    settings: AutoencoderSettings,
-) -> float:
-    real, fake = _verdict(judge, images, 1.0, precision), _verdict(judge, made.detach(), 0.0, precision)
-    loss = (real + fake) / 2
-    update(loss, judge, optimizer, settings.discriminator_rate)
-    return loss.item()
+    modules: dict[str, nn.Module] = {"autoencoder": model}
+    optimizers = {"autoencoder": optimizer}
+    terms = ["absolute_error", "divergence"]
+    if distance is not None:
+        terms.append("perceptual")
+    if judge is not None:
+        terms.append("discriminator")
+        modules["discriminator"], optimizers["discriminator"] = judge.net, judge.optimizer
+    return Stage("autoencoder", modules, optimizers, tuple(terms), step)
 
 
-def _verdict(judge: nn.Module, images: torch.Tensor, truth: float, precision: torch.dtype) -> torch.Tensor:
-    """Mean squared distance of the judge's answers from ``truth``."""
-    with torch.autocast(images.device.type, precision, enabled=precision != torch.float32):
-        answers = judge(images)[-1]
-    return ((answers.float() - truth) ** 2).mean()
+def _shown(images: torch.Tensor, settings: AutoencoderSettings, way: Way, draw: torch.Generator) -> torch.Tensor:
+    if settings.augmentation is None:
+        return images
+    numbers = torch.rand((settings.batch, NUMBERS), generator=draw)
+    return augmented(images, way.partners.share(numbers), settings.augmentation, settings.grey)
+
+
+class Judge:
+    """A patch discriminator, its optimiser, and what it says of made images."""
+
+    def __init__(self, settings: AutoencoderSettings, way: Way, seed: int, device: torch.device) -> None:
+        self._settings, self._way = settings, way
+        self.net = _discriminator(settings, seed).to(device)
+        self.optimizer = _adamw(self.net, settings.discriminator_rate, settings.weight_decay)
+        self._run = way.running(self.net)
+
+    def doubt(self, made: torch.Tensor) -> torch.Tensor:
+        """How far it is from taking ``made`` for real; nothing is learned."""
+        self.net.requires_grad_(False)
+        found = self._distance(self.net, made, 1.0)
+        self.net.requires_grad_(True)
+        return found
+
+    def teach(self, images: torch.Tensor, made: torch.Tensor) -> float:
+        """One step towards telling ``made`` from ``images``; the loss before it."""
+        real, fake = self._distance(self._run, images, 1.0), self._distance(self._run, made.detach(), 0.0)
+        loss = (real + fake) / 2
+        update(loss, self.net, self.optimizer, self._settings.discriminator_rate)
+        return loss.item()
+
+    def _distance(self, judge: nn.Module, images: torch.Tensor, truth: float) -> torch.Tensor:
+        """Mean squared distance of the answers from ``truth``."""
+        with self._way.mixed(images.device):
+            answers = judge(images)[-1]
+        return ((answers.float() - truth) ** 2).mean()
 
 
 def _discriminator(settings: AutoencoderSettings, seed: int) -> nn.Module:

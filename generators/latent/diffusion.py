@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from generators.latent.settings import DiffusionSettings
-from generators.latent.training import Stage, rate_at, update
+from generators.latent.training import Stage, Way, rate_at, update
 
 
 class Denoiser(nn.Module):
@@ -101,16 +101,17 @@ def diffusion_stage(
     settings: DiffusionSettings,
     batch: Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]],
     hidden: Callable[[int], torch.Tensor],
-    precision: torch.dtype,
+    way: Way,
 ) -> Stage:
     """Mean squared error of the velocity at random times; conditions are hidden for a share of the images.
 
     Args:
-        batch: scaled latents (B, C, h, w) and conditions (B, ...) of a step.
+        batch: this process's scaled latents (B, C, h, w) and conditions (B, ...) of a step.
         hidden: the hidden condition for so many images.
     """
     device = next(model.parameters()).device
     shares = signal_shares(settings.noise, settings.noise_steps).to(device)
+    run = way.running(model)  # all processes hold the weights of the main one from here on
     average = copy.deepcopy(model).requires_grad_(False)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99)
@@ -118,15 +119,17 @@ def diffusion_stage(
 
     def step(number: int, draw: torch.Generator) -> tuple[float, ...]:
         latent, condition = batch(number, draw)
-        count = len(latent)
-        times = torch.randint(0, settings.noise_steps, (count,), generator=draw).to(device)
-        noise = torch.randn(latent.shape, generator=draw).to(device)
-        drop = (torch.rand(count, generator=draw) < settings.drop).to(device)
+        drawn = (
+            torch.randint(0, settings.noise_steps, (settings.batch,), generator=draw),
+            torch.randn((settings.batch, *latent.shape[1:]), generator=draw),
+            torch.rand(settings.batch, generator=draw) < settings.drop,
+        )
+        times, noise, drop = (way.partners.share(each).to(device) for each in drawn)
         drop = drop.reshape(-1, *[1] * (condition.dim() - 1))
-        condition = torch.where(drop, hidden(count).to(device), condition)
+        condition = torch.where(drop, hidden(len(latent)).to(device), condition)
         share = shares[times][:, None, None, None]
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            speed = model(noisy(latent, noise, share), times, condition)
+        with way.mixed(device):
+            speed = run(noisy(latent, noise, share), times, condition)
         loss = ((speed - velocity(latent, noise, share)) ** 2).mean()
         update(loss, model, optimizer, rate_at(number, settings.steps, settings.rate, settings.decay))
         follow(average, model, min(settings.average, (2 + number) / (11 + number)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ from generators.latent.conditions import Condition
 from generators.latent.diffusion import diffusion_stage
 from generators.latent.model import Model
 from generators.latent.settings import SamplingSettings
-from generators.latent.training import Keeper, Stage, positions, seed_of, train
+from generators.latent.training import Keeper, Stage, Way, positions, seed_of, train
+from generators.latent.watching import Strip
 
 MEMORY = 2**31  # bytes of decoded images held in memory; larger sets are decoded batch by batch
 BLOCK = 64  # images encoded in one step
 SHOWN = 8  # images in a row of the sheets
+WATCHED = 6  # images in a row of the strip
 
 
 @dataclass
@@ -36,13 +38,15 @@ class Fitting:
     images: ImageSet
     seed: int
     keeper: Keeper
+    sampling: SamplingSettings
+    way: Way = field(default_factory=Way)
 
-    def run(self, sampling: SamplingSettings) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Both stages; returns what there is to say of the result."""
         self.model.darkest = darkest_grey(self.images)
         error = self._autoencoder()
         self._diffusion()
-        self._show_samples(sampling)
+        self._show_samples()
         return {"reconstruction_psnr_db": round(error, 2)}
 
     def _autoencoder(self) -> float:
@@ -53,9 +57,9 @@ class Fitting:
             model.take_shortcut(*path)
 
         def batch(step: int) -> torch.Tensor:
-            return self._tensor(positions(step, settings.batch, len(self.images), self._order("autoencoder")))
+            return self._tensor(self._rows(step, settings.batch, "autoencoder"))
 
-        stage = autoencoder_stage(model, batch, self.model.precision, self.seed)
+        stage = autoencoder_stage(model, batch, self.way, self.seed)
         self._train(stage, settings.steps)
         return self._show_reconstructions()
 
@@ -66,42 +70,52 @@ class Fitting:
         conditions = self.condition.of_images(self.images)
 
         def batch(step: int, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-            rows = positions(step, settings.batch, len(self.images), self._order("diffusion"))
+            rows = self._rows(step, settings.batch, "diffusion")
+            noise = torch.randn((settings.batch, *self.model.latent_shape), generator=draw)
             mean, deviation = torch.from_numpy(latents[rows]).chunk(2, dim=1)
-            latent = mean + deviation * torch.randn(mean.shape, generator=draw)
+            latent = mean + deviation * self.way.partners.share(noise)
             device = self.model.device
             return (latent * self.model.scale).to(device), conditions(rows).to(device)
 
-        stage = diffusion_stage(self.model.denoiser, settings, batch, self.condition.nothing, self.model.precision)
+        stage = diffusion_stage(self.model.denoiser, settings, batch, self.condition.nothing, self.way)
+        if self.keeper.writes:
+            average = replace(self.model, denoiser=stage.modules["average"])
+            stage.watch = Strip(self.keeper.folder, settings.steps, lambda: self._samples(average, WATCHED))
         self._train(stage, settings.steps)
         if settings.average:
             self.model.denoiser.load_state_dict(stage.modules["average"].state_dict())
 
     def _train(self, stage: Stage, steps: int) -> None:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            train(stage, steps, self.seed, self.keeper)
+            train(stage, steps, self.seed, self.keeper, self.way.partners)
 
-    def _order(self, stage: str) -> int:
-        return seed_of(self.seed, stage, "order")
+    def _rows(self, step: int, batch: int, stage: str) -> npt.NDArray[np.int64]:
+        """What this process learns from in a step."""
+        whole = positions(step, batch, len(self.images), seed_of(self.seed, stage, "order"))
+        return self.way.partners.share(whole)
 
     def _latents(self) -> tuple[npt.NDArray[np.float32], float]:
         """Means and standard deviations (N, 2C, h, w) of all latents, in a file; one over the spread of the means."""
         path = self.keeper.folder / "latents.npy"
-        if not path.exists():
-            draft = path.with_name("latents.draft")
-            channels, height, width = self.model.latent_shape
-            shape = (len(self.images), 2 * channels, height, width)
-            table = np.lib.format.open_memmap(draft, "w+", np.float32, shape)
-            for start, images in zip(range(0, len(self.images), BLOCK), self._batches(), strict=True):
-                table[start : start + len(images)] = torch.cat(self.model.encode(images), dim=1).cpu().numpy()
-            table.flush()
-            draft.replace(path)
+        with self.way.partners.main_first() as is_main:
+            if is_main and not path.exists():
+                self._write_latents(path)
         table = np.lib.format.open_memmap(path, "r")
         count, total, squares = 0, 0.0, 0.0
         for start in range(0, len(table), BLOCK):
             means = table[start : start + BLOCK, : table.shape[1] // 2].astype(np.float64)
             count, total, squares = count + means.size, total + means.sum(), squares + (means**2).sum()
         return table, float(1 / max(np.sqrt(squares / count - (total / count) ** 2), 1e-6))
+
+    def _write_latents(self, path: Path) -> None:
+        draft = path.with_name("latents.draft")
+        channels, height, width = self.model.latent_shape
+        shape = (len(self.images), 2 * channels, height, width)
+        table = np.lib.format.open_memmap(draft, "w+", np.float32, shape)
+        for start, images in zip(range(0, len(self.images), BLOCK), self._batches(), strict=True):
+            table[start : start + len(images)] = torch.cat(self.model.encode(images), dim=1).cpu().numpy()
+        table.flush()
+        draft.replace(path)
 
     @cached_property
     def _held(self) -> Images | None:
@@ -125,16 +139,21 @@ class Fitting:
         images = self.images.pixels(rows.tolist())
         made = self.model.decode(self.model.encode(self._tensor(rows))[0])
         pairs = np.concatenate([images[:SHOWN], made[:SHOWN], images[SHOWN : 2 * SHOWN], made[SHOWN : 2 * SHOWN]])
-        contact_sheet(pairs, self.keeper.folder / "ldm_reconstructions.png", min(SHOWN, len(rows)))
+        if self.keeper.writes:
+            contact_sheet(pairs, self.keeper.folder / "ldm_reconstructions.png", min(SHOWN, len(rows)))
         errors = ((images.astype(np.float64) - made) ** 2).mean(axis=(1, 2))
         return float((10 * np.log10(255**2 / np.maximum(errors, 1e-3))).mean())
 
-    def _show_samples(self, sampling: SamplingSettings) -> None:
-        count = min(2 * SHOWN, len(self.images))
+    def _show_samples(self) -> None:
+        if self.keeper.writes:
+            contact_sheet(self._samples(self.model, 2 * SHOWN), self.keeper.folder / "ldm_samples.png", SHOWN)
+
+    def _samples(self, model: Model, most: int) -> Images:
+        """Images of always the same seeds, under the conditions of the first training images."""
+        count = min(most, len(self.images))
         condition = self.condition.of_images(self.images)(np.arange(count))
         seeds = [seed_of(self.seed, "sheet", number) for number in range(count)]
-        made = self.model.draw(seeds, condition, self.condition.nothing(count), sampling)
-        contact_sheet(made, self.keeper.folder / "ldm_samples.png", SHOWN)
+        return model.draw(seeds, condition, self.condition.nothing(count), self.sampling)
 
 
 def darkest_grey(images: ImageSet, share: float = 0.001) -> int:
@@ -149,6 +168,6 @@ def darkest_grey(images: ImageSet, share: float = 0.001) -> int:
 
 def clear(folder: Path) -> None:
     """Remove what only an unfinished training needs."""
-    for pattern in ("*.checkpoint.safetensors", "latents.npy", "*.draft"):
+    for pattern in ("*.checkpoint.safetensors", "latents.npy", "progress.npy", "*.draft"):
         for path in folder.glob(pattern):
-            path.unlink()
+            path.unlink(missing_ok=True)

@@ -4,18 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from bench.api import BenchError
 
 Precision = Literal["bf16", "float32"]
 Decay = Literal["cosine", "constant"]
+Perceptual = Literal["squeeze", "alex", "vgg"]
 Settings = TypeVar("Settings", bound="Section")
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
     """One group of settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationSettings(Section):
+    """Random changes of the images the autoencoder learns from; each is drawn anew whenever an image is shown.
+
+    Attributes:
+        affine: share of images that are turned, moved and scaled; what comes in at the edge is mirrored.
+        degrees: largest turn either way.
+        pixels: largest move along each axis.
+        scale: largest change of size along each axis, 0.05 for 5 %.
+        flip: share of images mirrored left to right.
+        shift: largest change of all grey levels, where white less black is 1; clipped at both.
+        shift_share: share of images whose grey levels are shifted.
+        gamma: the exponent of the grey levels between an image's own darkest and brightest is 1 ± this at most.
+        gamma_share: share of images that get an exponent.
+    """
+
+    affine: float = 0.5
+    degrees: float = 10.0
+    pixels: float = 10.0
+    scale: float = 0.05
+    flip: float = 0.25
+    shift: float = 0.05
+    shift_share: float = 0.1
+    gamma: float = 0.05
+    gamma_share: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +65,10 @@ class AutoencoderSettings(Section):
         adversarial_start: steps before the discriminator joins.
         discriminator_channels: width of its first layer.
         discriminator_rate: its learning rate.
+        perceptual: weight of the perceptual distance, 0 for none.
+        perceptual_network: torchvision network the distance is measured in: squeeze, alex or vgg.
+        perceptual_weights: file of that network's weights.
+        augmentation: random changes of the training images, ``None`` for none.
         steps, batch, rate, decay, weight_decay: of AdamW.
     """
 
@@ -57,6 +89,10 @@ class AutoencoderSettings(Section):
     adversarial_start: int = 0
     discriminator_channels: int = 32
     discriminator_rate: float = 1e-4
+    perceptual: float = 0.0
+    perceptual_network: Perceptual = "squeeze"
+    perceptual_weights: str | None = None
+    augmentation: AugmentationSettings | None = None
     decay: Decay = "cosine"
     weight_decay: float = 1e-4
 
@@ -125,7 +161,7 @@ class SamplingSettings(Section):
 
 
 def parse(kind: type[Settings], values: Mapping[str, Any], section: str) -> Settings:
-    """``values`` as ``kind``, lists as tuples.
+    """``values`` as ``kind``, lists as tuples, the mapping ``augmentation`` as ``AugmentationSettings``.
 
     Raises:
         BenchError: an unknown or missing name, or numbers that contradict each other.
@@ -134,6 +170,8 @@ def parse(kind: type[Settings], values: Mapping[str, Any], section: str) -> Sett
     if strange := sorted(set(values) - set(known)):
         raise BenchError(f"generator.{section} has no setting {strange[0]!r}; it has {known}")
     plain = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in values.items()}
+    if isinstance(inner := plain.get("augmentation"), Mapping):
+        plain["augmentation"] = parse(AugmentationSettings, inner, f"{section}.augmentation")
     try:
         result = kind(**plain)
     except TypeError as error:
@@ -150,8 +188,12 @@ def _complaints(section: Section) -> list[str]:
             "patch": (1, 64),
             "kl": (0, 1e9),
             "adversarial": (0, 1e9),
+            "perceptual": (0, 1e9),
         }
-        return _network(section) + _within(section, **ranges)
+        return _network(section) + _perceptual(section) + _within(section, **ranges)
+    if isinstance(section, AugmentationSettings):
+        shares = dict.fromkeys(("affine", "flip", "shift_share", "gamma_share", "shift"), (0, 1))
+        return _within(section, degrees=(0, 180), pixels=(0, 1e6), scale=(0, 0.99), gamma=(0, 0.99), **shares)
     if isinstance(section, DiffusionSettings):
         return _network(section) + _within(section, drop=(0, 1), average=(0, 1), noise_steps=(2, 10**6))
     return _within(section, steps=(1, 10**6), guidance=(0, 1e3))
@@ -169,6 +211,13 @@ def _network(section: AutoencoderSettings | DiffusionSettings) -> list[str]:
     if section.decay not in ("cosine", "constant"):
         wrong.append(f"decay={section.decay!r} must be cosine or constant")
     return wrong
+
+
+def _perceptual(section: AutoencoderSettings) -> list[str]:
+    """What is wrong with the choice of the perceptual network."""
+    if section.perceptual_network in get_args(Perceptual):
+        return []
+    return [f"perceptual_network={section.perceptual_network!r} must be one of {list(get_args(Perceptual))}"]
 
 
 def _within(section: Section, **ranges: tuple[float, float]) -> list[str]:

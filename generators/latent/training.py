@@ -6,12 +6,11 @@ optimiser state and losses are all there is.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +23,12 @@ from torch import nn
 
 from bench.api import BenchError
 from bench.progress import track
-from bench.store import write_atomic
+from generators.latent.partners import Partners
 from generators.latent.settings import Decay
+from generators.latent.watching import Losses, draw_losses, write_history
 
 Tensors = dict[str, torch.Tensor]
-CURVE = 200  # points of a stage in history.csv
+PAUSE = 60.0  # seconds between two pictures of the losses
 
 
 @dataclass
@@ -38,6 +38,7 @@ class Stage:
     Attributes:
         terms: names of the losses that ``step`` returns, in order.
         step: one update; ``step(number, generator)`` draws from ``generator`` (on the CPU) only.
+        watch: told how many steps are done, after each and before its checkpoint.
     """
 
     name: str
@@ -45,7 +46,31 @@ class Stage:
     optimizers: Mapping[str, torch.optim.Optimizer]
     terms: tuple[str, ...]
     step: Callable[[int, torch.Generator], tuple[float, ...]]
-    losses: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    watch: Callable[[int], None] = lambda done: None
+    losses: Losses = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the networks are trained.
+
+    Attributes:
+        precision: of what autocast covers.
+        compiled: whether ``torch.compile`` makes kernels for the one size of batch.
+        partners: the processes that train together.
+    """
+
+    precision: torch.dtype = torch.float32
+    compiled: bool = False
+    partners: Partners = field(default_factory=Partners)
+
+    def running(self, module: nn.Module) -> nn.Module:
+        """What to call in place of ``module``, whose weights and their names stay where they are."""
+        joined = self.partners.joined(module)
+        return torch.compile(joined, dynamic=False) if self.compiled else joined
+
+    def mixed(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, self.precision, enabled=self.precision != torch.float32)
 
 
 def seed_of(*parts: int | str) -> int:
@@ -87,45 +112,61 @@ def update(loss: torch.Tensor, module: nn.Module, optimizer: torch.optim.Optimiz
 
 @dataclass
 class Keeper:
-    """Where checkpoints and the history go: one every ``every`` steps, for the training that ``key`` identifies."""
+    """Where checkpoints and the history go: one every ``every`` steps, for the training that ``key`` identifies.
+
+    Attributes:
+        writes: whether this process writes them; all read them.
+    """
 
     folder: Path
     every: int
     key: str
-    curves: dict[str, tuple[tuple[str, ...], npt.NDArray[np.float32]]] = field(default_factory=dict)
+    writes: bool = True
+    curves: dict[str, tuple[tuple[str, ...], Losses]] = field(default_factory=dict)
+    _drawn: float = field(default_factory=time.monotonic)
 
     def path(self, stage: str) -> Path:
         return self.folder / f"{stage}.checkpoint.safetensors"
 
     def keep(self, stage: Stage, step: int) -> None:
         """Write the state of ``stage`` after ``step`` steps, then the history so far."""
+        if not self.writes:
+            return
         save(self.path(stage.name), _state(stage), {"key": self.key, "step": step})
         self.chart(stage)
 
-    def chart(self, stage: Stage) -> None:
+    def chart(self, stage: Stage, last: bool = False) -> None:
+        """Write the history so far; its picture too if ``last``, or if the picture is getting old."""
+        if not self.writes:
+            return
         self.curves[stage.name] = (stage.terms, stage.losses)
         write_history(self.folder / "history.csv", self.curves)
+        if last or time.monotonic() - self._drawn > PAUSE:
+            draw_losses(self.folder / "ldm_losses.png", self.curves)
+            self._drawn = time.monotonic()
 
 
-def train(stage: Stage, steps: int, seed: int, keeper: Keeper) -> None:
-    """Run ``stage`` to ``steps``, from its checkpoint if there is one.
+def train(stage: Stage, steps: int, seed: int, keeper: Keeper, partners: Partners | None = None) -> None:
+    """Run ``stage`` to ``steps``, from its checkpoint if there is one; losses are means over ``partners``.
 
     Raises:
         BenchError: the checkpoint is damaged or of another training, or a loss is not finite.
     """
     start = _resume(stage, keeper.path(stage.name), keeper.key)
+    partners = partners or Partners()
     losses = [tuple(row) for row in stage.losses.tolist()]
     numbers = range(start, steps)
     for number in track(numbers, f"ldm {stage.name} from step {start} of {steps}", total=len(numbers), unit="step"):
-        values = stage.step(number, generator(seed, stage.name, number))
+        values = partners.mean(stage.step(number, generator(seed, stage.name, number)))
         if not all(math.isfinite(value) for value in values):
             shown = dict(zip(stage.terms, values, strict=True))
             raise BenchError(f"ldm {stage.name}: losses {shown} at step {number}; lower rate, or use precision=float32")
         losses.append(values)
+        stage.watch(number + 1)
         if (number + 1) % keeper.every == 0 or number + 1 == steps:
             stage.losses = np.array(losses, np.float32)
             keeper.keep(stage, number + 1)
-    keeper.chart(stage)
+    keeper.chart(stage, last=True)
     for module in stage.modules.values():
         module.eval()
 
@@ -166,20 +207,6 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
     return tensors, facts
 
 
-def write_history(path: Path, curves: Mapping[str, tuple[tuple[str, ...], npt.NDArray[np.float32]]]) -> None:
-    """Losses as CSV (stage, step, term, value), each value the mean over the steps since the one before."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["stage", "step", "term", "value"])
-    for stage, (terms, losses) in curves.items():
-        width = max(1, len(losses) // CURVE)
-        for start in range(0, len(losses), width):
-            means = losses[start : start + width].mean(axis=0, dtype=np.float64)
-            step = min(start + width, len(losses))
-            writer.writerows([stage, step, term, f"{mean:.6g}"] for term, mean in zip(terms, means, strict=True))
-    write_atomic(path, text.getvalue().encode())
-
-
 def state_of(modules: Mapping[str, nn.Module]) -> Tensors:
     """All weights and buffers, by ``name/parameter``."""
     return {f"{name}/{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
@@ -217,6 +244,10 @@ def _resume(stage: Stage, path: Path, key: str) -> int:
                 _, index, term = place.rsplit("/", 2)
                 entries.setdefault(int(index), {})[term] = value
         optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
+        for weight, kept in optimizer.state.items():
+            # in the memory layout of the weight, as if it had never been written
+            same = {term: torch.empty_like(weight).copy_(value) for term, value in kept.items() if value.dim()}
+            kept.update(same)
     stage.losses = tensors["losses"].numpy()
     return int(facts["step"])
 

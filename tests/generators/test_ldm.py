@@ -293,6 +293,8 @@ def test_what_training_leaves(fitted: Any) -> None:
         "model.json",
         "model.safetensors",
         "history.csv",
+        "ldm_losses.png",
+        "ldm_progress.png",
         "ldm_reconstructions.png",
         "ldm_samples.png",
     }
@@ -334,7 +336,8 @@ def test_stopped_after_any_checkpoint_the_model_is_the_same(
     micro().fit(train, tmp_path, seed=3)
     _, folder = fitted
     assert digest(tmp_path) == digest(folder)
-    assert (tmp_path / "history.csv").read_text() == (folder / "history.csv").read_text()
+    for name in ("history.csv", "ldm_progress.png", "ldm_losses.png"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
 
 def test_killed_in_the_middle_of_a_step_the_model_is_the_same(train: Any, fitted: Any, tmp_path: Path) -> None:
@@ -454,6 +457,9 @@ def test_guidance_moves_images_and_one_is_none(fitted: Any, train: Any, toy: Sim
         ("autoencoder", {"chanels": [8]}, "has no setting 'chanels'"),
         ("autoencoder", {"channels": [6]}, r"channels=\(6,\) must be multiples of groups=4"),
         ("autoencoder", {"kl": -1}, "kl=-1 is outside"),
+        ("autoencoder", {"perceptual_network": "vgg19"}, "perceptual_network='vgg19' must be one of"),
+        ("autoencoder", {"augmentation": {"flip": 2}}, "generator.autoencoder.augmentation: flip=2 is outside"),
+        ("autoencoder", {"augmentation": {"noise": 2}}, "generator.autoencoder.augmentation has no setting 'noise'"),
         ("diffusion", {"attention": [True]}, "names 1 levels, channels names 2"),
         ("diffusion", {"decay": "linear"}, "decay='linear'"),
         ("sampling", {"steps": 0}, "steps=0 is outside"),
