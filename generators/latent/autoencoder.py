@@ -175,7 +175,7 @@ def autoencoder_stage(model: Autoencoder, batch: Callable[[int], torch.Tensor], 
         critic = judge if number >= settings.adversarial_start else None
         if critic is not None:
             loss = loss + settings.adversarial * critic.doubt(made)
-        update(loss, model, optimizer, rate_at(number, settings.steps, settings.rate, settings.decay))
+        update(loss, model, {optimizer: rate_at(number, settings.steps, settings.rate, settings.decay)})
         values = {"absolute_error": error.item(), "divergence": spread.item(), "perceptual": perceived.item()}
         values["discriminator"] = 0.0 if critic is None else critic.teach(images, made)
         return tuple(values[term] for term in terms)
@@ -218,7 +218,7 @@ class Judge:
         """One step towards telling ``made`` from ``images``; the loss before it."""
         real, fake = self._distance(self._run, images, 1.0), self._distance(self._run, made.detach(), 0.0)
         loss = (real + fake) / 2
-        update(loss, self.net, self.optimizer, self._settings.discriminator_rate)
+        update(loss, self.net, {self.optimizer: self._settings.discriminator_rate})
         return loss.item()
 
     def _distance(self, judge: nn.Module, images: torch.Tensor, truth: float) -> torch.Tensor:

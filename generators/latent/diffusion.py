@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from generators.latent.muon import Muon, matrices
 from generators.latent.settings import DiffusionSettings
 from generators.latent.training import Stage, Way, rate_at, update
 
@@ -103,7 +104,7 @@ def diffusion_stage(
     hidden: Callable[[int], torch.Tensor],
     way: Way,
 ) -> Stage:
-    """Mean squared error of the velocity at random times; conditions are hidden for a share of the images.
+    """Squared error of the velocity at random times, weighted; conditions are hidden for a share of the images.
 
     Args:
         batch: this process's scaled latents (B, C, h, w) and conditions (B, ...) of a step.
@@ -113,9 +114,9 @@ def diffusion_stage(
     shares = signal_shares(settings.noise, settings.noise_steps).to(device)
     run = way.running(model)  # all processes hold the weights of the main one from here on
     average = copy.deepcopy(model).requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay, betas=(0.9, 0.99)
-    )
+    weights = loss_weights(shares, settings.snr_gamma)
+    optimizers = _optimizers(model, settings)
+    rates = {"others": settings.rate, "matrices": settings.matrix_rate or 0.0}
 
     def step(number: int, draw: torch.Generator) -> tuple[float, ...]:
         latent, condition = batch(number, draw)
@@ -130,13 +131,37 @@ def diffusion_stage(
         share = shares[times][:, None, None, None]
         with way.mixed(device):
             speed = run(noisy(latent, noise, share), times, condition)
-        loss = ((speed - velocity(latent, noise, share)) ** 2).mean()
-        update(loss, model, optimizer, rate_at(number, settings.steps, settings.rate, settings.decay))
+        errors = ((speed - velocity(latent, noise, share)) ** 2).mean(dim=(1, 2, 3))
+        now = {each: rate_at(number, settings.steps, rates[name], settings.decay) for name, each in optimizers.items()}
+        update((weights[times] * errors).mean(), model, now)
         follow(average, model, min(settings.average, (2 + number) / (11 + number)))
-        return (loss.item(),)
+        return (errors.mean().item(),)
 
     modules = {"denoiser": model, "average": average}
-    return Stage("diffusion", modules, {"denoiser": optimizer}, ("squared_error",), step)
+    return Stage("diffusion", modules, optimizers, ("squared_error",), step)
+
+
+def loss_weights(shares: torch.Tensor, gamma: float | None) -> torch.Tensor:
+    """(T,) weights, of mean 1, of the squared errors of the velocity at each time with signal share a.
+
+    With r = a / (1-a) they go with min(r, gamma) / (r + 1): errors of the latent count as much as the signal-to-noise
+    ratio says, up to ``gamma`` (Hang et al., arXiv:2303.09556). ``None`` is no weighting.
+    """
+    if gamma is None:
+        return torch.ones_like(shares)
+    # min(r, gamma) / (r + 1), without the r that is infinite where there is no noise
+    weights = torch.minimum(shares, gamma * (1 - shares))
+    return weights / weights.mean()
+
+
+def _optimizers(model: nn.Module, settings: DiffusionSettings) -> dict[str, torch.optim.Optimizer]:
+    """AdamW for all weights, or Muon for the ``matrices`` among them and AdamW for the ``others``."""
+    rate, decay = settings.matrix_rate, settings.weight_decay
+    large, others = matrices(model)
+    if rate is None or not large:
+        large, others = [], list(model.parameters())
+    adamw = torch.optim.AdamW(others, lr=settings.rate, weight_decay=decay, betas=(0.9, 0.99))
+    return {"others": adamw} | ({"matrices": Muon(large, rate, decay)} if rate is not None and large else {})
 
 
 @torch.no_grad()

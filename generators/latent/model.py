@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bench.api import BenchError, Images
@@ -18,13 +19,14 @@ from generators.latent.diffusion import Denoiser, ddim, sample_times, signal_sha
 from generators.latent.settings import AutoencoderSettings, DiffusionSettings, SamplingSettings
 from generators.latent.training import load, put_state, save, seed_of, state_of
 
+HOLE = 3
+
 
 @dataclass
 class Model:
     """Autoencoder and denoiser on one device.
 
-    ``scale`` is what latents are multiplied by before diffusion. Grey levels under ``darkest``, which training images
-    hardly use between black and picture, become black: else the background, exactly black in them, would be speckled.
+    ``scale`` is what latents are multiplied by before diffusion, ``darkest`` the least grey level that is not black.
     """
 
     autoencoder: Autoencoder
@@ -61,8 +63,7 @@ class Model:
         if broken:
             raise BenchError(f"ldm: {broken} of {len(values)} images are not finite; train longer or use float32")
         images = self.grey.images(values)
-        images[images < self.darkest] = 0
-        return images
+        return floored(images, self.darkest)
 
     @torch.no_grad()
     def draw(
@@ -144,3 +145,16 @@ def build_model(
         torch.manual_seed(seed_of(seed, "denoiser"))
         second = Denoiser(diffusion, autoencoder.latent_channels, label_width)
     return first, second, Grey(size, autoencoder.factor * diffusion.factor, autoencoder.grey)
+
+
+def floored(images: Images, darkest: int) -> Images:
+    """``images`` (N, H, W) without grey levels between black and ``darkest``, which training images hardly have.
+
+    They become black, else the background, exactly black in training images, would be speckled; but ``darkest``
+    where at most ``HOLE`` of the 3 x 3 pixels around are so dark, for that is no background but a hole in the picture.
+    """
+    height, width = images.shape[1:]
+    dark = images < darkest
+    padded = np.pad(dark, ((0, 0), (1, 1), (1, 1))).astype(np.uint8)
+    around = sum(padded[:, top : top + height, left : left + width] for top in range(3) for left in range(3))
+    return np.where(dark, np.where(around > HOLE, 0, darkest), images).astype(np.uint8)

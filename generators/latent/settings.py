@@ -119,8 +119,11 @@ class DiffusionSettings(Section):
         noise: first and last beta of the scaled-linear schedule.
         scale_factor: what latents are multiplied by, ``None`` for one over their standard deviation.
         drop: share of training images whose condition is hidden.
+        snr_gamma: signal-to-noise ratio up to which errors at less noise count more (arXiv:2303.09556), ``None`` for
+            equal weights of all times.
         average: decay of the running average of the weights, 0 for the weights themselves.
         steps, batch, rate, decay, weight_decay: of AdamW.
+        matrix_rate: learning rate of Muon, which then trains kernels and matrices; ``None`` is AdamW for all.
     """
 
     channels: tuple[int, ...]
@@ -137,9 +140,11 @@ class DiffusionSettings(Section):
     noise: tuple[float, float] = (0.0005, 0.012)
     scale_factor: float | None = None
     drop: float = 0.1
+    snr_gamma: float | None = None
     average: float = 0.99
     decay: Decay = "cosine"
     weight_decay: float = 1e-2
+    matrix_rate: float | None = None
 
     @property
     def factor(self) -> int:
@@ -195,7 +200,8 @@ def _complaints(section: Section) -> list[str]:
         shares = dict.fromkeys(("affine", "flip", "shift_share", "gamma_share", "shift"), (0, 1))
         return _within(section, degrees=(0, 180), pixels=(0, 1e6), scale=(0, 0.99), gamma=(0, 0.99), **shares)
     if isinstance(section, DiffusionSettings):
-        return _network(section) + _within(section, drop=(0, 1), average=(0, 1), noise_steps=(2, 10**6))
+        wrong = _network(section) + _within(section, drop=(0, 1), average=(0, 1), noise_steps=(2, 10**6))
+        return wrong + _within(section, snr_gamma=(1e-6, 1e9), matrix_rate=(1e-12, 1e3))
     return _within(section, steps=(1, 10**6), guidance=(0, 1e3))
 
 

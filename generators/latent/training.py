@@ -100,14 +100,15 @@ def rate_at(step: int, steps: int, rate: float, decay: Decay) -> float:
     return rate * min(1.0, 20 * done) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def update(loss: torch.Tensor, module: nn.Module, optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """One step down the gradient of ``loss``, its norm clipped at 1."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
+def update(loss: torch.Tensor, module: nn.Module, rates: Mapping[torch.optim.Optimizer, float]) -> None:
+    """One step of each optimiser, at its rate, down the gradient of ``loss``, whose norm is clipped at 1."""
+    module.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-    optimizer.step()
+    for optimizer, rate in rates.items():
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
 
 
 @dataclass
