@@ -65,6 +65,11 @@ class LatentDiffusion(Generator):
         for name, section in (("autoencoder", self._autoencoder), ("diffusion", self._diffusion)):
             if processes < 1 or section.batch % processes:
                 raise BenchError(f"generator: {name}.batch={section.batch} must be a multiple of processes={processes}")
+        if self._sampling.guidance != 1 and not self._diffusion.drop:
+            raise BenchError(
+                f"generator.sampling.guidance={self._sampling.guidance:g} compares with hidden labels, which a model "
+                "trained with diffusion.drop=0 never saw; set guidance to 1, or drop to 0.1"
+            )
         self.block, self.processes = block, processes
         read = (self._diffusion.text_encoder, self._autoencoder.perceptual_weights)
         self.reads = tuple(each for each in read if each is not None)
@@ -170,7 +175,7 @@ class LatentDiffusion(Generator):
                 "denoiser": sum(each.numel() for each in model.denoiser.parameters()),
             },
             "steps": {"autoencoder": self._autoencoder.steps, "diffusion": self._diffusion.steps},
-            "sampler": f"DDIM, {drawn.steps} steps, guidance {drawn.guidance:g}",
+            "sampler": f"DDIM, {drawn.steps} steps, guidance {drawn.guidance:g} in {drawn.guided:.0%} of them",
             "latent_shape": list(model.latent_shape),
             "padded_size": list(model.grey.padded),
             "precision": self._precision,

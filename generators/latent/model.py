@@ -75,13 +75,15 @@ class Model:
 
         def speed(state: torch.Tensor, time: int) -> torch.Tensor:
             times = torch.full((len(state),), time, device=self.device)
-            if sampling.guidance == 1:
+            if time not in guided:
                 return self.denoiser(state, times, condition)
             free = self.denoiser(state, times, hidden)
             return free + sampling.guidance * (self.denoiser(state, times, condition) - free)
 
         shares = signal_shares(self.diffusion.noise, self.diffusion.noise_steps).to(self.device)
         times = sample_times(len(shares), sampling.steps)
+        heeds = self.denoiser.by_text or self.denoiser.by_label
+        guided = times[: round(sampling.guided * sampling.steps)] if heeds and sampling.guidance != 1 else []
         with self.working():
             latents = ddim(speed, torch.stack(starts).to(self.device), shares, times)
         return self.decode(latents / self.scale)

@@ -159,10 +159,13 @@ class SamplingSettings(Section):
     Attributes:
         steps: evaluations of DDIM.
         guidance: 1 for the condition as learned, 0 for none, more for exaggeration (arXiv:2207.12598).
+        guided: share of the steps, from the noisiest on, that are guided; the others follow the condition as learned
+            (arXiv:2404.07724).
     """
 
     steps: int = 20
     guidance: float = 1.0
+    guided: float = 1.0
 
 
 def parse(kind: type[Settings], values: Mapping[str, Any], section: str) -> Settings:
@@ -202,7 +205,7 @@ def _complaints(section: Section) -> list[str]:
     if isinstance(section, DiffusionSettings):
         wrong = _network(section) + _within(section, drop=(0, 1), average=(0, 1), noise_steps=(2, 10**6))
         return wrong + _within(section, snr_gamma=(1e-6, 1e9), matrix_rate=(1e-12, 1e3))
-    return _within(section, steps=(1, 10**6), guidance=(0, 1e3))
+    return _within(section, steps=(1, 10**6), guidance=(0, 1e3), guided=(0, 1))
 
 
 def _network(section: AutoencoderSettings | DiffusionSettings) -> list[str]:

@@ -450,6 +450,37 @@ def test_guidance_moves_images_and_one_is_none(fitted: Any, train: Any, toy: Sim
     assert (made[3.0] != made[1.0]).any() and (made[0.0] != made[1.0]).any()
 
 
+def test_guidance_holds_for_its_share_of_the_steps(
+    fitted: Any, train: Any, toy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = toy.requests_like(train)[:4]
+    plain, forward, seen = fitted[0].sample(requests), Denoiser.forward, list[tuple[int, bool]]()
+
+    def counted(self: Denoiser, noisy: torch.Tensor, times: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        seen.append((int(times[0]), bool(condition.any())))
+        return forward(self, noisy, times, condition)
+
+    monkeypatch.setattr(Denoiser, "forward", counted)
+    made = {}
+    for share in (0.0, 0.34, 1.0):
+        seen.clear()
+        generator = micro("sampling", guidance=3.0, guided=share)
+        generator.fit(train, fitted[1], seed=3)
+        made[share] = generator.sample(requests)
+        hidden = [time for time, told in seen if not told]
+        assert hidden == [999, 500, 0][: round(share * 3)]
+        assert [time for time, told in seen if told] == [999, 500, 0]
+    np.testing.assert_array_equal(made[0.0], plain)
+    assert (made[0.34] != plain).any() and (made[0.34] != made[1.0]).any()
+
+
+def test_guidance_needs_labels_that_were_hidden_in_training() -> None:
+    settings = copy.deepcopy(MICRO)
+    settings["diffusion"]["drop"], settings["sampling"]["guidance"] = 0.0, 2.0
+    with pytest.raises(BenchError, match=r"guidance=2 compares with hidden labels.*drop=0"):
+        LatentDiffusion(**settings)
+
+
 # --- settings
 
 
