@@ -24,6 +24,7 @@ Images = npt.NDArray[np.uint8]  # (N, H, W), grey levels 0-255
 Rows = npt.NDArray[np.float32]  # (N, D), one row of features an image
 Purpose = Literal["fidelity", "utility", "privacy"]
 Part = Literal["train", "holdout", "test"]
+Better = Literal["lower", "higher", "target", "neither"]
 
 
 class BenchError(Exception):
@@ -287,7 +288,8 @@ class Metric:
     """What a number means, said once and shown wherever the number is shown.
 
     Attributes:
-        better: ``lower``, ``higher``, or ``target``: nearest to ``target``.
+        better: ``lower``, ``higher``, ``target``: nearest to ``target``, or ``neither``: the number describes the real
+            images, the split or a test, and says nothing of how good a generator is, so it is shown and never judged.
         bounds: the closed range of possible values.
         reference: the source of the definition, as arXiv id or DOI.
         minimum: fewest images (``n``) the metric means anything for.
@@ -296,7 +298,7 @@ class Metric:
 
     key: str
     title: str
-    better: Literal["lower", "higher", "target"]
+    better: Better
     reference: str
     bounds: tuple[float, float] = (-math.inf, math.inf)
     target: float | None = None

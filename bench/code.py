@@ -6,10 +6,28 @@ import ast
 import hashlib
 import importlib.util
 import inspect
+import threading
 from pathlib import Path
+from typing import Any
+
+from bench.store import content_key
 
 # the parts of the core that compute values; the rest only carries them
 COMPUTING = ("bench.stats", "bench.distances", "bench.images", "bench.parquet")
+
+PARSING = threading.Lock()  # Python 3.11 may fail when two threads parse source at once
+
+
+def part_digest(part: object, target: str | None = None) -> str:
+    """16 hex digits over the sources that decide what ``part`` of a run does: those of its class and, where ``target``
+    names the function that built it, those of that function.
+    """
+    from hydra.utils import get_object
+
+    kinds: list[Any] = [type(part)]
+    if target is not None and inspect.isroutine(built := get_object(target)):
+        kinds.append(inspect.unwrap(built))
+    return content_key([class_digest(kind) for kind in kinds])
 
 
 def class_digest(kind: type) -> str:
@@ -36,7 +54,9 @@ def class_digest(kind: type) -> str:
 
 def _imports(path: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    with PARSING:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

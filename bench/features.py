@@ -9,10 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from bench.api import BenchError, Encoder, Images, ImageSet, Rows
+from bench.code import part_digest
+from bench.device import resolve
 from bench.processes import ALONE, Team
 from bench.progress import meter
 from bench.store import content_key, write_atomic
@@ -26,9 +29,10 @@ Hashes = Sequence[str]
 class FeatureStore:
     """Rows of features by pixel hash: ``features("radiomics", images)`` is ``(N, D)`` float32.
 
-    Each encoder has a folder named by all that decides a row (its id and block). A shard there is an array of rows
-    (``.npy``) beside the hashes of the pixels they belong to (``.hashes``). ``encoded`` counts the images that went
-    through each encoder in this run: 0 when everything was found.
+    Each encoder has a folder named by all that decides a row: its id, columns and block, its code (``part_digest``)
+    and the type of device it runs on (``device_type``). A shard there is an array of rows (``.npy``) beside the hashes
+    of the pixels they belong to (``.hashes``). ``encoded`` counts the images that went through each encoder in this
+    run: 0 when everything was found. ``targets`` are the ``_target_`` of the encoders that a configuration made.
 
     Of several processes the main one is asked for features, and the others ``assist``: each encodes whole blocks of
     what is missing, the same blocks that one process would cut, until the main one says ``enough``. Images that are
@@ -36,12 +40,19 @@ class FeatureStore:
     """
 
     def __init__(
-        self, folder: Path, encoders: Mapping[str, Encoder], team: Team = ALONE, shared: Sequence[ImageSet] = ()
+        self,
+        folder: Path,
+        encoders: Mapping[str, Encoder],
+        team: Team = ALONE,
+        shared: Sequence[ImageSet] = (),
+        targets: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._folder = folder
         self._encoders = encoders
         self._team = team
         self._shared = shared
+        self._targets = targets
+        self._folders: dict[str, Path] = {}
         self._shards: dict[str, list[Rows]] = {}
         self._places: dict[str, dict[str, tuple[int, int]]] = {}
         self.encoded: Counter[str] = Counter()
@@ -157,8 +168,12 @@ class FeatureStore:
         return self._place(name) / f"{hashlib.sha256(''.join(hashes).encode()).hexdigest()[:16]}.hashes"
 
     def _place(self, name: str) -> Path:
-        encoder = self._encoders[name]
-        return self._folder / f"{name}-{content_key([encoder.id, encoder.dim, encoder.block])}"
+        if name not in self._folders:
+            encoder = self._encoders[name]
+            made_by = [part_digest(encoder, self._targets.get(name)), device_type(encoder)]
+            key = content_key([encoder.id, encoder.dim, encoder.block, *made_by])
+            self._folders[name] = self._folder / f"{name}-{key}"
+        return self._folders[name]
 
     def _open(self, name: str) -> None:
         if name in self._places:
@@ -169,7 +184,10 @@ class FeatureStore:
 
     def _add(self, name: str, path: Path) -> None:
         if not path.exists():
-            raise BenchError(f"another process wrote {path}, not seen here; all processes need to see the same cache")
+            raise BenchError(
+                f"another process wrote {path}, not seen here; all processes need to see the same cache and to run on "
+                "the same type of device"
+            )
         hashes = path.read_text().split("\n")
         rows = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
         if rows.shape != (len(hashes), self._encoders[name].dim):
@@ -182,6 +200,12 @@ class FeatureStore:
 
 def _reader(images: ImageSet, place: Mapping[str, int]) -> Callable[[Hashes], Images]:
     return lambda hashes: images.pixels([place[key] for key in hashes])
+
+
+def device_type(encoder: Encoder) -> str:
+    """``cpu`` or ``cuda``, whichever its ``device`` is, ``auto`` resolved; ``cpu`` for an encoder without one."""
+    device = getattr(encoder, "device", None)
+    return "cpu" if device is None else resolve(str(device)).split(":", 1)[0]
 
 
 def encode(encoder: Encoder, pixels: Images, *, label: str) -> Rows:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from bench.api import Better
+
 SCHEMA: Literal[1] = 1
 Status = Literal["ok", "refused", "failed"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
@@ -23,7 +25,7 @@ class MetricRow(Strict):
 
     key: str
     title: str
-    better: Literal["lower", "higher", "target"]
+    better: Better
     reference: str
     low: float | None = None
     high: float | None = None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.record import MetricRow, Record, ScoreRow
 from bench.run import Outcome
 
-ARROWS = {"lower": "↓", "higher": "↑", "target": "→"}
+ARROWS = {"lower": "↓", "higher": "↑", "target": "→", "neither": ""}
 
 
 def summary(outcome: Outcome) -> str:
@@ -43,7 +43,7 @@ def _refusals(scores: Sequence[ScoreRow]) -> list[str]:
 
 
 def _cells(metric: MetricRow, score: ScoreRow) -> tuple[str, ...]:
-    title = f"{score.metric} {ARROWS[metric.better]}"
+    title = f"{score.metric} {ARROWS[metric.better]}".rstrip()
     where = score.encoder or ""
     interval = "" if score.low is None or score.high is None else f"{score.low:.4g} to {score.high:.4g}"
     return title, f"{score.value:.4g}", interval, str(score.n), where

@@ -28,7 +28,7 @@ from bench.api import (
     Score,
     Split,
 )
-from bench.code import class_digest
+from bench.code import class_digest, part_digest
 from bench.evaluate import Task, as_scores, evaluate, evaluator_rng
 from bench.features import FeatureStore
 from bench.filtering import Filter, Filtered, Filtering, described, unfiltered
@@ -119,7 +119,7 @@ class Run:
 
     def _features(self, split: Split, sampled: Sampled) -> FeatureStore:
         shared = (split.train, split.holdout, split.test, sampled.images)
-        return FeatureStore(self._cache / "features", self._encoders, self.team, shared)
+        return FeatureStore(self._cache / "features", self._encoders, self.team, shared, self._targets)
 
     @property
     def _cache(self) -> Path:
@@ -128,6 +128,10 @@ class Run:
     @cached_property
     def _encoders(self) -> Encoders:
         return Encoders(self.config.get("encoder") or DictConfig({}), self.config.allow)
+
+    @cached_property
+    def _targets(self) -> dict[str, str]:
+        return {str(name): part._target_ for name, part in (self.config.get("encoder") or {}).items()}
 
     @cached_property
     def _filter(self) -> Filter | None:
@@ -146,7 +150,7 @@ class Run:
         return {
             "target": self.config.generator._target_,
             "settings": {name: value for name, value in chosen.items() if name not in generator.incidental},
-            "code": class_digest(type(generator)),
+            "code": part_digest(generator, self.config.generator._target_),
             "reads": {path: files_digest(Path(path).expanduser()) for path in generator.reads},
             generator.learns_from: getattr(split, generator.learns_from).digest,
             "fit_seed": self.config.fit_seed,
@@ -255,6 +259,7 @@ class Run:
             "protocol": content_key(protocol),
             "images": images.digest,
             "code": class_digest(type(evaluator)),
+            "encoders": {name: part_digest(self._encoders[name], self._targets[name]) for name in protocol["encoders"]},
         }
         return Task(name, evaluator, protocol, key)
 

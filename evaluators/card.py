@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +35,10 @@ def _metric(key: str, title: str, summary: str, minimum: int = 2) -> Metric:
     return Metric(key, title, "higher", SOURCE, bounds=(0.0, 1.0), minimum=minimum, summary=summary)
 
 
+def _ceiling(key: str, title: str, summary: str, minimum: int = 2) -> Metric:
+    return replace(_metric(key, title, summary, minimum), better="neither")
+
+
 CONGRUENCE = _metric("card_congruence", "Congruence", "Agreement with real images in features and structure.", MINIMUM)
 COVERAGE = _metric("card_coverage", "Coverage", "Spread compared with real images, neither less nor more.", MINIMUM)
 CONSTRAINT = _metric("card_constraint", "Constraint", "Rules real images of the modality keep, kept.", MINIMUM)
@@ -43,11 +47,11 @@ COMPLIANCE = _metric("card_compliance", "Compliance", "Format, absence of identi
 COMPREHENSION = _metric("card_comprehension", "Comprehension", "Share of the twelve documentation fields filled in.")
 CONSISTENCY = _metric("card_consistency", "Consistency", "Worst subgroup's congruence over the best's.", MINIMUM)
 CEILING = "of unseen real images: the ceiling."
-CONGRUENCE_CEILING = _metric("card_congruence_ceiling", "Congruence, ceiling", f"Congruence {CEILING}", MINIMUM)
-COVERAGE_CEILING = _metric("card_coverage_ceiling", "Coverage, ceiling", f"Coverage {CEILING}", MINIMUM)
-CONSTRAINT_CEILING = _metric("card_constraint_ceiling", "Constraint, ceiling", f"Constraint {CEILING}", MINIMUM)
-COMPLETENESS_CEILING = _metric("card_completeness_ceiling", "Completeness, real", "Completeness of the real test set.")
-CONSISTENCY_CEILING = _metric("card_consistency_ceiling", "Consistency, ceiling", f"Consistency {CEILING}", MINIMUM)
+CONGRUENCE_CEILING = _ceiling("card_congruence_ceiling", "Congruence, ceiling", f"Congruence {CEILING}", MINIMUM)
+COVERAGE_CEILING = _ceiling("card_coverage_ceiling", "Coverage, ceiling", f"Coverage {CEILING}", MINIMUM)
+CONSTRAINT_CEILING = _ceiling("card_constraint_ceiling", "Constraint, ceiling", f"Constraint {CEILING}", MINIMUM)
+COMPLETENESS_CEILING = _ceiling("card_completeness_ceiling", "Completeness, real", "Completeness of the real test set.")
+CONSISTENCY_CEILING = _ceiling("card_consistency_ceiling", "Consistency, ceiling", f"Consistency {CEILING}", MINIMUM)
 CEILINGS = {
     CONGRUENCE: CONGRUENCE_CEILING,
     COVERAGE: COVERAGE_CEILING,

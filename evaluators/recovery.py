@@ -36,7 +36,7 @@ def _metric(measure: str, kind: Kind) -> Metric:
     return Metric(
         key=f"{measure}_{kind}",
         title=f"{title}, asked labels recovered" if kind == "recovered" else f"{title}, labels recovered, ceiling",
-        better="higher",
+        better="higher" if kind == "recovered" else "neither",
         reference="arXiv:1807.09499",
         bounds=(0.0, 1.0),
         minimum=2 * FEWEST,

@@ -43,7 +43,7 @@ def _arm_metric(measure: str, arm: str) -> Metric:
     return Metric(
         key=f"{measure}_{arm}",
         title=f"{title}, trained on {arm}",
-        better="higher",
+        better="neither" if arm == "real" else "higher",
         reference=reference,
         bounds=(0.0, 1.0),
         minimum=2 * FEWEST,

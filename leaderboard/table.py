@@ -175,7 +175,12 @@ def loss(metric: MetricRow, estimate: Estimate) -> tuple[float, float, float]:
     """Value and interval on a scale where less is better: itself, negated, or the distance from the target.
 
     Without an interval, both ends are the value.
+
+    Raises:
+        ValueError: the metric only describes, so no value of it is better than another.
     """
+    if metric.better == "neither":
+        raise ValueError(f"{metric.key} only describes: none of its values is better than another")
     value, low, high = estimate
     low, high = (value if low is None else low), (value if high is None else high)
     if metric.better == "lower":
@@ -193,8 +198,11 @@ def better(metric: MetricRow, one: Estimate, other: Estimate) -> bool:
 
 
 def best_of(metric: MetricRow, estimates: Mapping[str, Estimate]) -> set[str]:
-    """The name of the best value and of all it is not better than beyond doubt; none if there is no contest."""
-    if len(estimates) < 2:
+    """The name of the best value and of all it is not better than beyond doubt; none if there is no contest.
+
+    There is none either where the metric only describes.
+    """
+    if len(estimates) < 2 or metric.better == "neither":
         return set()
     best = min(sorted(estimates), key=lambda name: loss(metric, estimates[name])[0])
     return {name for name, each in estimates.items() if not better(metric, estimates[best], each)}
@@ -207,14 +215,13 @@ def fooled_by(
 
     ``copying``: copies of training images are not worse, beyond doubt, than unseen real images. ``noise``: noise is
     not worse, beyond doubt, than unseen real images, or is better, beyond doubt, than a contender or baseline;
-    not asked of privacy metrics, for noise gives no patient away. Of other metrics neither is asked where the number is
-    the same for everybody: it tells of the real images only.
+    not asked of privacy metrics, for noise gives no patient away. Of a metric that only describes nothing is asked.
     """
+    if metric.better == "neither":
+        return ()
     found: dict[str | None, list[Estimate]] = {}
     for control, estimate in estimates:
         found.setdefault(control, []).append(estimate)
-    if not privacy and len({each.value for own in found.values() for each in own}) == 1:
-        return ()
     ceilings = found.get("ceiling", [])
 
     def passes(control: str) -> bool:

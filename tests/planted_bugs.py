@@ -299,8 +299,29 @@ BUGS = (
     Bug(
         "cache key without the weights",
         "bench/features.py",
-        "content_key([encoder.id, encoder.dim, encoder.block])",
-        "content_key([encoder.dim, encoder.block])",
+        "content_key([encoder.id, encoder.dim, encoder.block, *made_by])",
+        "content_key([encoder.dim, encoder.block, *made_by])",
+        FEATURES,
+    ),
+    Bug(
+        "rows of other code found",
+        "bench/features.py",
+        "made_by = [part_digest(encoder, self._targets.get(name)), device_type(encoder)]",
+        "made_by = [device_type(encoder)]",
+        FEATURES,
+    ),
+    Bug(
+        "rows of another device found",
+        "bench/features.py",
+        "made_by = [part_digest(encoder, self._targets.get(name)), device_type(encoder)]",
+        "made_by = [part_digest(encoder, self._targets.get(name))]",
+        FEATURES,
+    ),
+    Bug(
+        "the code that builds an encoder forgotten",
+        "bench/code.py",
+        "        kinds.append(inspect.unwrap(built))\n",
+        "        pass\n",
         FEATURES,
     ),
     Bug(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
-from bench.api import BenchError, Encoder, Evaluator, Generator, Request, Split
+from bench.api import BenchError, Better, Encoder, Evaluator, Generator, Request, Split
+from bench.evaluate import metric_row
 from bench.features import encode
 from bench.generate import Sampler
 from bench.plugins import build
@@ -115,7 +117,21 @@ def test_every_metric_is_documented(name: str) -> None:
         low, high = metric.bounds
         assert metric.title and metric.reference and metric.summary.endswith("."), metric.key
         assert low < high and metric.minimum >= 1, metric.key
+        assert metric.better in get_args(Better), metric.key
         assert (metric.better == "target") == (metric.target is not None), metric.key
+
+
+# what the real images, the split or the test itself give, whatever a generator made
+OF_NO_GENERATOR = re.compile(r"(_real|_ceiling|_holdout|_floor)$|^(blind_auc|detectable_leak)$")
+
+
+@pytest.mark.parametrize("name", options("evaluator"))
+def test_what_no_generator_can_change_has_no_direction(name: str) -> None:
+    evaluator: Evaluator = build(chosen("evaluator", name))
+    found = {metric.key for metric in evaluator.metrics if metric.better == "neither"}
+    assert found == {metric.key for metric in evaluator.metrics if OF_NO_GENERATOR.search(metric.key)}
+    rows = [metric_row(metric) for metric in evaluator.metrics]
+    assert {row.key for row in rows if row.better == "neither"} == found
 
 
 @pytest.mark.parametrize("name", options("dataset"))

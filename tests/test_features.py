@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.api import BenchError, Encoder, Images, ImageSet, Rows, Split
-from bench.features import FeatureStore
+from bench.code import part_digest
+from bench.features import FeatureStore, device_type
 
 
 class Means(Encoder):
@@ -89,3 +92,65 @@ def test_wrong_shape_names_what_was_got_and_needed(tiny_split: Split, tmp_path: 
 
     with pytest.raises(BenchError, match=r"gave float32\(16, 2\), needed float32\(16, 4\)"):
         FeatureStore(tmp_path, {"thin": Thin()})("thin", tiny_split.test)
+
+
+@pytest.fixture
+def laboratory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package with an encoder, a function in a module of its own that builds it, and a module of neither."""
+    folder = tmp_path / "otherlab"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "kind.py").write_text("from tests.test_features import Means\n\nclass Mine(Means):\n    id = 'mine-1'\n")
+    (folder / "building.py").write_text("from otherlab.kind import Mine\n\ndef mine():\n    return Mine()\n")
+    (folder / "stranger.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    for name in [each for each in sys.modules if each.startswith("otherlab")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(("changed", "again"), [("kind", 24), ("building", 24), ("stranger", 0)])
+def test_changed_code_of_an_encoder_does_not_find_the_old_rows(
+    laboratory: Path, tiny_split: Split, tmp_path: Path, changed: str, again: int
+) -> None:
+    from otherlab.building import mine
+
+    def encoded() -> int:
+        features = FeatureStore(tmp_path / "cache", {"mine": mine()}, targets={"mine": "otherlab.building.mine"})
+        features("mine", tiny_split.test)
+        return features.encoded["mine"]
+
+    assert (encoded(), encoded()) == (24, 0)
+    path = laboratory / f"{changed}.py"
+    path.write_text(path.read_text() + "# another line\n")
+    assert (encoded(), encoded()) == (again, 0)
+
+
+def test_a_class_named_as_target_is_the_same_code() -> None:
+    own = part_digest(Means())
+    assert own == part_digest(Means(), "tests.test_features.Means") and len(own) == 16
+
+
+def on(device: object) -> Means:
+    encoder = Means()
+    encoder.device = device  # type: ignore[attr-defined]
+    return encoder
+
+
+def test_rows_of_a_gpu_and_of_a_cpu_are_kept_apart(tiny_split: Split, tmp_path: Path) -> None:
+    encoders = [Means(), on("cpu"), on(None), on("cuda:1"), on("cuda")]
+    found = []
+    for encoder in encoders:
+        features = FeatureStore(tmp_path, {"means": encoder})
+        features("means", tiny_split.test)
+        found.append(features.encoded["means"])
+    assert found == [24, 0, 0, 24, 0]
+    assert len(list(tmp_path.glob("means-*"))) == 2
+
+
+def test_an_automatic_device_counts_as_what_it_turns_out_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    for there, expected in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert device_type(on("auto")) == expected
+    assert device_type(on(torch.device("cuda", 1))) == "cuda"

@@ -9,6 +9,7 @@ from bench.report import summary
 from bench.run import Outcome
 
 KID = MetricRow(key="kid", title="Kernel distance", better="lower", reference="arXiv:1801.01401")
+FLOOR = MetricRow(key="fd_floor", title="Floor", better="neither", reference="arXiv:1706.08500")
 
 
 def record(**changes: object) -> Record:
@@ -29,6 +30,12 @@ def test_values_stand_with_arrow_interval_and_encoder_and_the_folder_comes_last(
     text = told(record(scores=scores))
     assert "kid ↓   0.25   0.125 to 0.5  24  radiomics" in text and "0.75" not in text
     assert text.splitlines()[-2:] == ["images encoded: radiomics 24", "runs/toy"]
+
+
+def test_a_metric_that_only_describes_has_no_arrow() -> None:
+    scores = [ScoreRow(metric=key, value=0.25, low=0.125, high=0.5, n=24) for key in ("kid", "fd_floor")]
+    lines = told(record(metrics=[KID, FLOOR], scores=scores)).splitlines()
+    assert "  fd_floor  0.25   0.125 to 0.5  24" in lines and "  kid ↓     0.25   0.125 to 0.5  24" in lines
 
 
 def test_refusals_of_one_reason_share_a_line() -> None:

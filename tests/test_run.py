@@ -373,3 +373,43 @@ def test_a_kill_after_the_images_loses_neither_sheet_nor_facts(cache: Path, tmp_
     go(cache, folder, "generator=noise", "evaluator=[]")
     assert (folder / "sheet.png").exists()
     assert json.loads((folder / "images.json").read_text())["digest"] == digest
+
+
+MEASURED = """
+import numpy as np
+from bench.api import Encoder, Evaluator, Metric
+
+class Mean(Encoder):
+    id, dim = "mean-1", 1
+    def __call__(self, images):
+        return images.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)[:, None]
+
+GAP = Metric("gap", "Gap", "lower", "none")
+
+class Gap(Evaluator):
+    metrics, purposes = (GAP,), ("fidelity",)
+    def __call__(self, material):
+        real, fake = (material.features("mean", each) for each in (material.split.test, material.images["fidelity"]))
+        yield GAP(abs(real.mean() - fake.mean()), n=len(fake), encoder="mean", reason="an example")
+"""
+
+
+def test_changed_code_of_an_encoder_has_everything_measured_again_and_parts_no_column(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (("meanlab", MEASURED.split("GAP =")[0]), ("gaplab", MEASURED)):
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = configure(cache, "generator=noise", "allow=[meanlab,gaplab]")
+    with open_dict(config):
+        config.encoder = {"mean": {"_target_": "meanlab.Mean"}}
+        config.evaluator = {"gap": {"_target_": "gaplab.Gap"}}
+    first, again = (run(config, tmp_path / "run") for _ in range(2))
+    assert first.encoded["mean"] > 0 and not again.encoded
+    with (tmp_path / "meanlab.py").open("a") as file:
+        file.write("# another line\n")
+    later = run(config, tmp_path / "run")
+    assert later.encoded == first.encoded
+    old, new = first.records["gap"], later.records["gap"]
+    assert new.key["encoders"] != old.key["encoders"] and again.records["gap"].key == old.key
+    assert new.protocol == old.protocol and new.scores == old.scores

@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_module
 
 from bench.api import BenchError, Encoder, Evaluator, Images, ImageSet, Material, Metric, Purpose, Rows, Score, Split
 from bench.features import FeatureStore
-from bench.validity.measure import DAMAGES, Bench, references
+from bench.validity.measure import DAMAGES, Bench
 from bench.validity.page import Report, heat_map, page
 from bench.validity.report import table
 from bench.validity.response import Place, Response, judge, loss, respond, spearman
@@ -37,12 +37,12 @@ class Moments(Encoder):
 
 
 class Naive(Evaluator):
-    """A metric that sees roughness, one that rewards it, one of the real images only, and one that always refuses."""
+    """A metric that sees roughness, one that rewards it, one that only describes, and one that always refuses."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("gap", "", "lower", ""),
         Metric("rough", "", "higher", ""),
-        Metric("real", "", "lower", ""),
+        Metric("real", "", "neither", ""),
         Metric("none", "", "lower", ""),
     )
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
@@ -74,13 +74,13 @@ def responses(bench: Bench) -> list[Response]:
 
 def test_known_metrics_are_judged_rightly(responses: list[Response]) -> None:
     found = {(each.metric, each.damage): each for each in responses}
-    assert len(found) == 4 * len(DAMAGES)
+    assert len(found) == 3 * len(DAMAGES)
     assert found["gap", "noise"].verdict == "sees" and found["gap", "noise"].spearman == pytest.approx(1, abs=0.1)
     assert found["rough", "noise"].verdict == "fooled"
     assert found["rough", "blur"].verdict == "sees"
     assert found["gap", "copies"].verdict == found["rough", "copies"].verdict == "blind"
     assert {each.verdict for (metric, _), each in found.items() if metric == "none"} == {"refused"}
-    assert references(list(found.values())) == [("real", "moments")]
+    assert {metric for metric, _ in found} == {"gap", "rough", "none"}, "what only describes is not judged"
 
 
 def test_the_same_numbers_every_time_and_no_image_encoded_twice(bench: Bench, responses: list[Response]) -> None:
@@ -91,13 +91,17 @@ def test_the_same_numbers_every_time_and_no_image_encoded_twice(bench: Bench, re
 
 
 def test_the_page_holds_every_verdict_and_no_real_image_unasked(bench: Bench, responses: list[Response]) -> None:
-    report = Report(bench.split.info, bench.n, 60, 4, bench.metrics, responses, [("real", "moments")])
+    report = Report(bench.split.info, bench.n, 60, 4, bench.metrics, responses)
     picture = heat_map(report)
     assert picture == heat_map(report) and picture.startswith(b"\x89PNG")
     shown = page(report, picture, bench.examples())
     assert shown.count("data:image/png") == 1 + 4 * 6
     assert all(damage.title in shown for damage in DAMAGES) and "<script" not in shown
-    assert len(table(responses).splitlines()) == 1 + 4 + 2
+    assert report.described == ["real"] and "Not judged" in shown and "<code>real</code>" in shown
+    lines = table(report).splitlines()
+    assert len(lines) == 1 + 3 + 3 and lines[-1] == "not judged, because they only describe: real"
+    judging = replace(report, metrics={name: each for name, each in bench.metrics.items() if name != "real"})
+    assert "Not judged" not in page(judging, picture, {}) and "not judged" not in table(judging)
     private = replace(report, info=replace(report.info, redistributable=False))
     assert page(private, picture, bench.examples()).count("data:image/png") == 1
 
@@ -135,6 +139,8 @@ def test_badness_follows_the_direction() -> None:
     assert loss(Metric("high", "", "higher", ""), 3.0) == -3.0
     assert loss(Metric("aim", "", "target", "", target=0.5), 0.2) == pytest.approx(0.3)
     assert loss(LOW, None) is None
+    with pytest.raises(ValueError, match="real only describes"):
+        loss(Metric("real", "", "neither", ""), 3.0)
 
 
 def test_a_refused_grade_leaves_no_verdict() -> None:
@@ -172,6 +178,8 @@ def test_the_command_measures_a_configured_data_set(tmp_path: Path) -> None:
     text = report(config, tmp_path / "out")
     content = json.loads((tmp_path / "out" / "validity.json").read_text())
     assert content["dataset"] == "phantom"
+    assert "ms_ssim_real" in content["described"]
+    assert not {each["metric"] for each in content["responses"]} & set(content["described"])
     assert {each["metric"] for each in content["responses"]} >= {"kid", "precision", "ms_ssim"}
     assert (tmp_path / "out" / "validity.html").exists() and "kid" in text
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,7 +65,7 @@ class Bench:
     """Everything one report needs.
 
     Attributes:
-        evaluators: those whose metrics are judged, by name.
+        evaluators: those whose metrics are judged, by name, save the metrics that only describe.
         images: how many holdout images stand in for synthetic ones; ``None`` means all.
         draws: how many undamaged sets of as many images, drawn from train and holdout, tell chance from change.
         seed: decides the draws and the damage.
@@ -89,7 +89,7 @@ class Bench:
         return len(self.split.holdout) if self.images is None else min(self.images, len(self.split.holdout))
 
     def responses(self) -> list[Response]:
-        """How every metric responds to every damage, by metric, encoder and damage as they are declared."""
+        """How every judged metric responds to every damage, by metric, encoder and damage as they are declared."""
         total = 1 + self.draws + sum(len(damage.strengths) for damage in DAMAGES)
         with tempfile.TemporaryDirectory(prefix="validity-") as folder:
             measured = [
@@ -100,6 +100,8 @@ class Bench:
         undamaged = [first, *(values for name, values in measured if name == "draw")]
         found = []
         for metric, encoder in first:
+            if self.metrics[metric].better == "neither":
+                continue
             for damage in DAMAGES:
                 grades = [first, *(values for name, values in measured if name == damage.name)]
                 values = [grade.get((metric, encoder)) for grade in grades]
@@ -191,11 +193,3 @@ class Bench:
         fixed: dict[str, object] = {"prompt": None, "labels": {}, "attributes": {}, "purpose": "fidelity"}
         rows = ({**fixed, "image": image, "image_id": f"{i}", "patient_id": f"{i}"} for i, image in enumerate(images))
         return write_set(rows, self.split.info, folder)
-
-
-def references(responses: Sequence[Response]) -> list[tuple[str, str | None]]:
-    """Metrics and encoders whose value was the same whatever the images: they describe the real ones."""
-    seen: dict[tuple[str, str | None], set[float | None]] = {}
-    for each in responses:
-        seen.setdefault((each.metric, each.encoder), set()).update(each.values)
-    return [place for place, values in seen.items() if len(values) == 1 and None not in values]

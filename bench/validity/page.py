@@ -23,10 +23,7 @@ SHOWN = 96  # pixels of an example's side, at least
 
 @dataclass(frozen=True)
 class Report:
-    """What was found on a data set with ``n`` images standing in for synthetic ones against ``real`` test images.
-
-    ``references`` are the metrics and encoders whose value does not depend on the synthetic images.
-    """
+    """What was found on a data set with ``n`` images standing in for synthetic ones against ``real`` test images."""
 
     info: DatasetInfo
     n: int
@@ -34,7 +31,11 @@ class Report:
     draws: int
     metrics: Mapping[str, Metric]
     responses: Sequence[Response]
-    references: Sequence[tuple[str, str | None]]
+
+    @property
+    def described(self) -> list[str]:
+        """Keys of the metrics that are not judged, because they only describe."""
+        return [key for key, metric in self.metrics.items() if metric.better == "neither"]
 
     def rows(self) -> dict[tuple[str | None, str], dict[str, Response]]:
         """The responses by damage of every encoder and metric; encoders in the order they came, ``None`` last."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from bench.api import Evaluator
 from bench.features import FeatureStore
 from bench.plugins import Encoders, build
 from bench.store import write_atomic, write_json
-from bench.validity.measure import DAMAGES, Bench, references
+from bench.validity.measure import DAMAGES, Bench
 from bench.validity.page import Report, heat_map, page
-from bench.validity.response import LIMIT, Response
+from bench.validity.response import LIMIT
 
 GLYPHS = {"sees": "sees from {first}", "blind": "blind", "fooled": "FOOLED", "refused": "refused"}
 
@@ -30,17 +29,15 @@ def report(config: DictConfig, folder: Path) -> str:
     encoders = Encoders(config.encoder, config.allow)
     evaluators: dict[str, Evaluator] = {str(name): build(part, config.allow) for name, part in config.evaluator.items()}
     split = build(config.dataset, config.allow).load(Path(config.cache))
-    features = FeatureStore(Path(config.cache) / "features", encoders)
+    targets = {str(name): part._target_ for name, part in config.encoder.items()}
+    features = FeatureStore(Path(config.cache) / "features", encoders, targets=targets)
     bench = Bench(split, evaluators, encoders, features, config.images, config.draws, config.evaluation_seed)
-    found = bench.responses()
-    idle = references(found)
-    judged = [each for each in found if (each.metric, each.encoder) not in idle]
-    result = Report(split.info, bench.n, len(split.test), config.draws, bench.metrics, judged, idle)
+    result = Report(split.info, bench.n, len(split.test), config.draws, bench.metrics, bench.responses())
     picture = heat_map(result)
     write_json(folder / "validity.json", _json(result, encoders, split.digest))
     write_atomic(folder / "validity.png", picture)
     write_atomic(folder / "validity.html", page(result, picture, bench.examples()).encode())
-    return table(judged)
+    return table(result)
 
 
 def _json(result: Report, encoders: Encoders, split: str) -> dict[str, Any]:
@@ -54,15 +51,15 @@ def _json(result: Report, encoders: Encoders, split: str) -> dict[str, Any]:
         "draws": result.draws,
         "encoders": {name: encoders[name].id for name in encoders},
         "damages": [asdict(damage) | {"strengths": list(damage.strengths)} for damage in DAMAGES],
-        "references": [list(place) for place in result.references],
+        "described": result.described,
         "responses": responses,
     }
 
 
-def table(responses: Sequence[Response]) -> str:
-    """One line a metric and encoder, one column a damage, and the counts of verdicts below."""
+def table(report: Report) -> str:
+    """One line a metric and encoder, one column a damage; below, the counts of verdicts and what was not judged."""
     rows: dict[tuple[str, str], list[str]] = {}
-    for each in responses:
+    for each in report.responses:
         text = GLYPHS[each.verdict].format(first=each.first)
         rows.setdefault((each.metric, each.encoder or "pixels"), []).append(text)
     lines = [("metric", "encoder", *(damage.name for damage in DAMAGES))]
@@ -71,5 +68,8 @@ def table(responses: Sequence[Response]) -> str:
     printed = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     ]
-    counts = Counter(each.verdict for each in responses)
-    return "\n".join([*printed, "", ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())])
+    counts = Counter(each.verdict for each in report.responses)
+    printed += ["", ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())]
+    if report.described:
+        printed.append(f"not judged, because they only describe: {', '.join(report.described)}")
+    return "\n".join(printed)

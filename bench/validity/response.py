@@ -41,7 +41,13 @@ class Response:
 
 
 def loss(metric: Metric, value: float | None) -> float | None:
-    """How bad a value is: larger is worse."""
+    """How bad a value is: larger is worse.
+
+    Raises:
+        ValueError: the metric only describes, so none of its values is worse than another.
+    """
+    if metric.better == "neither":
+        raise ValueError(f"{metric.key} only describes: none of its values is worse than another")
     if value is None:
         return None
     if metric.better == "target":

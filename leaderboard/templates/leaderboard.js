@@ -1,4 +1,4 @@
-// Sorting by column. The page is complete without it; the ceiling stays on top.
+// Sorting by column, but not by one that only describes. The page is complete without it; the ceiling stays on top.
 "use strict";
 
 for (const table of document.querySelectorAll("table.scores")) {
@@ -7,6 +7,7 @@ for (const table of document.querySelectorAll("table.scores")) {
   const heads = [...table.querySelectorAll("th.metric")];
 
   heads.forEach((head, index) => {
+    if (head.classList.contains("describes")) return;
     const title = head.querySelector(".title");
     const button = document.createElement("button");
     button.type = "button";

@@ -137,6 +137,28 @@ def test_what_the_page_says(board: Path) -> None:
     assert "Traceback" not in text
 
 
+def test_a_metric_that_only_describes_is_shown_but_neither_best_nor_sorted_nor_marked(board: Path) -> None:
+    before = page_of(board)
+    shown = [each for each in before.all("td") if "data-loss" in each]
+    assert not [each for each in before.all("td") + before.all("th") if "describes" in (each.get("class") or "")]
+    for path in board.glob("*/*/*/scores/fidelity.json"):
+        edit(path, lambda data: data["metrics"][1].update(better="neither"))
+    page = page_of(board)
+    cells = [each for each in page.all("td") if each.get("class") == "describes"]
+    assert [each for each in cells if "data-loss" in each] == []
+    assert len(cells) == 6 and len([each for each in page.all("td") if "data-loss" in each]) == len(shown) - 6
+    heads = [each for each in page.all("th") if each.get("class") == "metric describes"]
+    assert [each["title"] for each in heads] == ["Coverage"] * 2
+    text = " ".join(page.text.split())
+    assert text.count("Coverage ○only describes, neither more nor less is better n = 24") == 2
+    assert "Only describes, neither more nor less is better. Range 0 to 1." in text
+    assert "0.850 [0.750, 0.950]" in text, "the value stays on the page"
+    marks = [each["class"] for each in page.all("abbr")]
+    assert len(marks) == len(before.all("abbr")) - 2
+    rows = tidy(read_runs(board)[0])
+    assert {row["better"] for row in rows if row["metric"] == "coverage"} == {"neither"}
+
+
 def test_conditions_that_a_generator_does_not_read_are_named(board: Path) -> None:
     said = "asked for, but not read by the generator: masking_level, <b>age</b>"
     assert "asked for, but not read" not in page_of(board).text

@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from bench.api import Better
 from leaderboard.check import Broken, is_inner, json_schema, parse_json, parse_record, visible
 
 SCORES = "phantom/pca/seed=0/scores/fidelity.json"
@@ -118,3 +119,13 @@ def test_the_schema_names_every_field(board: Path) -> None:
         written = json.loads((board / file).read_text()).keys()
         assert schema["$defs"][model]["properties"].keys() == written
         assert not schema["$defs"][model]["additionalProperties"]
+
+
+def test_directions_are_those_of_a_metric(board: Path) -> None:
+    assert json_schema()["$defs"]["MetricRow"]["properties"]["better"]["enum"] == list(get_args(Better))
+    data = json.loads((board / SCORES).read_text())
+    data["metrics"][0]["better"] = "neither"
+    parse_record(json.dumps(data).encode(), "f")
+    data["metrics"][0]["better"] = "none"
+    (fault,) = faults(json.dumps(data).encode())
+    assert fault.startswith("f: /metrics/0/better: ") and "'neither'" in fault

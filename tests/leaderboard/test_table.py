@@ -34,6 +34,7 @@ from tests.leaderboard.conftest import fidelity, run_record, write_run
 LOWER = MetricRow(key="fd", title="FD", better="lower", reference="", low=0)
 HIGHER = MetricRow(key="c", title="C", better="higher", reference="", low=0, high=1)
 TARGET = MetricRow(key="t", title="T", better="target", target=0.5, reference="")
+NEITHER = MetricRow(key="r", title="R", better="neither", reference="")
 
 
 def measured(value: float, below: float, above: float) -> ScoreRow:
@@ -86,6 +87,15 @@ def test_loss_by_direction() -> None:
     assert loss(TARGET, estimate) == pytest.approx((0.2, 0.1, 0.4))
     assert loss(TARGET, Estimate(0.55, 0.4, 0.7)) == pytest.approx((0.05, 0.0, 0.2))
     assert loss(LOWER, Estimate(0.7, None, None)) == (0.7, 0.7, 0.7)
+
+
+def test_what_only_describes_is_not_judged() -> None:
+    with pytest.raises(ValueError, match="r only describes"):
+        loss(NEITHER, Estimate(1, 0, 2))
+    assert best_of(NEITHER, {"a": Estimate(3, 2, 4), "b": Estimate(9, 8, 10)}) == set()
+    same = [("ceiling", Estimate(2, 1, 3)), ("memoriser", Estimate(2, 1, 3)), ("floor", Estimate(2, 1, 3))]
+    assert fooled_by(NEITHER, same, privacy=False) == fooled_by(NEITHER, same, privacy=True) == ()
+    assert fooled_by(LOWER, same, privacy=False) == ("copying", "noise")
 
 
 def test_better_needs_intervals_apart() -> None:
