@@ -27,6 +27,7 @@ from bench.api import Rows
 from bench.distances import nearest, operand, product
 from bench.stats import folds
 from benchmarks import peers
+from benchmarks.clock import status
 from evaluators.comparison import compare
 from evaluators.frechet import frechet
 from evaluators.kernel_distance import kernel_distance
@@ -202,11 +203,8 @@ def timed(run: Callable[[], Any]) -> Timing:
 
 def _memory(field: str) -> float:
     """A field of the process's status in MB, NaN where the system has none."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(field):
-                return int(line.split()[1]) / 1024
-    return float("nan")
+    found = status(field)
+    return float("nan") if found is None else found
 
 
 def measure(case: Case, rounds: int) -> dict[str, list[Timing]]:
