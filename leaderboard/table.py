@@ -352,7 +352,8 @@ def _features(record: Record, encoder: str | None) -> str | None:
 
 
 def _places(records: Sequence[Record]) -> list[Place]:
-    """The columns: by encoder, then in the order in which the evaluator declares its metrics.
+    """The columns: by encoder, then in the order in which the evaluator declares its metrics. The encoder with the
+    earliest metric comes first.
 
     A metric defined otherwise (direction, target, bounds, unit) is another column. Where nothing was scored,
     the declared metrics stand for themselves.
@@ -370,10 +371,15 @@ def _places(records: Sequence[Record]) -> list[Place]:
     if not found:
         bare = [Place("all", None, None, each) for record in records for each in record.metrics]
         found = {_definition(place.metric): place for place in bare}
+    first: dict[str | None, int] = {}
+    for place in found.values():
+        rank = order[place.metric.key]
+        first[place.encoder] = min(rank, first.get(place.encoder, rank))
     return sorted(
         found.values(),
         key=lambda each: (
             each.group,
+            first[each.encoder],
             each.encoder or "",
             each.features or "",
             order[each.metric.key],

@@ -29,7 +29,7 @@ from leaderboard.table import (
     loss,
     sections,
 )
-from tests.leaderboard.conftest import fidelity, run_record, write_run
+from tests.leaderboard.conftest import COVERAGE, DISTANCE, fidelity, record, run_record, score, write_run
 
 LOWER = MetricRow(key="fd", title="FD", better="lower", reference="", low=0)
 HIGHER = MetricRow(key="c", title="C", better="higher", reference="", low=0, high=1)
@@ -161,13 +161,22 @@ def test_another_encoder_does_not_part_the_table_and_another_version_parts_the_c
     one = fidelity((5, 2), (0.6, 0.1), protocol={"encoders": {"radiomics": "radiomics-1"}})
     more = fidelity((6, 2), (0.6, 0.1), protocol={"encoders": {"radiomics": "radiomics-1", "rad_dino": "x"}})
     newer = fidelity((7, 2), (0.6, 0.1), protocol={"encoders": {"radiomics": "radiomics-2"}})
-    for name, record in (("ldm", one), ("sana", more), ("flux", newer)):
-        write_run(tmp_path, run_record(name, 0), [record])
+    for name, kept in (("ldm", one), ("sana", more), ("flux", newer)):
+        write_run(tmp_path, run_record(name, 0), [kept])
     runs, _ = read_runs(tmp_path)
     ((arm,),) = (list(section.arms) for section in sections(runs))
     measured = [{name for name, cell in each.cells.items() if cell.state == "value"} for each in arm.grids[0].columns]
     assert sorted(map(sorted, measured)) == [["flux"], ["flux"], ["ldm", "sana"], ["ldm", "sana"]]
     assert arm.grids[0].clashes == ["coverage", "fd"]
+
+
+def test_the_encoder_with_the_earliest_metric_comes_first(tmp_path: Path) -> None:
+    scores = [score(COVERAGE, (0.5, 0.1), encoder=None), score(COVERAGE, (0.6, 0.1), encoder="apples")]
+    scores.append(score(DISTANCE, (5, 2), encoder="pears"))
+    write_run(tmp_path, run_record("ldm", 0), [record("fidelity", [DISTANCE, COVERAGE], scores)])
+    runs, _ = read_runs(tmp_path)
+    ((arm,),) = (list(section.arms) for section in sections(runs))
+    assert arm.grids[0].encoders == [("pears", 1), (None, 1), ("apples", 1)]
 
 
 def test_cells(board: Path) -> None:
