@@ -42,7 +42,7 @@ def class_digest(kind: type) -> str:
         if name in found:
             continue
         found[name] = path
-        for each in _imports(path):
+        for each in _imports(name, path):
             place = _place(each, kind.__module__.split(".", 1)[0])
             if place is not None and each not in found:
                 waiting.append((each, place))
@@ -52,16 +52,18 @@ def class_digest(kind: type) -> str:
     return digest.hexdigest()[:16]
 
 
-def _imports(path: Path) -> set[str]:
+def _imports(module: str, path: Path) -> set[str]:
     names: set[str] = set()
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     with PARSING:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif isinstance(node, ast.ImportFrom):
+            source = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             # what is imported from a package may be a module of it
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            names |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
     return names
 
 

@@ -104,6 +104,7 @@ class Filtering:
 
     Attributes:
         protocol: see ``described``.
+        code: digests of the code of the filter's encoders, which decide verdicts too.
     """
 
     judge: Filter
@@ -111,6 +112,7 @@ class Filtering:
     features: FeatureReader
     protocol: Mapping[str, Any]
     folder: Path
+    code: Mapping[str, str] = field(default_factory=dict)
 
     def apply(self, images: ImageSet) -> Filtered:
         """Judge the images that have no verdict yet; leaves ``filter.json`` and ``filter.csv``.
@@ -134,8 +136,8 @@ class Filtering:
         return Filtered(images.select(kept), counts, file_digest(self.folder / REPORT))
 
     def _key(self, images: ImageSet) -> dict[str, Any]:
-        digests = {"images": images.digest, "split": self.split.digest, "code": class_digest(type(self.judge))}
-        return {**self.protocol, **digests}
+        code = {"filter": class_digest(type(self.judge)), **self.code}
+        return {**self.protocol, "images": images.digest, "split": self.split.digest, "code": code}
 
     def _judged(self, images: ImageSet, path: Path) -> list[Verdict]:
         """Verdicts from the journal, then new ones, each block on disk before the next is begun."""

@@ -98,7 +98,7 @@ class Sampler:
         draft.replace(part)
 
     def _finish(self, parts: Sequence[Path]) -> Sampled:
-        if absent := [part.name for part in parts if not part.exists()]:
+        if absent := [path.name for part in parts for path in (part, _account(part)) if not path.exists()]:
             raise BenchError(f"{absent[0]} is not in {parts[0].parent}; all processes need to see the same folder")
         names = [part.name for part in parts]
         whole = self._open(names)
@@ -107,7 +107,9 @@ class Sampler:
             raise BenchError(f"{blank} of {len(whole)} images are blank, blank_tolerance={self.blank_tolerance}")
         accounts = [read_json(_account(part)) for part in parts]
         seconds = sum(each["seconds"] for each in accounts)
-        counted = dict(sum((Counter(each["counted"]) for each in accounts), Counter()))
+        counted: Counter[str] = Counter()
+        for each in accounts:
+            counted.update(each["counted"])
         digests = {name: file_digest(self.folder / "images" / name) for name in names}
         write_json(
             self.folder / "images.json",

@@ -192,7 +192,8 @@ class Run:
     def _kept(self, images: ImageSet, split: Split, features: FeatureStore, protocol: Mapping[str, Any]) -> Filtered:
         if self._filter is None:
             return unfiltered(images, self.folder)
-        return Filtering(self._filter, split, features, protocol, self.folder).apply(images)
+        code = {name: part_digest(self._encoders[name], self._targets[name]) for name in self._filter.encoders}
+        return Filtering(self._filter, split, features, protocol, self.folder, code).apply(images)
 
     def _fit(self, generator: Generator, split: Split, folder: Path) -> None:
         # the main process looks; all hear what it found
@@ -210,7 +211,16 @@ class Run:
                 return
             if together:
                 self.team.meet("starting to train")
+            self._train(generator, split, folder, together)
+
+    def _train(self, generator: Generator, split: Split, folder: Path, together: bool) -> None:
+        try:
             generator.fit(getattr(split, generator.learns_from), folder, self.config.fit_seed)
+        except BaseException:
+            if together:
+                # the others wait for gradients and hear no note: ending at once is what tells them
+                self.team.part()
+            raise
 
     def _fit_alone(self, generator: Generator, split: Split, folder: Path, together: bool = False) -> None:
         begin = time.perf_counter()
@@ -219,7 +229,7 @@ class Run:
             if together:
                 # the folder is owned: the others may enter it
                 self.team.meet("starting to train")
-            generator.fit(getattr(split, generator.learns_from), folder, self.config.fit_seed)
+            self._train(generator, split, folder, together)
             known = read_json(folder / "fit.json") or {"seconds": round(time.perf_counter() - begin, 2)}
             write_json(folder / "fit.json", known)
         write_json(self.folder / "fit.json", known | {"uses": list(generator.uses), "facts": dict(generator.facts)})

@@ -21,7 +21,7 @@ from bench.api import BenchError, Images, Split
 from generators.latent.autoencoder import autoencoder_stage, divergence
 from generators.latent.conditions import Labels
 from generators.latent.diffusion import diffusion_stage
-from generators.latent.model import Model, build_model
+from generators.latent.model import Model, build_model, floored
 from generators.latent.settings import AutoencoderSettings, DiffusionSettings, SamplingSettings
 from generators.latent.training import Keeper, Stage, Way, positions, seed_of, train
 
@@ -261,9 +261,7 @@ class Monai:
                 values = inferer.sample(
                     start, model.autoencoder.net, run, scheduler, conditioning=condition.to(model.device), verbose=False
                 )
-            made = model.grey.images(values)
-            made[made < model.darkest] = 0
-            return made
+            return floored(model.grey.images(values), model.darkest)
 
         return sample
 

@@ -22,7 +22,7 @@ MEASURES = {
     "auc": ("AUC", "Area under the ROC curve", "0.5"),
     "balanced_accuracy": ("Balanced accuracy", "Mean recall over the classes", "one over the number of classes"),
 }
-WHOSE: dict[Kind, str] = {"recovered": "synthetic", "recovered_ceiling": "holdout"}
+WHOSE: dict[Kind, str] = {"recovered": "synthetic images", "recovered_ceiling": "holdout patients"}
 
 
 def _metric(measure: str, kind: Kind) -> Metric:
@@ -124,10 +124,11 @@ def untold_targets(info: DatasetInfo, unread: Sequence[str]) -> list[str]:
 
 
 def _few(kind: Kind, images: ImageSet, name: str) -> str | None:
-    label, values = images.info.label(name), images.column(name)
+    label = images.info.label(name)
+    known = set(zip(images.column(name), images.patients, strict=True))  # a synthetic image is a patient of its own
     for value in label.values:
-        if (count := values.count(value)) < FEWEST:
-            return f"{name} = {label.text(value)} has {count} {WHOSE[kind]} images, needed {FEWEST}"
+        if (count := sum(each == value for each, _ in known)) < FEWEST:
+            return f"{name} = {label.text(value)} has {count} {WHOSE[kind]}, needed {FEWEST}"
     return None
 
 

@@ -82,7 +82,7 @@ class Utility(Evaluator):
     All targets are learned together by one small network with a head for each, ``repeats`` times from other
     starting weights; images larger than ``side`` pixels are shrunk to it. Rows without a target's label are left out
     of that target. A target is refused where a class has fewer than 10 patients in the real test or train part, its
-    recovery where one has fewer than 10 synthetic images, its ceiling where one has fewer than 10 holdout images.
+    recovery where one has fewer than 10 synthetic images, its ceiling where one has fewer than 10 holdout patients.
     Intervals resample the patients of the test part and the repeats, for differences both arms on the same patients;
     those of recovery resample the synthetic images and the repeats.
     ``group="all"`` is the mean over the targets measured; with several, each is also ``target=<name>``. Leaves

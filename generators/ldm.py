@@ -71,7 +71,8 @@ class LatentDiffusion(Generator):
                 "trained with diffusion.drop=0 never saw; set guidance to 1, or drop to 0.1"
             )
         self.block, self.processes = block, processes
-        read = (self._diffusion.text_encoder, self._autoencoder.perceptual_weights)
+        weights = self._autoencoder.perceptual_weights if self._autoencoder.perceptual else None
+        read = (self._diffusion.text_encoder, weights)
         self.reads = tuple(each for each in read if each is not None)
         self.facts: dict[str, Any] = {}
         self._every, self._precision, self._device = checkpoint_every, precision, device
@@ -168,14 +169,14 @@ class LatentDiffusion(Generator):
         }
 
     def _facts(self, model: Model, kept: Mapping[str, Any]) -> dict[str, Any]:
-        drawn = self._sampling
+        drawn, guided = self._sampling, model.guided_steps(self._sampling)
         return {
             "parameters": {
                 "autoencoder": sum(each.numel() for each in model.autoencoder.parameters()),
                 "denoiser": sum(each.numel() for each in model.denoiser.parameters()),
             },
             "steps": {"autoencoder": self._autoencoder.steps, "diffusion": self._diffusion.steps},
-            "sampler": f"DDIM, {drawn.steps} steps, guidance {drawn.guidance:g} in {drawn.guided:.0%} of them",
+            "sampler": f"DDIM, {drawn.steps} steps, {guided or 'none'} of them with guidance {drawn.guidance:g}",
             "latent_shape": list(model.latent_shape),
             "padded_size": list(model.grey.padded),
             "precision": self._precision,

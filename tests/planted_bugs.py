@@ -52,8 +52,8 @@ BUGS = (
     Bug(
         "no class too rare to be recovered",
         "evaluators/recovery.py",
-        "if (count := values.count(value)) < FEWEST:",
-        "if (count := values.count(value)) < 1:",
+        "if (count := sum(each == value for each, _ in known)) < FEWEST:",
+        "if (count := sum(each == value for each, _ in known)) < 1:",
         RECOVERY,
     ),
     Bug(

@@ -16,9 +16,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "__init__.py").write_text("")
     (folder / "main.py").write_text(
-        "from somelab.near import f\nclass Kind:\n    def g(self):\n        import somelab.far\n"
+        "from somelab.near import f\nfrom .beside import f as h\nfrom . import below\n"
+        "class Kind:\n    def g(self):\n        import somelab.far\n"
     )
-    for name in ("near", "far", "stranger"):
+    for name in ("near", "beside", "below", "far", "stranger"):
         (folder / f"{name}.py").write_text("def f(): return 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     yield folder
@@ -26,7 +27,10 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         del sys.modules[name]
 
 
-@pytest.mark.parametrize(("changed", "noticed"), [("main", True), ("near", True), ("far", True), ("stranger", False)])
+@pytest.mark.parametrize(
+    ("changed", "noticed"),
+    [("main", True), ("near", True), ("beside", True), ("below", True), ("far", True), ("stranger", False)],
+)
 def test_what_is_imported_decides(package: Path, changed: str, noticed: bool) -> None:
     from somelab.main import Kind
 
@@ -43,6 +47,6 @@ def test_the_computing_part_of_the_core_belongs_to_an_evaluator() -> None:
     assert class_digest(Fidelity) == class_digest(Fidelity)
     import evaluators.fidelity as module
 
-    named = _imports(Path(module.__file__))
+    named = _imports(module.__name__, Path(module.__file__))
     assert _place("bench.stats", "evaluators") is not None and "bench.stats" in named
     assert _place("bench.run", "evaluators") is None

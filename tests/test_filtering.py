@@ -63,6 +63,16 @@ def no_features(encoder: str, images: ImageSet) -> Rows:
     raise AssertionError("this filter reads no features")
 
 
+def test_another_code_of_an_encoder_judges_anew(tiny_split: Split, tmp_path: Path, made: ImageSet) -> None:
+    seen = []
+    for code in ("one", "one", "two"):
+        judge = Bright()
+        protocol = described(judge, {})
+        Filtering(judge, tiny_split, no_features, protocol, tmp_path, {"radiomics": code}).apply(made)
+        seen.append(len(judge.seen))
+    assert seen == [10, 0, 10]
+
+
 @pytest.fixture
 def stage(tiny_split: Split, tmp_path: Path, made: ImageSet) -> Callable[[Filter], Filtered]:
     """Apply a filter to the ten images in one folder."""

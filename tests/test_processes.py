@@ -245,6 +245,31 @@ def test_a_generator_for_several_processes_is_trained_by_all_at_once(tiny_split:
         assert fit_in(tmp_path, tiny_split, processes=3, count=count) == [trained] * count
 
 
+class Breaking(Joint):
+    """Fails in the process that comes first, before any has met the others."""
+
+    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
+        if not folder.joinpath("broken").exists():
+            folder.joinpath("broken").touch()
+            raise ZeroDivisionError("out of memory")
+        self._meeting.wait()
+
+
+def test_who_fails_while_training_together_keeps_nobody_waiting(tiny_split: Split, tmp_path: Path) -> None:
+    meeting, teams = threading.Barrier(2, timeout=0.5), dict[int, Team]()
+    config = configure(tmp_path / "cache", "generator=noise")
+
+    def work(team: Team) -> None:
+        teams[team.rank] = team
+        try:
+            Run(config, tmp_path / "run", team)._fit(Breaking(2, meeting), tiny_split, tmp_path / "fit")
+        except (ZeroDivisionError, threading.BrokenBarrierError) as error:
+            assert team.fail(error) is False, "it must end without a word, or it waits for a partner that waits for it"
+
+    assert in_threads(work, 2) == [None, None]
+    assert sorted(teams) == [0, 1] and not any(team.together for team in teams.values())
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_another_number_of_processes_does_not_begin_to_train(tiny_split: Split, tmp_path: Path, count: int) -> None:
     message = f"generator.processes=2, but this launch has {count} and the training is not finished; start 2 processes"

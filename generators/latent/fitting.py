@@ -52,7 +52,10 @@ class Fitting:
     def _autoencoder(self) -> float:
         model = self.model.autoencoder
         settings = model.settings
-        if settings.shortcut is not None and not self.keeper.path("autoencoder").exists():
+        begun = self.keeper.path("autoencoder").exists()
+        if not begun and self.keeper.writes:
+            (self.keeper.folder / "latents.npy").unlink(missing_ok=True)  # of an autoencoder that is gone
+        if settings.shortcut is not None and not begun:
             path = principal_path(self._batches(), settings.factor, settings.latent_channels, settings.shortcut)
             model.take_shortcut(*path)
 

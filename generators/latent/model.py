@@ -82,11 +82,15 @@ class Model:
 
         shares = signal_shares(self.diffusion.noise, self.diffusion.noise_steps).to(self.device)
         times = sample_times(len(shares), sampling.steps)
-        heeds = self.denoiser.by_text or self.denoiser.by_label
-        guided = times[: round(sampling.guided * sampling.steps)] if heeds and sampling.guidance != 1 else []
+        guided = times[: self.guided_steps(sampling)]
         with self.working():
             latents = ddim(speed, torch.stack(starts).to(self.device), shares, times)
         return self.decode(latents / self.scale)
+
+    def guided_steps(self, sampling: SamplingSettings) -> int:
+        """How many steps are guided, from the noisiest on: none where there is no condition to be guided by."""
+        heeds = self.denoiser.by_text or self.denoiser.by_label
+        return round(sampling.guided * sampling.steps) if heeds and sampling.guidance != 1 else 0
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:

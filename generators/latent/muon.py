@@ -15,8 +15,7 @@ class Muon(torch.optim.Muon):
     """Steps along momentum whose singular values are made equal, so that every direction of a weight learns.
 
     Jordan et al. 2024; Liu et al., arXiv:2502.16982. The library's takes matrices only: here a kernel (outputs,
-    inputs, height, width) is the matrix of its outputs and all the rest. A small denoiser of images gets as far as
-    with AdamW in about half the steps.
+    inputs, height, width) is the matrix of its outputs and all the rest.
     """
 
     def __init__(self, weights: Iterable[torch.Tensor], rate: float, weight_decay: float) -> None:

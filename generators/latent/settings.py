@@ -158,7 +158,8 @@ class SamplingSettings(Section):
 
     Attributes:
         steps: evaluations of DDIM.
-        guidance: 1 for the condition as learned, 0 for none, more for exaggeration (arXiv:2207.12598).
+        guidance: 1 for the condition as learned, more for exaggeration, less to mute it, 0 with ``guided`` 1 to ignore
+            it (arXiv:2207.12598).
         guided: share of the steps, from the noisiest on, that are guided; the others follow the condition as learned
             (arXiv:2404.07724).
     """
@@ -178,7 +179,9 @@ def parse(kind: type[Settings], values: Mapping[str, Any], section: str) -> Sett
     if strange := sorted(set(values) - set(known)):
         raise BenchError(f"generator.{section} has no setting {strange[0]!r}; it has {known}")
     plain = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in values.items()}
-    if isinstance(inner := plain.get("augmentation"), Mapping):
+    if (inner := plain.get("augmentation")) is not None:
+        if not isinstance(inner, Mapping):
+            raise BenchError(f"generator.{section}.augmentation={inner!r} must be null or settings by name")
         plain["augmentation"] = parse(AugmentationSettings, inner, f"{section}.augmentation")
     try:
         result = kind(**plain)
@@ -197,19 +200,22 @@ def _complaints(section: Section) -> list[str]:
             "kl": (0, 1e9),
             "adversarial": (0, 1e9),
             "perceptual": (0, 1e9),
+            "discriminator_rate": (1e-12, 1e3),
         }
-        return _network(section) + _perceptual(section) + _within(section, **ranges)
+        return _network(section) + _perceptual(section) + _grey(section) + _within(section, **ranges)
     if isinstance(section, AugmentationSettings):
         shares = dict.fromkeys(("affine", "flip", "shift_share", "gamma_share", "shift"), (0, 1))
         return _within(section, degrees=(0, 180), pixels=(0, 1e6), scale=(0, 0.99), gamma=(0, 0.99), **shares)
     if isinstance(section, DiffusionSettings):
         wrong = _network(section) + _within(section, drop=(0, 1), average=(0, 1), noise_steps=(2, 10**6))
-        return wrong + _within(section, snr_gamma=(1e-6, 1e9), matrix_rate=(1e-12, 1e3))
+        if len(section.noise) != 2 or not 0 < section.noise[0] <= section.noise[1] < 1:
+            wrong.append(f"noise={section.noise} must be two betas between 0 and 1, the smaller first")
+        return wrong + _within(section, snr_gamma=(1e-6, 1e9), matrix_rate=(1e-12, 1e3), scale_factor=(1e-6, 1e6))
     return _within(section, steps=(1, 10**6), guidance=(0, 1e3), guided=(0, 1))
 
 
 def _network(section: AutoencoderSettings | DiffusionSettings) -> list[str]:
-    wrong = _within(section, steps=(1, 10**9), batch=(1, 10**6), rate=(1e-12, 1e3))
+    wrong = _within(section, steps=(1, 10**9), batch=(1, 10**6), rate=(1e-12, 1e3), weight_decay=(0, 1e3))
     levels = len(section.channels)
     if not levels or any(width % section.groups for width in section.channels):
         wrong.append(f"channels={section.channels} must be multiples of groups={section.groups}")
@@ -222,6 +228,12 @@ def _network(section: AutoencoderSettings | DiffusionSettings) -> list[str]:
     return wrong
 
 
+def _grey(section: AutoencoderSettings) -> list[str]:
+    if len(section.grey) == 2 and section.grey[0] != section.grey[1]:
+        return []
+    return [f"grey={section.grey} must be two different values, of black and of white"]
+
+
 def _perceptual(section: AutoencoderSettings) -> list[str]:
     """What is wrong with the choice of the perceptual network."""
     if section.perceptual_network in get_args(Perceptual):
@@ -230,9 +242,13 @@ def _perceptual(section: AutoencoderSettings) -> list[str]:
 
 
 def _within(section: Section, **ranges: tuple[float, float]) -> list[str]:
-    values = {name: getattr(section, name) for name in ranges}
-    return [
-        f"{name}={value} is outside [{ranges[name][0]}, {ranges[name][1]}]"
-        for name, value in values.items()
-        if value is not None and not ranges[name][0] <= value <= ranges[name][1]
-    ]
+    wrong = []
+    for name, (low, high) in ranges.items():
+        value = getattr(section, name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            wrong.append(f"{name}={value!r} is no number")
+        elif not low <= value <= high:
+            wrong.append(f"{name}={value} is outside [{low}, {high}]")
+    return wrong

@@ -83,7 +83,7 @@ class Strip:
         place, path = self.stops.index(done), self.folder / "progress.npy"
         made = self.draw()
         row = np.concatenate([_caption(f"step {done}", made.shape[1:])[None], made])[None]
-        rows = np.concatenate([np.load(path)[:place], row]) if place else row
+        rows = np.concatenate([np.load(path)[:place], row]) if place and path.exists() else row
         content = io.BytesIO()
         np.save(content, rows)
         write_atomic(path, content.getvalue())

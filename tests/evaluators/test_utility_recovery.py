@@ -82,7 +82,8 @@ def test_unknown_labels_are_left_out_and_few_of_a_class_refused(tmp_path: Path) 
     sick, side = labels(80, 11)
     made = toy(tmp_path, "made", [None if i % 4 == 0 else each for i, each in enumerate(sick)], side, info=BOTH)
     rare = [1 if i < 9 else 2 + i % 2 for i in range(80)]
-    made = ImageSet(made.rows.remove_columns("side").add_column("side", rare), BOTH)
+    rows = made.rows.remove_columns(["side", "patient_id"]).add_column("side", rare)
+    made = ImageSet(rows.add_column("patient_id", made.ids), BOTH)
     given = material(tmp_path, info=BOTH)
     scores = measure(replace(given, images=given.images | {"fidelity": made}))
     for key in KEYS:
@@ -122,6 +123,14 @@ def test_without_any_figure_every_score_is_refused_with_all_reasons(asked: Calla
     assert re.fullmatch(
         r"sick = (no|yes) has \d synthetic images, needed 10; side was not learned", str(rows[0].reason)
     )
+
+
+def test_a_class_of_few_patients_is_refused_however_many_their_images(asked: Callable[..., ImageSet]) -> None:
+    many = asked()
+    owners = [f"p{i % 9}" for i in range(len(many))]
+    shared = ImageSet(many.rows.remove_columns("patient_id").add_column("patient_id", owners), many.info)
+    fault = recovery.recover("recovered_ceiling", shared, (None, []), {"sick": None}, (None, None)).faults["sick"]  # type: ignore[arg-type]
+    assert fault is not None and re.fullmatch(r"sick = (no|yes) has \d holdout patients, needed 10", fault)
 
 
 def test_figures_are_those_of_scikit_learn() -> None:

@@ -290,6 +290,22 @@ def test_the_strip_has_a_row_for_each_stop_and_goes_on_after_a_kill(tmp_path: Pa
     ).read_bytes()
 
 
+def test_a_strip_whose_earlier_rows_are_gone_goes_on_with_the_others(tmp_path: Path) -> None:
+    strip = Strip(tmp_path, 32, lambda: np.zeros((3, 10, 30), np.uint8))
+    strip(16)
+    assert np.asarray(Image.open(tmp_path / "ldm_progress.png")).shape == (10, 4 * 31 - 1)
+
+
+def test_latents_of_an_autoencoder_that_is_gone_are_not_used(toy: SimpleNamespace, tmp_path: Path) -> None:
+    train = toy.labelled(14, size=(16, 12))
+    micro().fit(train, tmp_path / "clean", seed=3)
+    stale = tmp_path / "stale"
+    stale.mkdir()
+    np.save(stale / "latents.npy", np.zeros((14, 6, 8, 6), np.float32))
+    micro().fit(train, stale, seed=3)
+    assert digest(stale) == digest(tmp_path / "clean")
+
+
 def test_the_strip_shows_the_running_average(toy: SimpleNamespace, tmp_path: Path) -> None:
     generator = micro()
     generator.fit(toy.labelled(14, size=(16, 12)), tmp_path, seed=3)
