@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.api import BenchError, ImageSet, Request
 from bench.device import resolve
@@ -12,28 +12,36 @@ from bench.store import content_key
 from generators.diffusers_pipeline import DiffusersPipeline
 from generators.diffusion.adapter import ADAPTER
 from generators.diffusion.prompts import prompt_text
-from generators.diffusion.settings import Lora, Training, read
+from generators.diffusion.settings import Lora, Recipe, Thrift, Training, read
 
 
 class LoraTraining(DiffusersPipeline):
     """Trains an adapter, then samples as ``DiffusersPipeline`` with it.
 
     Only layers of the denoiser learn; autoencoder and text encoders stay as they came. ``training.family`` says how
-    pipelines of this kind are trained. Hu et al., LoRA, arXiv:2106.09685.
+    pipelines of this kind are trained. Training hears texts as ``call`` says; ``sampling`` holds the arguments of the
+    pipeline's call that come in only afterwards. Hu et al., LoRA, arXiv:2106.09685.
     """
 
-    def __init__(self, training: Mapping[str, Any], **settings: Any) -> None:
+    incidental: ClassVar[tuple[str, ...]] = (*DiffusersPipeline.incidental, *Thrift.model_fields)
+    sampling_only: ClassVar[tuple[str, ...]] = ("block", "sampling")
+
+    def __init__(self, training: Mapping[str, Any], sampling: Mapping[str, Any] | None = None, **settings: Any) -> None:
         from generators.diffusion.families import Family
 
+        thrift = read(Thrift, {name: settings.pop(name) for name in Thrift.model_fields if name in settings})
         super().__init__(**settings)
         if self._settings.lora:
             raise BenchError("generator.lora is set, but this generator trains its own adapter; set it to null")
-        self._training = read(Training, training, "generator.training")
-        if not isinstance(self._training.family, Family):
+        recipe = read(Recipe, training, "generator.training")
+        if not isinstance(recipe.family, Family):
             raise BenchError(
-                f"generator.training.family is {self._training.family!r}; it must be a family such as "
+                f"generator.training.family is {recipe.family!r}; it must be a family such as "
                 "{_target_: generators.diffusion.families.StableDiffusion}"
             )
+        self._training = Training(**dict(recipe), **dict(thrift))
+        self._heard = self._settings.call
+        self._settings = self._settings.model_copy(update={"call": _joined(self._heard, sampling or {})})
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
         """Train, go on training, or load the finished adapter from ``folder``."""
@@ -53,12 +61,25 @@ class LoraTraining(DiffusersPipeline):
         settings = self._settings
         pipeline, facts = load_pipeline(settings)
         self._training.family.check(pipeline, settings.size)
-        call = call_arguments(pipeline, settings.call)
-        lessons = Lessons(train.pixels, captions(train, settings.prompt), settings.size, settings.resize)
+        call_arguments(pipeline, settings.call)  # a wrong one must not come to light only after the training
+        call = call_arguments(pipeline, self._heard)
+        texts = captions(train, settings.prompt)
+        lessons = Lessons(train.pixels, texts, settings.size, settings.resize)
         trainer = Trainer(pipeline, self._training, call, seed, torch.device(resolve(settings.device)))
-        key = content_key([facts, call, self._training.described(), train.digest, seed])
+        seen = [train.digest, texts, settings.size, settings.resize]
+        key = content_key([facts, call, self._training.described(), seen, seed])
         trainer.train(lessons, folder, key)
         trainer.save(folder)
+
+
+def _joined(call: Mapping[str, Any], sampling: Mapping[str, Any]) -> dict[str, Any]:
+    both = sorted(call.keys() & sampling.keys())
+    if both:
+        raise BenchError(
+            f"generator.call and generator.sampling both set {', '.join(both)}; leave in call what training depends "
+            "on too, and in sampling the rest"
+        )
+    return {**call, **sampling}
 
 
 def captions(images: ImageSet, template: str) -> list[str]:

@@ -98,8 +98,8 @@ class Settings(Source):
         return self.dtype.get(component, self.dtype.get("default", "float32"))
 
 
-class Training(Strict):
-    """How an adapter is trained; ``conf/generator/sd_lora.yaml`` explains each setting.
+class Recipe(Strict):
+    """What decides a trained adapter; ``conf/generator/sd_lora.yaml`` explains each setting.
 
     Attributes:
         family: a ``generators.diffusion.families.Family``: how pipelines of this kind are trained.
@@ -116,13 +116,29 @@ class Training(Strict):
     steps: int = Field(default=10_000, ge=1)
     batch: int = Field(default=8, ge=1)
     caption_dropout: float = Field(default=0.1, ge=0, le=1)
+
+    def described(self) -> dict[str, Any]:
+        """Every setting that decides the adapter as plain values, the family with its name."""
+        chosen = self.model_dump(include=set(Recipe.model_fields))
+        return chosen | {"family": {"name": type(self.family).__name__, **self.family.model_dump()}}
+
+
+class Thrift(Strict):
+    """What a training may cost; it changes no byte of the adapter.
+
+    Attributes:
+        checkpoint_every: steps a kill can cost.
+        gradient_checkpointing: compute activations twice and keep few.
+        caption_memory: GiB of main memory for encoded captions.
+    """
+
     checkpoint_every: int = Field(default=500, ge=1)
     gradient_checkpointing: bool = False
     caption_memory: float = Field(default=4.0, ge=0)
 
-    def described(self) -> dict[str, Any]:
-        """Every setting as plain values, the family with its name."""
-        return self.model_dump() | {"family": {"name": type(self.family).__name__, **self.family.model_dump()}}
+
+class Training(Recipe, Thrift):
+    """All that a trainer is told."""
 
 
 Model = TypeVar("Model", bound=Strict)

@@ -46,11 +46,13 @@ def test_every_family_learns_and_its_adapter_acts(name, tiny, toy, train, tmp_pa
 def trainer(loaded, name: str, dtype: str = "float32", **training):
     import torch
 
-    from generators.diffusion.settings import Training
+    from generators.diffusion.settings import Thrift, Training
     from generators.diffusion.training import Trainer
 
     pipeline, family, call = loaded(name, dtype)
-    values = OmegaConf.to_container(option(name, Path("unused"), **training).training) | {"family": family}
+    chosen = option(name, Path("unused"), **training)
+    thrift = {each: chosen[each] for each in Thrift.model_fields}
+    values = OmegaConf.to_container(chosen.training) | thrift | {"family": family}
     return pipeline, Trainer(pipeline, Training(**values), call, 0, torch.device("cpu"))
 
 

@@ -1,13 +1,28 @@
+import inspect
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.api import BenchError
+from bench.plugins import build, settings
 from generators.lora_training import ADAPTER, LoraTraining, captions
+from tests.generators.tiny_families import OPTIONS, family_of, option
 
-TRAINING = {"rank": 4, "steps": 6, "batch": 4, "learning_rate": 0.01, "warmup_steps": 1, "checkpoint_every": 2}
+TRAINING = {"rank": 4, "steps": 6, "batch": 4, "learning_rate": 0.01, "warmup_steps": 1}
+# settings that decide nothing about the adapter, each unlike what ``make`` has
+UNTRAINED: dict[str, Any] = {
+    "device": "auto",
+    "bad_tolerance": 7,
+    "offload": "model",
+    "checkpoint_every": 3,
+    "gradient_checkpointing": True,
+    "caption_memory": 0.5,
+    "block": 5,
+    "sampling": {"num_inference_steps": 4, "guidance_scale": 2.0},
+}
 
 
 def make(folder: Path, training: dict | None = None, **settings) -> LoraTraining:
@@ -16,7 +31,8 @@ def make(folder: Path, training: dict | None = None, **settings) -> LoraTraining
     values = {
         "path": str(folder),
         "size": [32, 32],
-        "call": {"num_inference_steps": 2},
+        "sampling": {"num_inference_steps": 2},
+        "checkpoint_every": 2,
         "prompt": "a picture, level {level}, {side}",
         "device": "cpu",
         "block": 2,
@@ -93,6 +109,72 @@ def test_a_finished_adapter_is_loaded_and_another_seed_gives_another(finished, t
     assert again.facts["lora"]["sha256"] == other.facts["lora"]["sha256"]
 
 
+def test_the_list_of_what_decides_nothing_is_whole():
+    assert set(UNTRAINED) == {*LoraTraining.incidental, *LoraTraining.sampling_only}
+
+
+@pytest.mark.parametrize("setting", sorted(set(UNTRAINED) - {"offload"}))  # which needs a GPU
+def test_the_finished_adapter_is_found_again(setting, finished, tiny, toy, train, tmp_path, monkeypatch):
+    generator, folder = finished
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(LoraTraining, "_train", lambda *_: pytest.fail("trained twice"))
+    again = make(tiny("stable_diffusion"), **{setting: UNTRAINED[setting]})
+    again.fit(train, tmp_path, 3)
+    assert again.facts["lora"]["sha256"] == generator.facts["lora"]["sha256"]
+    requests = [toy.request(f"r{i}", level=i, side=0) for i in range(2)]
+    if setting != "device":  # another one may round otherwise
+        assert np.array_equal(again.sample(requests), generator.sample(requests)) == (setting != "sampling")
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_key_of_a_training_leaves_out_what_decides_nothing(name):
+    """The settings under which a run keeps its trained generators, with the options as they stand in ``conf/``."""
+
+    def key(**changed: Any) -> dict[str, Any]:
+        chosen = option(name, Path("unused"))
+        chosen.update(changed)
+        assert isinstance(build(chosen), LoraTraining)
+        left_out = (*LoraTraining.incidental, *LoraTraining.sampling_only)
+        return {each: value for each, value in settings(chosen).items() if each not in left_out}
+
+    before = settings(option(name, Path("unused")))
+    others = UNTRAINED | {"gradient_checkpointing": not before["gradient_checkpointing"]}
+    assert all(before[each] != value for each, value in others.items())
+    assert key(**others) == key() != key(resize="crop")
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_training_depends_on_those_arguments_of_the_call_that_encode_texts(name):
+    import diffusers
+
+    encode = getattr(diffusers, family_of(name).pipeline).encode_prompt
+    chosen, heard = option(name, Path("unused")), inspect.signature(encode).parameters
+    assert chosen.sampling and set(chosen.call) <= set(heard) and not set(chosen.sampling) & set(heard)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"sampling": UNTRAINED["sampling"]}, {"checkpoint_every": 1}, {"caption_memory": 0}]
+)
+def test_a_checkpoint_is_continued_whatever_decides_nothing(changed, tiny, train, tmp_path, monkeypatch, finished):
+    from generators.diffusion.training import Trainer
+
+    step = Trainer._step
+    taken: list[int] = []
+
+    def killed(self, lessons, number):
+        if number == 5:
+            raise KeyboardInterrupt
+        return step(self, lessons, number)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_step", killed)
+        make(tiny("stable_diffusion")).fit(train, tmp_path, 3)
+    monkeypatch.setattr(Trainer, "_step", lambda *given: taken.append(given[2]) or step(*given))
+    make(tiny("stable_diffusion"), **changed).fit(train, tmp_path, 3)
+    assert taken == [4, 5]
+    assert (tmp_path / ADAPTER).read_bytes() == (finished[1] / ADAPTER).read_bytes()
+
+
 def test_every_image_is_seen_once_an_epoch():
     from generators.diffusion.training import batch_indices
 
@@ -101,7 +183,7 @@ def test_every_image_is_seen_once_an_epoch():
     assert not np.array_equal(seen[:10], seen[10:])
 
 
-def test_what_cannot_be_trained_is_refused(tiny, train, tmp_path):
+def test_what_cannot_be_trained_is_refused(tiny, train, tmp_path, monkeypatch):
     with pytest.raises(BenchError, match=r"StableDiffusion trains a .* this is a FluxPipeline that lacks unet"):
         make(tiny("flux_dev")).fit(train, tmp_path, 0)
     with pytest.raises(BenchError, match=r"generator\.training\.family is 'Sana'; it must be a family such as"):
@@ -110,6 +192,16 @@ def test_what_cannot_be_trained_is_refused(tiny, train, tmp_path):
         make(tiny("stable_diffusion"), {"layers": ["nothing"]}).fit(train, tmp_path, 0)
     with pytest.raises(BenchError, match=r"generator\.training\.rank.*generator\.training\.epochs"):
         make(tiny("stable_diffusion"), {"rank": 0, "epochs": 3})
+    with pytest.raises(BenchError, match=r"generator\.training\.checkpoint_every"):
+        make(tiny("stable_diffusion"), {"checkpoint_every": 2})
+    for setting, value in (("checkpoint_every", 0), ("caption_memory", -1), ("gradient_checkpointing", "perhaps")):
+        with pytest.raises(BenchError, match=rf"generator\.{setting}: "):
+            make(tiny("stable_diffusion"), **{setting: value})
+    with pytest.raises(BenchError, match=r"call and generator\.sampling both set guidance_scale;"):
+        make(tiny("stable_diffusion"), call={"guidance_scale": 3.0}, sampling={"guidance_scale": 2.0})
+    with monkeypatch.context() as patch, pytest.raises(BenchError, match="guidance_scale"):
+        patch.setattr("generators.diffusion.training.Trainer.train", lambda *_: pytest.fail("trained first"))
+        make(tiny("stable_diffusion"), sampling={"guidance_scal": 2.0}).fit(train, tmp_path, 0)
     with pytest.raises(BenchError, match="trains its own"):
         make(tiny("stable_diffusion"), lora={"path": "x"})
     with pytest.raises(BenchError, match="the loss is"):

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from bench.plugins import build
+from generators.diffusion.settings import Thrift
 
 CONF = Path(__file__).parents[2] / "conf" / "generator"
 OPTIONS = {
@@ -38,13 +39,14 @@ def option(name: str, folder: Path, **training: Any) -> DictConfig:
     chosen = config.generator
     chosen.update({"path": str(folder), "size": list(SIZE), "dtype": "float32", "block": 2})
     chosen.prompt = "level {level}, {side}"
-    chosen.call.num_inference_steps = 3
+    chosen.sampling.num_inference_steps = 3
     texts = {"max_sequence_length": 64, "system_prompt": "draw", "complex_human_instruction": ["say "]}
     for key, value in texts.items():
         if key in chosen.call:
             chosen.call[key] = value
     few = {"rank": 4, "alpha": 6, "steps": 4, "batch": 2, "learning_rate": 0.01, "warmup_steps": 1}
-    chosen.training.update(few | {"checkpoint_every": 2} | training)
+    for key, value in (few | {"checkpoint_every": 2} | training).items():
+        (chosen if key in Thrift.model_fields else chosen.training)[key] = value
     OmegaConf.resolve(config)
     return chosen
 
@@ -70,7 +72,8 @@ def loader(tiny: Callable[[str], Path]) -> Callable[..., tuple[Any, Any, dict[st
             kept[case, dtype] = load_pipeline(read(Settings, settings))[0]
         pipeline = copy.deepcopy(kept[case, dtype])
         pipeline.set_progress_bar_config(disable=True)
-        call = call_arguments(pipeline, OmegaConf.to_container(option(name, tiny(name)).call))
+        chosen = option(name, tiny(name))
+        call = call_arguments(pipeline, OmegaConf.to_container(chosen.call) | OmegaConf.to_container(chosen.sampling))
         return pipeline, family_of(name), call
 
     return load

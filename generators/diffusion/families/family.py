@@ -92,8 +92,8 @@ class Family(Strict, ABC):
     def encode(self, pipeline: Any, caption: str | None, call: Mapping[str, Any]) -> Heard:
         """What the denoiser hears of one caption, encoded with the arguments ``call`` that sampling will use.
 
-        ``None`` is no caption: exactly what the pipeline compares with when it guides, which for some families is
-        not the encoding of an empty caption.
+        ``None`` is no caption: exactly what the pipeline compares with when it guides without a negative prompt, which
+        for some families is not the encoding of an empty caption.
         """
         known = inspect.signature(pipeline.encode_prompt).parameters
         needed = [name for name, each in known.items() if each.default is each.empty and each.kind != each.VAR_KEYWORD]
