@@ -18,6 +18,7 @@ Key = TypeVar("Key")
 Integers = npt.NDArray[np.int64]
 Answers = list[list[Floats]]  # scores (N, K) by repeat and target
 Figure = tuple[float, Floats]  # value, resampled values
+FEWEST = 10  # patients of a class
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,19 @@ class Exam:
     images: Images
     truths: Integers
     patients: list[str]
+
+
+def rare(images: ImageSet, name: str, whose: str) -> str | None:
+    """Why the target ``name`` cannot be marked on ``images``: a class of too few patients. ``whose`` says of what.
+
+    A synthetic image is a patient of its own.
+    """
+    label = images.info.label(name)
+    known = set(zip(images.column(name), images.patients, strict=True))
+    for value in label.values:
+        if (count := sum(each == value for each, _ in known)) < FEWEST:
+            return f"{name} = {label.text(value)} has {count} {whose}, needed {FEWEST}"
+    return None
 
 
 def examine(images: ImageSet, targets: Sequence[str], side: int) -> Exam:

@@ -13,11 +13,10 @@ from typing import Literal
 from bench.api import DatasetInfo, ImageSet, Metric, Score
 from bench.stats import Floats
 from evaluators.accuracy import percentile_interval
-from evaluators.exam import Answers, Exam, Figure, Integers, marked, mean_figures
+from evaluators.exam import FEWEST, Answers, Exam, Figure, Integers, marked, mean_figures, rare
 
 Kind = Literal["recovered", "recovered_ceiling"]
 
-FEWEST = 10
 MEASURES = {
     "auc": ("AUC", "Area under the ROC curve", "0.5"),
     "balanced_accuracy": ("Balanced accuracy", "Mean recall over the classes", "one over the number of classes"),
@@ -108,7 +107,7 @@ def recover(
         resampling: see ``marked``.
     """
     exam, answers = answered
-    faults = {name: reason or _few(kind, images, name) for name, reason in unlearned.items()}
+    faults = {name: reason or rare(images, name, WHOSE[kind]) for name, reason in unlearned.items()}
     learned = [name for name, reason in unlearned.items() if reason is None]
     figures = {name: marked(answers, exam, t, resampling) for t, name in enumerate(learned) if faults[name] is None}
     return Recovery(kind, images, faults, figures)
@@ -121,15 +120,6 @@ def untold_targets(info: DatasetInfo, unread: Sequence[str]) -> list[str]:
     """
     nothing = set(info.conditions) <= set(unread)
     return [name for name in info.targets if name in unread or (nothing and name not in info.conditions)]
-
-
-def _few(kind: Kind, images: ImageSet, name: str) -> str | None:
-    label = images.info.label(name)
-    known = set(zip(images.column(name), images.patients, strict=True))  # a synthetic image is a patient of its own
-    for value in label.values:
-        if (count := sum(each == value for each, _ in known)) < FEWEST:
-            return f"{name} = {label.text(value)} has {count} {WHOSE[kind]}, needed {FEWEST}"
-    return None
 
 
 def _chance(untold: Sequence[str]) -> list[str]:

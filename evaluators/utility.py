@@ -17,7 +17,7 @@ from bench.store import write_atomic, write_json
 from evaluators import recovery
 from evaluators.accuracy import patient_weights, percentile_interval
 from evaluators.classifier import UNKNOWN, Lesson, Recipe, train_and_score
-from evaluators.exam import Answers, Exam, Figure, examine, marked, mean_figures, small, truths
+from evaluators.exam import FEWEST, Answers, Exam, Figure, examine, marked, mean_figures, rare, small, truths
 
 Integers = npt.NDArray[np.int64]
 Arm = Literal["real", "synthetic", "both"]
@@ -25,7 +25,6 @@ Figures = dict[tuple[str, str], Figure]
 
 ARMS: tuple[Arm, ...] = ("real", "synthetic", "both")
 CONTRASTS: dict[str, tuple[Arm, Arm]] = {"gap": ("synthetic", "real"), "gain": ("both", "real")}
-FEWEST = 10
 MEASURES = {
     "auc": ("AUC", "Hanley & McNeil 1982, 10.1148/radiology.143.1.7063747", "area under the ROC curve"),
     "balanced_accuracy": ("balanced accuracy", "10.1109/ICPR.2010.764", "mean recall over the classes"),
@@ -154,14 +153,7 @@ class Utility(Evaluator):
 
 def fault(split: Split, name: str) -> str | None:
     """Why the target cannot be measured: a class of too few patients to learn or to test it."""
-    label = split.info.label(name)
-    for part, images in (("test", split.test), ("train", split.train)):
-        values, patients = images.column(name), images.patients
-        for value in label.values:
-            count = len({patient for patient, each in zip(patients, values, strict=True) if each == value})
-            if count < FEWEST:
-                return f"{name} = {label.text(value)} has {count} patients in {part}, needed {FEWEST}"
-    return None
+    return rare(split.test, name, "patients in test") or rare(split.train, name, "patients in train")
 
 
 def figures_of(

@@ -51,7 +51,7 @@ BUGS = (
     ),
     Bug(
         "no class too rare to be recovered",
-        "evaluators/recovery.py",
+        "evaluators/exam.py",
         "if (count := sum(each == value for each, _ in known)) < FEWEST:",
         "if (count := sum(each == value for each, _ in known)) < 1:",
         RECOVERY,

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from bench.api import BenchError
 from bench.plugins import build
-from tests.generators.tiny_families import OPTIONS, SIZE, loader, option
+from tests.generators.tiny_families import OPTIONS, SIZE, killed_at, loader, option
 
 WORDS = ["a mammogram", "left"]
 # test_lora_training.py does the same with Stable Diffusion
@@ -91,21 +91,12 @@ def test_the_loss_falls(name, loaded, train, tmp_path):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_killed_training_goes_on_to_the_same_bytes(name, loaded, train, tmp_path, monkeypatch):
+def test_a_killed_training_goes_on_to_the_same_bytes(name, loaded, train, tmp_path):
     from generators.diffusion.adapter import ADAPTER
-    from generators.diffusion.training import Trainer
 
     (tmp_path / "whole").mkdir()
     whole = adapter_of(loaded, train, tmp_path / "whole", name)
-    step = Trainer._step
-
-    def killed(self, texts, number):
-        if number == 3:
-            raise KeyboardInterrupt
-        return step(self, texts, number)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "_step", killed)
+    with killed_at(3):
         adapter_of(loaded, train, tmp_path, name)
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 3, "losses can be watched while it trains"
     assert not (tmp_path / ADAPTER).exists()

@@ -9,7 +9,7 @@ import pytest
 from bench.api import BenchError
 from bench.plugins import build, settings
 from generators.lora_training import ADAPTER, LoraTraining, captions
-from tests.generators.tiny_families import OPTIONS, family_of, option
+from tests.generators.tiny_families import OPTIONS, family_of, killed_at, option
 
 TRAINING = {"rank": 4, "steps": 6, "batch": 4, "learning_rate": 0.01, "warmup_steps": 1}
 # settings that decide nothing about the adapter, each unlike what ``make`` has
@@ -78,13 +78,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(finished, tiny, train, tmp_
 
     step = Trainer._step
 
-    def killed(self, lessons, number):
-        if number == 5:
-            raise KeyboardInterrupt
-        return step(self, lessons, number)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "_step", killed)
+    with killed_at(5):
         make(tiny("stable_diffusion")).fit(train, tmp_path, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT, "history.csv"]
     other = shutil.copytree(tmp_path, tmp_path / "other")
@@ -161,13 +155,7 @@ def test_a_checkpoint_is_continued_whatever_decides_nothing(changed, tiny, train
     step = Trainer._step
     taken: list[int] = []
 
-    def killed(self, lessons, number):
-        if number == 5:
-            raise KeyboardInterrupt
-        return step(self, lessons, number)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "_step", killed)
+    with killed_at(5):
         make(tiny("stable_diffusion")).fit(train, tmp_path, 3)
     monkeypatch.setattr(Trainer, "_step", lambda *given: taken.append(given[2]) or step(*given))
     make(tiny("stable_diffusion"), **changed).fit(train, tmp_path, 3)

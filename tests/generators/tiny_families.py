@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from bench.plugins import build
@@ -77,3 +79,20 @@ def loader(tiny: Callable[[str], Path]) -> Callable[..., tuple[Any, Any, dict[st
         return pipeline, family_of(name), call
 
     return load
+
+
+@contextmanager
+def killed_at(step: int) -> Iterator[None]:
+    """A training inside ends as if killed, before this step."""
+    from generators.diffusion.training import Trainer
+
+    whole = Trainer._step
+
+    def part(self: Any, lessons: Any, number: int) -> float:
+        if number == step:
+            raise KeyboardInterrupt
+        return whole(self, lessons, number)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_step", part)
+        yield
