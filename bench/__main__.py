@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
+
+from bench.sweep import JobFailed, run_every_job
 
 if TYPE_CHECKING:
     from bench.processes import Team
@@ -23,11 +26,15 @@ _codes: list[int] = []
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
 def _job(config: DictConfig) -> None:
-    # one bad job must not end a sweep, so nothing is raised here; main() turns the codes into the exit code
-    _codes.append(_carry_out(config, Path(HydraConfig.get().runtime.output_dir)))
+    code, reason = _carry_out(config, Path(HydraConfig.get().runtime.output_dir))
+    if code and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise JobFailed(reason, code)
+    # main() makes it the exit code: Hydra would end with 1 whatever is raised here
+    _codes.append(code)
 
 
-def _carry_out(config: DictConfig, folder: Path) -> int:
+def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
+    """The exit code and, above 0, the reason."""
     # numerical libraries read these when they are imported, which is below
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(config.threads)
@@ -41,16 +48,17 @@ def _carry_out(config: DictConfig, folder: Path) -> int:
         team = launched()
         if not team.is_main:
             assist(config, folder, team)
-            return 0
+            return 0, ""
         outcome = run(config, folder, team)
     except Exception as error:
         code = _reported(error, team)
         told = isinstance(error, Told) or team.fail(error)
         # the main process answers for it; a launcher ends the main process when another exits with an error
-        return 0 if told and not team.is_main else code
+        quiet = told and not team.is_main
+        return (0, "") if quiet else (code, str(error) or type(error).__name__)
     publish(folder, config.wandb)
     print(summary(outcome), flush=True)
-    return 1 if outcome.failed else 0
+    return (1, f"failed: {', '.join(outcome.failed)}") if outcome.failed else (0, "")
 
 
 def _reported(error: Exception, team: Team) -> int:
@@ -77,12 +85,9 @@ def _stop(*_: object) -> None:
 def main() -> None:
     """The console script ``bench``."""
     signal.signal(signal.SIGTERM, _stop)
+    run_every_job()
     _job()
-    if any(_codes):
-        bad = sum(code != 0 for code in _codes)
-        if len(_codes) > 1:
-            log.error("%d of %d jobs failed; their messages are above", bad, len(_codes))
-        sys.exit(max(_codes))
+    sys.exit(max(_codes, default=0))
 
 
 if __name__ == "__main__":
