@@ -25,6 +25,15 @@ Rows = npt.NDArray[np.float32]  # (N, D), one row of features an image
 Purpose = Literal["fidelity", "utility", "privacy"]
 Part = Literal["train", "holdout", "test"]
 Better = Literal["lower", "higher", "target", "neither"]
+Control = Literal["ceiling", "floor", "memoriser", "baseline"]
+CONTROLS: Mapping[Control, str] = MappingProxyType(
+    {
+        "ceiling": "unseen real images; nobody can be expected to do better",
+        "floor": "noise; everybody should do better",
+        "memoriser": "copies of training images",
+        "baseline": "a simple method",
+    }
+)
 
 
 class BenchError(Exception):
@@ -100,10 +109,15 @@ class ImageSet:
     ``rows`` has the columns ``image`` (PNG bytes, 8-bit grey), ``pixel_hash`` (SHA-256 of the decoded pixels),
     ``image_id`` and ``patient_id`` (text), ``prompt`` (text or ``None``), every label of ``info`` (integer or
     ``None``) and every attribute (text or ``None``). Generated sets also have ``purpose``.
+
+    ``own_size`` is the least and the greatest (height, width) in pixels, each side on its own, of the files before they
+    were brought to the one size; ``None`` where unknown. It is no part of ``digest``, and in a selection it still
+    speaks of the whole set.
     """
 
     rows: datasets.Dataset
     info: DatasetInfo
+    own_size: tuple[tuple[int, int], tuple[int, int]] | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -149,7 +163,7 @@ class ImageSet:
 
     def select(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> ImageSet:
         """The rows at ``indices``, in that order; cheap, with a digest of its own."""
-        return ImageSet(self.rows.select(indices), self.info)
+        return ImageSet(self.rows.select(indices), self.info, self.own_size)
 
     def group(self, name: str) -> list[str]:
         """The value of the subgroup column ``name`` for every row, as text."""
@@ -224,7 +238,8 @@ class Generator(ABC):
         block: images made in one call of ``sample``. Kernels give other last bits for other batch sizes, so the
             block belongs to the protocol: the core cuts the requests into blocks of this size and pads the last.
         uses: names of the request columns it understands (label names, ``prompt``).
-        learns_from: the part of the split that ``fit`` is given.
+        learns_from: the part of the split that ``fit`` is given and learns from; ``None`` where the generator comes
+            trained on what the bench cannot know, and ``fit`` reads no more of the train part than size and labels.
         incidental: settings that change no image (where it runs, how often it saves).
         sampling_only: settings that training does not depend on, so that changing them keeps what was trained.
         reads: files and folders of the user's whose content decides the images (weights, images made elsewhere).
@@ -240,13 +255,23 @@ class Generator(ABC):
     block: int = 32
     processes: int = 1
     uses: tuple[str, ...] = ()
-    learns_from: ClassVar[Part] = "train"
+    learns_from: ClassVar[Part | None] = "train"
     incidental: ClassVar[tuple[str, ...]] = ("device",)
     sampling_only: ClassVar[tuple[str, ...]] = ()
     reads: tuple[str, ...] = ()
     facts: Mapping[str, Any] = MappingProxyType({})
-    control: ClassVar[Literal["ceiling", "floor", "memoriser", "baseline"] | None] = None
+    control: ClassVar[Control | None] = None
     shows_real: ClassVar[bool] = False
+
+    @property
+    def trained_on(self) -> str:
+        """The part of the split it learned from, ``unknown`` if it was not trained here."""
+        return self.learns_from or "unknown"
+
+    @property
+    def reads_part(self) -> Part:
+        """The part of the split that ``fit`` is given."""
+        return self.learns_from or "train"
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:  # noqa: B027 - many come already trained
         """Train, continue an interrupted training, or load a finished one: ``folder`` holds what is kept.
@@ -315,11 +340,13 @@ class Metric:
         group: str = "all",
         encoder: str | None = None,
         reason: str | None = None,
+        words: str | None = None,
     ) -> Score:
         """A measured score. ``interval`` is the 95% interval; without one, ``reason`` says why.
 
         Raises:
-            ValueError: value out of bounds or not finite, interval without its value, ``n`` under the minimum.
+            ValueError: value out of bounds or not finite, interval without its value, ``n`` under the minimum, or
+                ``words`` in the place of a number by which generators are compared.
         """
         where = f"{self.key}[{group}, {encoder}]"
         low, high = self.bounds
@@ -327,14 +354,16 @@ class Metric:
             raise ValueError(f"{where} = {value} is outside [{low}, {high}]: the evaluator has a bug")
         if n < self.minimum:
             raise ValueError(f"{where} was measured on n={n}, under its minimum {self.minimum}: refuse it instead")
+        if words is not None and self.better != "neither":
+            raise ValueError(f"{where} has words, but {self.better} is better: words cannot be compared")
         if interval is None:
             if not reason:
                 raise ValueError(f"{where} has neither an interval nor the reason for having none")
-            return Score(self.key, float(value), None, None, n, group, encoder, reason)
+            return Score(self.key, float(value), None, None, n, group, encoder, reason, words)
         a, b = max(interval[0], low), min(interval[1], high)
         if not a <= value <= b:
             raise ValueError(f"{where} = {value} is outside its own interval {interval}: the evaluator has a bug")
-        return Score(self.key, float(value), float(a), float(b), n, group, encoder, reason)
+        return Score(self.key, float(value), float(a), float(b), n, group, encoder, reason, words)
 
     def refused(self, reason: str, *, n: int, group: str = "all", encoder: str | None = None) -> Score:
         """A score that was not measured, and why."""
@@ -346,7 +375,7 @@ class Score:
     """One number: its 95% interval, the number ``n`` of images behind it, and for whom and in which features.
 
     ``value`` is ``None`` exactly when the score was refused; ``reason`` then says why. ``low`` and ``high`` are
-    ``None`` together, with the reason.
+    ``None`` together, with the reason. ``words`` are shown in the place of the number, which then codes a verdict.
     """
 
     metric: str
@@ -357,6 +386,7 @@ class Score:
     group: str = "all"
     encoder: str | None = None
     reason: str | None = None
+    words: str | None = None
 
 
 class FeatureReader(Protocol):
@@ -404,6 +434,13 @@ class Evaluator(ABC):
     purposes: ClassVar[tuple[Purpose, ...]]
     version: ClassVar[str] = "1"
     reads_scores: ClassVar[bool] = False
+
+    def check(self, split: Split) -> None:  # noqa: B027 - most can measure on any split
+        """Say before any image is made that nothing could be measured on this split.
+
+        Raises:
+            BenchError: what is there, what is needed, and the remedy.
+        """
 
     @abstractmethod
     def __call__(self, material: Material) -> Iterable[Score]:

@@ -25,8 +25,9 @@ from bench.store import file_digest
 Grey = npt.NDArray[np.uint8]  # (H, W)
 Aspect = Literal["pad", "crop"]
 Alpha = Literal["refuse", "opaque"]
+OwnSize = tuple[tuple[int, int], tuple[int, int]]  # as ImageSet.own_size
 
-READER_VERSION = "1"  # changes whenever the same file would give other pixels
+READER_VERSION = "2"  # changes whenever the same file would give other pixels, or more is kept of it
 PIXEL_CAP = 32_000_000
 BYTE_CAP = 512 * 2**20
 BLANK_SPREAD = 1.0  # standard deviation in grey levels under which an image shows nothing
@@ -71,8 +72,9 @@ def decode_grey(path: Path, *, window: tuple[float, float] | None = None, alpha:
 
     Raises:
         ImageError: missing, empty, a web page, a Git LFS pointer, an object with code, not PNG, JPEG or TIFF,
-            over ``PIXEL_CAP``, truncated or damaged, several frames, turned by Exif, with palette, transparency,
-            colour, or non-finite values, or with a bit depth that disagrees with ``window``.
+            over ``PIXEL_CAP``, truncated, or damaged as far as the decoder notices (a JPEG cut and closed again, or a
+            PNG of fewer rows than it states, is taken for whole), several frames, turned by Exif, with palette,
+            transparency, colour, or non-finite values, or with a bit depth that disagrees with ``window``.
     """
     content = _content(path)
     kind = _kind(path, content)
@@ -247,6 +249,18 @@ def resize(image: Grey, size: tuple[int, int], aspect: Aspect) -> Grey:
     return framed
 
 
+def enlargement(size: tuple[int, int], wanted: tuple[int, int], aspect: Aspect) -> float:
+    """How many times as long a side becomes when ``resize`` brings (height, width) ``size`` to ``wanted``."""
+    ratios = [new / old for new, old in zip(wanted, size, strict=True)]
+    return min(ratios) if aspect == "pad" else max(ratios)
+
+
+def size_span(sizes: Iterable[tuple[int, int]]) -> OwnSize:
+    """The least and the greatest (height, width) of at least one size, each side on its own."""
+    heights, widths = zip(*sizes, strict=True)
+    return (min(heights), min(widths)), (max(heights), max(widths))
+
+
 def pixel_hash(image: Grey) -> str:
     """SHA-256, in hex, of shape, type and pixels."""
     shape = f"{image.shape} {image.dtype}".encode()
@@ -265,7 +279,9 @@ def write_set(rows: Iterable[dict[str, Any]], info: DatasetInfo, folder: Path) -
 
     Each row has ``image`` (``(H, W)`` uint8, or the bytes of such a PNG), ``image_id``, ``patient_id``, ``prompt``,
     the mappings ``labels`` and ``attributes`` (a name left out is unknown) and, for generated sets, ``purpose``.
-    All rows have one image size. A folder that was there before is replaced. ``load_dataset("arrow", ...)`` reads it.
+    All rows have one image size. ``own_size`` is the (height, width) of the row's file before that; a row without it
+    makes the set's own size unknown. A folder that was there before is replaced. ``load_dataset("arrow", ...)`` reads
+    it.
 
     Raises:
         BenchError: no rows, images of several sizes or types, or label names that are column names already.
@@ -280,20 +296,23 @@ def write_set(rows: Iterable[dict[str, Any]], info: DatasetInfo, folder: Path) -
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        cells = _cells(chain([first], rows), info)
+        own_sizes: set[tuple[int, int] | None] = set()
+        cells = _cells(chain([first], rows), info, own_sizes)
         with (draft / _ROWS).open("wb") as file:
             with pyarrow.ipc.new_stream(file, schema) as stream:
                 while batch := list(islice(cells, 256)):
                     stream.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema))
             _flush(file)
+        known = [size for size in own_sizes if size is not None]
+        own_size = size_span(known) if len(known) == len(own_sizes) else None
         with (draft / _MANIFEST).open("w") as text:
-            json.dump({"sha256": file_digest(draft / _ROWS)}, text)
+            json.dump({"sha256": file_digest(draft / _ROWS), "own_size": own_size}, text)
             _flush(text)
         draft.chmod(0o755)
         _place(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return _open(folder, info)
+    return _open(folder, info, own_size)
 
 
 def load_set(folder: Path, info: DatasetInfo) -> ImageSet:
@@ -304,7 +323,7 @@ def load_set(folder: Path, info: DatasetInfo) -> ImageSet:
     """
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
-        written = manifest["sha256"]
+        written, own_size = manifest["sha256"], _stored(manifest["own_size"])
         found = file_digest(folder / _ROWS)
     except FileNotFoundError as error:
         raise BenchError(f"{folder}: no image set there ({Path(error.filename).name} is missing)") from None
@@ -312,7 +331,7 @@ def load_set(folder: Path, info: DatasetInfo) -> ImageSet:
         raise BenchError(f"{folder / _MANIFEST}: damaged; remove the folder to have it made again") from None
     if found != written:
         raise BenchError(f"{folder / _ROWS}: changed since it was written; remove the folder to have it made again")
-    images = _open(folder, info)
+    images = _open(folder, info, own_size)
     if missing := set(_schema(info, False).names) - set(images.rows.column_names):
         raise BenchError(f"{folder}: lacks the columns {sorted(missing)}; remove it to have it made again")
     return images
@@ -346,10 +365,13 @@ def _schema(info: DatasetInfo, generated: bool) -> Any:
     return datasets.Features(columns).arrow_schema
 
 
-def _cells(rows: Iterable[dict[str, Any]], info: DatasetInfo) -> Iterator[dict[str, Any]]:
-    """Rows as they are stored, checked to be 8-bit grey and of one size."""
+def _cells(
+    rows: Iterable[dict[str, Any]], info: DatasetInfo, own_sizes: set[tuple[int, int] | None]
+) -> Iterator[dict[str, Any]]:
+    """Rows as they are stored, checked to be 8-bit grey and of one size; ``own_sizes`` collects what they had."""
     size = None
     for row in rows:
+        own_sizes.add(row.get("own_size"))
         content = row["image"]
         pixels = np.asarray(Image.open(io.BytesIO(content))) if isinstance(content, bytes) else content
         size = size or pixels.shape
@@ -365,11 +387,19 @@ def _cells(rows: Iterable[dict[str, Any]], info: DatasetInfo) -> Iterator[dict[s
         }
 
 
-def _open(folder: Path, info: DatasetInfo) -> ImageSet:
+def _stored(own_size: Any) -> OwnSize | None:
+    """The ``own_size`` of a manifest; ``TypeError`` or ``ValueError`` if it is none."""
+    if own_size is None:
+        return None
+    (least_height, least_width), (greatest_height, greatest_width) = own_size
+    return (int(least_height), int(least_width)), (int(greatest_height), int(greatest_width))
+
+
+def _open(folder: Path, info: DatasetInfo, own_size: OwnSize | None) -> ImageSet:
     import datasets
 
     datasets.disable_progress_bars()
-    return ImageSet(datasets.Dataset.from_file(str(folder / _ROWS)), info)
+    return ImageSet(datasets.Dataset.from_file(str(folder / _ROWS)), info, own_size)
 
 
 def _place(draft: Path, folder: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bench.api import Better
+from bench.api import Better, Control
 
 SCHEMA: Literal[1] = 1
 Status = Literal["ok", "refused", "failed"]
+Size = Annotated[list[int], Field(min_length=2, max_length=2)]  # height, width
+Span = Annotated[list[Size], Field(min_length=2, max_length=2)]  # least, greatest
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$")]
 
 
@@ -36,7 +39,10 @@ class MetricRow(Strict):
 
 
 class ScoreRow(Strict):
-    """One score; ``value`` is ``null`` exactly when it was refused, and ``reason`` then says why."""
+    """One score; ``value`` is ``null`` exactly when it was refused, and ``reason`` then says why.
+
+    ``words`` are shown in the place of the number of a metric that only describes.
+    """
 
     metric: str
     value: float | None
@@ -46,6 +52,7 @@ class ScoreRow(Strict):
     group: str = "all"
     encoder: str | None = None
     reason: str | None = None
+    words: str | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> ScoreRow:
@@ -55,8 +62,8 @@ class ScoreRow(Strict):
             raise ValueError("an interval has both ends or none")
         if self.low is None and not self.reason:
             raise ValueError("a score without an interval needs a reason")
-        if self.value is None and self.low is not None:
-            raise ValueError("a refused score has no interval")
+        if self.value is None and (self.low is not None or self.words is not None):
+            raise ValueError("a refused score has no interval and no words")
         if self.value is None or self.low is None or self.high is None:
             return self
         if not self.low <= self.value <= self.high:
@@ -146,6 +153,8 @@ class RunRecord(Strict):
         config: the resolved configuration; values of keys that name a secret (token, password ...) are removed.
         digests: of split, train, holdout, test, requests, images.
         images: counts: asked, made, blank, by purpose.
+        sizes: least and greatest (height, width) in pixels: ``working``, what every score saw; ``real`` and
+            ``generated``, the images' own before they were brought to it; ``null`` where unknown.
         info: the data set's description.
         facts: what the generator says of itself (parameters, columns used, checkpoint digest).
     """
@@ -154,17 +163,34 @@ class RunRecord(Strict):
     status: Literal["ok", "failed"]
     dataset: str
     generator: str
-    control: Literal["ceiling", "floor", "memoriser", "baseline"] | None
+    control: Control | None
     shows_real: bool
     seed: int
     config: dict[str, Any]
     digests: dict[str, str]
     images: dict[str, int]
+    sizes: dict[str, Span | None] = Field(default_factory=dict)
     info: dict[str, Any]
     facts: dict[str, Any]
     evaluators: dict[str, Entry]
     provenance: dict[str, Any]
     cost: Cost
+
+
+def size_words(size: Sequence[Sequence[int]] | None) -> str:
+    """``64 x 64``, or ``40 x 60 to 90 x 80`` from the least and the greatest (height, width); else ``unknown``."""
+    if size is None:
+        return "unknown"
+    least, greatest = (f"{height} x {width}" for height, width in size)
+    return least if least == greatest else f"{least} to {greatest}"
+
+
+def sizes_words(sizes: Mapping[str, Sequence[Sequence[int]] | None]) -> str:
+    """``64 x 64; own size 1024 x 1024 (real), 512 x 512 (generated)`` from ``RunRecord.sizes``; empty if unknown."""
+    if not sizes.get("working"):
+        return ""
+    own = ", ".join(f"{size_words(sizes.get(name))} ({name})" for name in ("real", "generated"))
+    return f"{size_words(sizes['working'])}; own size {own}"
 
 
 def finite(value: float) -> float | None:

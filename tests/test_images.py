@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 from collections.abc import Callable
@@ -294,6 +295,27 @@ def test_set_of_png_bytes_equals_set_of_arrays(tmp_path: Path) -> None:
     assert write_set(encoded, INFO, tmp_path / "b").digest == arrays.digest
     generated = write_set([row | {"purpose": "utility"} for row in rows(3)], INFO, tmp_path / "c")
     assert generated.column("purpose") == ["utility"] * 3
+
+
+def test_the_files_own_size_is_kept_beside_the_rows(tmp_path: Path) -> None:
+    plain = write_set(rows(3), INFO, tmp_path / "plain")
+    sizes = [(1024, 800), (1000, 1024), (1023, 1023)]
+    sized = [row | {"own_size": size} for row, size in zip(rows(3), sizes, strict=True)]
+    written = write_set(sized, INFO, tmp_path / "set")
+    for images in (written, load_set(tmp_path / "set", INFO), written.select([1])):
+        assert images.own_size == ((1000, 800), (1024, 1024))
+    assert written.digest == plain.digest
+    assert plain.own_size is None and load_set(tmp_path / "plain", INFO).own_size is None
+    assert write_set([*sized[:2], rows(3)[2]], INFO, tmp_path / "part").own_size is None
+
+
+@pytest.mark.parametrize("own_size", [{}, {"own_size": 64}, {"own_size": [1, 2]}, {"own_size": [["a", 1], [2, 3]]}])
+def test_a_manifest_without_the_files_own_size_is_damaged(own_size: dict[str, Any], tmp_path: Path) -> None:
+    write_set(rows(3), INFO, tmp_path / "set")
+    manifest = tmp_path / "set" / "manifest.json"
+    manifest.write_text(json.dumps({"sha256": json.loads(manifest.read_text())["sha256"], **own_size}))
+    with pytest.raises(BenchError, match="damaged; remove the folder"):
+        load_set(tmp_path / "set", INFO)
 
 
 def test_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ from typing import Literal
 from PIL import Image
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
-from bench.datasets.prepare import Shape, Source, checked, listing, prepare, take_holdout
+from bench.datasets.prepare import Shape, Source, checked, listing, prepare, size_of, take_holdout
 from bench.images import Aspect
 from bench.tables import Row, read_table
 
 FULL_SIZE = (632, 512)
+SMALLEST = 16  # pixels: the least side of a mammogram
 PIXEL_MM = 0.455
 ENDPOINTS = ("If_cancer", "If_interval_cancer", "If_large_invasive_cancer", "If_composite")
 EXPERTS = ("Expert_1", "Expert_2", "Expert_3", "Expert_4", "Expert_5")
@@ -122,23 +123,23 @@ class CsawM(Dataset):
 
     Args:
         root: the folder ``CSAW-M``; the environment variable ``CSAW_M_ROOT`` if ``None``.
-        image_size: (height, width).
+        image_size: (height, width), or one number for a square.
         aspect: ``pad`` keeps the whole picture, ``crop`` fills the frame.
-        holdout_fraction: share of the training pool that no generator learns from.
-        seed: chooses the holdout.
+        holdout_fraction: share of the training patients that no generator learns from.
+        holdout_seed: decides which patients these are.
     """
 
     def __init__(
         self,
         root: str | None,
-        image_size: Sequence[int] = (320, 256),
+        image_size: int | Sequence[int] = (320, 256),
         aspect: Aspect = "pad",
-        holdout_fraction: float = 0.1,
-        seed: int = 0,
+        holdout_fraction: float = 0.15,
+        holdout_seed: int = 0,
     ) -> None:
         self.root = root
-        self.shape = Shape(size_of(image_size), aspect)
-        self.holdout = (float(holdout_fraction), int(seed))
+        self.shape = Shape(size_of(image_size, SMALLEST), aspect)
+        self.holdout = (float(holdout_fraction), int(holdout_seed))
 
     def load(self, cache: Path) -> Split:
         """Read, check and prepare; see ``Dataset.load``."""
@@ -162,18 +163,6 @@ class CsawM(Dataset):
     def _pixel_mm(self) -> float:
         factors = [size / full for size, full in zip(self.shape.size, FULL_SIZE, strict=True)]
         return PIXEL_MM / (min(factors) if self.shape.aspect == "pad" else max(factors))
-
-
-def size_of(image_size: Sequence[int]) -> tuple[int, int]:
-    """``image_size`` as (height, width).
-
-    Raises:
-        BenchError: not two whole numbers of at least 16.
-    """
-    sides = tuple(image_size)
-    if len(sides) != 2 or not all(isinstance(side, int) and side >= 16 for side in sides):
-        raise BenchError(f"image_size = {list(sides)}, needed [height, width], each a whole number of at least 16")
-    return sides[0], sides[1]
 
 
 def _source(row: Row, part: str, folder: Path) -> Source:

@@ -19,17 +19,18 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.api import BenchError, Dataset, Split
-from bench.datasets.csaw_m import COLUMNS, Release, csaw_info, size_of
+from bench.datasets.csaw_m import COLUMNS, SMALLEST, Release, csaw_info
 from bench.datasets.csaw_preprocess import Acquisition, preprocess
 from bench.datasets.mammogram import WHITE, Anatomy, Mammogram, draw, pixel_mm
 from bench.datasets.masking import TEST_CASES, TRAIN_CASES, Woman, imagine
-from bench.datasets.prepare import Shape
+from bench.datasets.prepare import Shape, seed_of_name, size_of
 from bench.progress import track
 from bench.store import code_digest, content_key, place, write_atomic
 
 Part = Literal["train", "test"]
 
 LARGEST = (632, 632)
+HOLDOUT_SEED = seed_of_name("phantom")
 FOLDS = 5
 BATCH = 32  # images between two points a killed run continues from
 WITH_TEXT, INVERTED = 0.3, 0.01
@@ -68,28 +69,30 @@ class Phantom(Dataset):
     """Drawn mammograms of imagined women: no data to ask for, the same pictures on every machine.
 
     Args:
-        image_size: (height, width) the pictures are drawn at, up to 632 x 632.
+        image_size: (height, width) the pictures are drawn at, or one number for a square, up to 632 x 632.
         n_train: images in the training pool, of which ``holdout_fraction`` become the holdout.
         n_test: images in the test part.
         holdout_fraction: share of the training pool that no generator learns from.
-        seed: decides every picture and the choice of the holdout.
+        holdout_seed: decides which patients these are, and no picture.
+        seed: decides every picture, and not who is held out.
     """
 
     def __init__(
         self,
-        image_size: Sequence[int] = (64, 64),
+        image_size: int | Sequence[int] = 64,
         n_train: int = 2048,
         n_test: int = 512,
         holdout_fraction: float = 0.25,
+        holdout_seed: int = HOLDOUT_SEED,
         seed: int = 0,
     ) -> None:
-        size = size_of(image_size)
+        size = size_of(image_size, SMALLEST)
         if size[0] > LARGEST[0] or size[1] > LARGEST[1]:
             raise BenchError(f"image_size = {list(size)}, needed at most {list(LARGEST)} for phantoms")
         if min(n_train, n_test) < FOLDS:
             raise BenchError(f"n_train = {n_train}, n_test = {n_test}, needed at least {FOLDS} of each")
         self.population = Population(size, int(n_train), int(n_test), int(seed))
-        self.holdout = (float(holdout_fraction), int(seed))
+        self.holdout = (float(holdout_fraction), int(holdout_seed))
 
     def load(self, cache: Path) -> Split:
         """Draw what is not there yet, then read it as CSAW-M is read; see ``Dataset.load``."""

@@ -21,6 +21,7 @@ from bench.images import READER_VERSION, Alpha, Aspect, ImageError, encode_png, 
 from bench.progress import track
 
 LISTED = 10  # faults of one kind that one message names
+LEAST_SIDE, GREATEST_SIDE = 8, 4096  # pixels of a working image
 _log = logging.getLogger(__name__)
 
 
@@ -49,16 +50,27 @@ class Shape:
     def __post_init__(self) -> None:
         if self.aspect not in get_args(Aspect):
             raise BenchError(f"aspect = {self.aspect!r}, needed one of {list(get_args(Aspect))}")
-        if not all(isinstance(side, int) and 8 <= side <= 4096 for side in self.size):
-            raise BenchError(f"image size {self.size}, needed whole numbers from 8 to 4096: height, width")
+        if not all(isinstance(side, int) and LEAST_SIDE <= side <= GREATEST_SIDE for side in self.size):
+            needed = f"whole numbers from {LEAST_SIDE} to {GREATEST_SIDE}: height, width"
+            raise BenchError(f"image size {self.size}, needed {needed}; correct dataset.image_size")
 
 
-def size_of(image_size: int | Sequence[int]) -> tuple[int, int]:
-    """(height, width) from what a configuration says: one number for a square, or both."""
+def size_of(image_size: int | Sequence[int], least: int = LEAST_SIDE) -> tuple[int, int]:
+    """(height, width) from what a configuration says: one number for a square, or both.
+
+    Raises:
+        BenchError: neither of these, or a side that is no whole number of at least ``least`` pixels.
+    """
     sides = tuple(image_size) if isinstance(image_size, Sequence) else (image_size, image_size)
-    if len(sides) != 2:
-        raise BenchError(f"image_size = {image_size}, needed one whole number, or [height, width]")
+    if len(sides) != 2 or not all(isinstance(side, int) and side >= least for side in sides):
+        needed = f"one whole number of at least {least} for a square, or two as [height, width]"
+        raise BenchError(f"image_size = {image_size}, needed {needed}; correct dataset.image_size")
     return sides[0], sides[1]
+
+
+def seed_of_name(name: str) -> int:
+    """The first 8 hex digits of the SHA-256 of a data set's name, as a whole number: a seed that nobody can choose."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
 
 
 def prepare(sources: Sequence[Source], info: DatasetInfo, shape: Shape, cache: Path) -> ImageSet:
@@ -185,23 +197,25 @@ def _key(sources: Sequence[Source], info: DatasetInfo, shape: Shape) -> str:
 def _read(sources: Sequence[Source], name: str, shape: Shape) -> Iterator[dict[str, Any]]:
     """Rows for ``write_set``; decoding in threads, in order, a bounded number ahead."""
 
-    def image(source: Source) -> bytes | str:
+    def image(source: Source) -> tuple[bytes, tuple[int, ...]] | str:
         try:
             pixels = read_grey(source.path, window=shape.window, alpha=shape.alpha)
         except ImageError as error:
             return f"{source.where}: {error}"
-        return encode_png(resize(pixels, shape.size, shape.aspect))
+        return encode_png(resize(pixels, shape.size, shape.aspect)), pixels.shape
 
     faults: list[str] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         blocks = (sources[start : start + 64] for start in range(0, len(sources), 64))
         read = (pair for block in blocks for pair in zip(block, pool.map(image, block), strict=True))
-        for source, content in track(read, f"prepare {name}", total=len(sources), unit="image"):
-            if isinstance(content, str):
-                faults.append(content)
+        for source, found in track(read, f"prepare {name}", total=len(sources), unit="image"):
+            if isinstance(found, str):
+                faults.append(found)
             elif not faults:
+                content, own_size = found
                 yield {
                     "image": content,
+                    "own_size": own_size,
                     "image_id": source.image_id,
                     "patient_id": source.patient_id,
                     "prompt": source.prompt,

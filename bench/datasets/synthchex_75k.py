@@ -55,7 +55,7 @@ class SynthCheX(Dataset):
     """The set as if its images were real: to train on it, or to see what the benchmark says of generated data.
 
     It has no patients and no official test part: every image counts as another patient, and the parts are chosen by
-    a hash of the file's name. Measured against it, a generator is compared with another generator.
+    hashes of the file's name. Measured against it, a generator is compared with another generator.
     """
 
     def __init__(
@@ -64,11 +64,14 @@ class SynthCheX(Dataset):
         image_size: int | Sequence[int] = 64,
         aspect: Aspect = "pad",
         fractions: Sequence[float] = (0.2, 0.2),
+        holdout_seed: int = 0,
         targets: Sequence[str] = ("Pneumonia",),
         colour: Colour = "luma",
         unknown: Sequence[int] = (-1,),
     ) -> None:
         """``root``: a parquet file or a folder of them. ``fractions``: of all images held out, and tested on.
+
+        ``holdout_seed`` decides which images are held out of those that are not tested on.
 
         Raises:
             BenchError: fractions that leave nothing to train on, or targets that are no findings.
@@ -76,6 +79,7 @@ class SynthCheX(Dataset):
         self._root, self._colour, self._unknown = root, colour, tuple(unknown)
         self._shape = Shape(size_of(image_size), aspect)
         self._fractions = tuple(float(each) for each in fractions)
+        self._holdout_seed = int(holdout_seed)
         if len(self._fractions) != 2 or min(self._fractions) <= 0 or sum(self._fractions) >= 1:
             raise BenchError(f"dataset.fractions = {list(fractions)}, needed two above 0 with a sum below 1")
         if strange := [name for name in targets if name not in FINDINGS]:
@@ -85,7 +89,8 @@ class SynthCheX(Dataset):
     def load(self, cache: Path) -> Split:
         root = self._folder()
         table = ImageTable(root, COLUMNS)
-        parts = divide(self._items(table), *self._fractions)
+        holdout, test = self._fractions
+        parts = divide(self._items(table), holdout, test, self._holdout_seed)
         key = [READER_VERSION, PIL.__version__, files_digest(*table.files), self._shape.size, self._shape.aspect]
         sets = []
         for name, items in parts.items():
@@ -146,6 +151,7 @@ class SynthCheX(Dataset):
             each = by_row[row]
             yield {
                 "image": encode_png(resize(image, self._shape.size, self._shape.aspect)),
+                "own_size": image.shape,
                 "image_id": each.name.rsplit(".", 1)[0],
                 "patient_id": each.name,
                 "prompt": each.prompt,
@@ -154,13 +160,21 @@ class SynthCheX(Dataset):
             }
 
 
-def divide(items: Sequence[Item], holdout: float, test: float) -> dict[str, list[Item]]:
-    """Train, holdout and test by a hash of each name; adding images moves none of the others."""
+def divide(items: Sequence[Item], holdout: float, test: float, holdout_seed: int) -> dict[str, list[Item]]:
+    """Train, holdout and test, the last two as shares of all images; adding images moves none of the others.
+
+    A hash of its name alone puts an image into the test part, one of ``holdout_seed`` and name into the holdout.
+    """
     parts: dict[str, list[Item]] = {"train": [], "holdout": [], "test": []}
     for each in items:
-        place = int.from_bytes(hashlib.sha256(each.name.encode()).digest()[:8], "big") / 2**64
-        parts["test" if place < test else "holdout" if place < test + holdout else "train"].append(each)
+        held = _place(f"{holdout_seed}:{each.name}") < holdout / (1 - test)
+        parts["test" if _place(each.name) < test else "holdout" if held else "train"].append(each)
     return parts
+
+
+def _place(text: str) -> float:
+    """A number from 0 to 1 by the hash of ``text``."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
 def _info(targets: tuple[str, ...]) -> DatasetInfo:

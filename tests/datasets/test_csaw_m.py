@@ -1,13 +1,17 @@
+import inspect
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from bench.api import BenchError
 from bench.datasets.csaw_m import COLUMNS, CsawM, Release, csaw_info, masking_of, prompt_of
 from bench.datasets.phantom import Population, drawn
+from bench.datasets.prepare import Source, take_holdout
+from tests.conftest import ROOT
 
 SIZE = (64, 64)
 
@@ -54,6 +58,16 @@ def test_the_released_size_is_brought_to_the_working_size(root: Path, tmp_path: 
     assert split.train.size == (80, 64)
     assert split.info.name == "csaw_m" and not split.info.redistributable
     assert split.info.pixel_spacing_mm == pytest.approx(0.455 * 512 / 64)
+
+
+def test_the_holdout_has_the_patients_that_one_percent_takes() -> None:
+    said = yaml.safe_load((ROOT / "conf" / "dataset" / "csaw_m.yaml").read_text())["holdout_fraction"]
+    women = [f"train_{index}" for index in range(1, 9524)]
+    sources = [Source(woman, woman, Path(woman), "", {}, {}, None) for woman in women]
+    for fraction in (said, inspect.signature(CsawM).parameters["holdout_fraction"].default):
+        train, holdout = take_holdout(sources, fraction, 0)
+        assert len(train) + len(holdout) == 9523
+        assert len(holdout) == round(0.15 * 9523) == 1428 >= 1000
 
 
 def test_rows_say_what_the_table_says(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,8 @@ def record(index: int, finding: str = "No Finding", age: str = "58", sex: str = 
     return f"{index:08d}_000.png,{finding},0,{index},{age},{sex},{view},2682,2749,0.143,0.143"
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Twelve patients with one image each, eight for training."""
-    folder = tmp_path / "nih"
+def official(folder: Path, sizes: Sequence[tuple[int, int]] = ((40, 40),) * 12) -> Path:
+    """Twelve patients with one image each, eight for training, in files of these (height, width)."""
     (folder / "images").mkdir(parents=True)
     findings = ["No Finding", "Pneumonia", "Effusion|Pleural_Thickening"]
     records = [record(index, findings[index % 3]) for index in range(12)]
@@ -37,10 +36,15 @@ def root(tmp_path: Path) -> Path:
     names = [line.split(",")[0] for line in records]
     (folder / TRAIN_LIST).write_text("\n".join(names[:8]) + "\n")
     (folder / TEST_LIST).write_text("\n".join(names[8:]))
-    for index, name in enumerate(names):
-        pixels = np.random.default_rng(index).integers(0, 256, (40, 40), dtype=np.uint8)
+    for index, (name, size) in enumerate(zip(names, sizes, strict=True)):
+        pixels = np.random.default_rng(index).integers(0, 256, size, dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "images" / name)
     return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return official(tmp_path / "nih")
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -64,6 +68,25 @@ def test_official_layout_is_loaded(root: Path, tmp_path: Path) -> None:
     assert set(split.test.group("age_group")) == {"40-59"}
     assert split.info.conditions == FINDINGS
     assert len(FINDINGS) == 14
+
+
+def test_the_size_of_the_files_is_known_and_no_part_of_the_digest(tmp_path: Path) -> None:
+    sizes = [(1024, 1024), *[(1023, 1024)] * 6, (1021, 1025), *[(1024, 1024)] * 3, (37, 2047)]
+    dataset = NihCxr14(str(official(tmp_path / "nih", sizes)), image_size=32)
+    split = dataset.load(tmp_path)
+    assert split.train.size == split.holdout.size == split.test.size == (32, 32)
+    assert split.test.own_size == ((37, 1024), (1024, 2047))
+    learned, held = split.train.own_size, split.holdout.own_size
+    assert learned and held
+    sides = [(min(learned[0][side], held[0][side]), max(learned[1][side], held[1][side])) for side in (0, 1)]
+    assert sides == [(1021, 1024), (1024, 1025)]
+    again = dataset.load(tmp_path)
+    assert (again.train.own_size, again.holdout.own_size) == (learned, held) and again.digest == split.digest
+    for part in (split.train, split.holdout, split.test):
+        for name, pixels in zip(part.ids, part.pixels(), strict=True):
+            Image.fromarray(pixels).save(tmp_path / "nih" / "images" / f"{name}.png")
+    small = dataset.load(tmp_path)
+    assert small.test.own_size == ((32, 32), (32, 32)) and small.digest == split.digest
 
 
 def test_archives_may_stay_in_their_own_folders(root: Path, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 import csv
 import hashlib
+import inspect
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from bench.api import BenchError
@@ -13,6 +15,7 @@ from bench.datasets.csaw_m import COLUMNS
 from bench.datasets.csaw_preprocess import Acquisition, preprocess
 from bench.datasets.masking import TRAIN_CASES, imagine
 from bench.datasets.phantom import Phantom, Population, drawn
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +140,18 @@ def test_load_gives_a_split(tmp_path: Path) -> None:
     assert other.digest != split.digest
 
 
+def test_nobody_chose_who_is_held_out() -> None:
+    by_rule = int(hashlib.sha256(b"phantom").hexdigest()[:8], 16)
+    said = yaml.safe_load((ROOT / "conf" / "dataset" / "phantom.yaml").read_text())["holdout_seed"]
+    assert said == by_rule == inspect.signature(Phantom).parameters["holdout_seed"].default
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"image_size": [64]}, "image_size"),
-        ({"image_size": [8, 8]}, "image_size"),
+        ({"image_size": [8, 8]}, "at least 16"),
+        ({"image_size": 8}, "at least 16"),
         ({"image_size": [700, 512]}, "at most"),
         ({"n_test": 0}, "n_test = 0"),
     ],

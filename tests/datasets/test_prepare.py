@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from dataclasses import replace
@@ -77,6 +78,23 @@ def test_damaged_cache_is_made_again_and_says_so(tmp_path: Path, caplog: pytest.
     assert prepare(given, INFO, SHAPE, tmp_path).digest == digest
     assert "changed since it was written" in caplog.text
     assert len(prepared(tmp_path)) == 1
+
+
+def test_the_size_before_resizing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = sources(tmp_path / "a", 4)
+    Image.open(given[1].path).resize((25, 41)).save(given[1].path)
+    own_size = ((20, 25), (41, 30))
+    assert prepare(given, INFO, SHAPE, tmp_path).own_size == own_size
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "read_grey", lambda *_, **__: pytest.fail("read again"))
+        images = prepare(given, INFO, SHAPE, tmp_path)
+    assert images.own_size == images.select([0]).own_size == own_size
+    other = [part(tmp_path, name) for name in ("holdout", "test")]
+    assert checked(images, *other).train.own_size == own_size and other[0].own_size is None
+    manifest = tmp_path / "prepared" / prepared(tmp_path)[0] / "manifest.json"
+    manifest.write_text(json.dumps({"sha256": json.loads(manifest.read_text())["sha256"]}))
+    again = prepare(given, INFO, SHAPE, tmp_path)
+    assert again.own_size == own_size and again.digest == images.digest
 
 
 def test_bad_images_are_listed_together_with_their_rows(tmp_path: Path) -> None:
@@ -180,6 +198,9 @@ def test_impossible_shapes_are_refused() -> None:
     for bad in ([1, 2, 3], []):
         with pytest.raises(BenchError, match="needed one whole number"):
             size_of(bad)
+    for small in (15, [15, 64], [64, 16.0], "64"):
+        with pytest.raises(BenchError, match=r"at least 16 .*correct dataset\.image_size"):
+            size_of(small, 16)  # type: ignore[arg-type]
     with pytest.raises(BenchError, match="from 8 to 4096"):
         Shape((4, 4), "pad")
     with pytest.raises(BenchError, match=r"aspect = 'stretch', needed one of \['pad', 'crop'\]"):

@@ -86,9 +86,19 @@ def test_labels_as_json_are_the_same(root: Path, tmp_path: Path) -> None:
 
 def test_parts_do_not_move_when_images_are_added() -> None:
     items = [Item(i, f"{i}.png", None, {}) for i in range(2000)]
-    few, many = divide(items[:500], 0.2, 0.1), divide(items, 0.2, 0.1)
+    few, many = divide(items[:500], 0.2, 0.1, 0), divide(items, 0.2, 0.1, 0)
     assert all(set(map(id, few[name])) <= set(map(id, many[name])) for name in few)
     assert [round(len(part) / 2000, 1) for part in many.values()] == [0.7, 0.2, 0.1]
+
+
+def test_the_seed_moves_the_holdout_and_no_share() -> None:
+    items = [Item(i, f"{i}.png", None, {}) for i in range(4000)]
+    one, other = divide(items, 0.2, 0.5, 0), divide(items, 0.2, 0.5, 1)
+    assert one["test"] == other["test"]
+    for parts in (one, other):
+        assert [len(part) / 4000 for part in parts.values()] == pytest.approx([0.3, 0.2, 0.5], abs=0.03)
+    both = {item.row for item in one["holdout"]} & {item.row for item in other["holdout"]}
+    assert len(both) / len(one["holdout"]) == pytest.approx(0.4, abs=0.06), "the two choices must be independent"
 
 
 def test_uncertain_labels_are_unknown_if_so_declared(tmp_path: Path) -> None:
