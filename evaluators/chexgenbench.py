@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Rows, Score
+from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Refused, Rows, Score, Split
 from bench.stats import Floats
 from evaluators.chexgenbench_metrics import (
     ALL,
@@ -42,8 +42,12 @@ class CheXGenBench(Evaluator):
     """Nine numbers over all images, and over those of each label asked for that is positive.
 
     A label's synthetic images are those whose prompt a real image of that label has.
+
+    Attributes:
+        smallest: pixels that the smaller side of the working images must have: the fewest the published images have.
     """
 
+    smallest: ClassVar[int] = 512
     metrics: ClassVar[tuple[Metric, ...]] = ALL
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
 
@@ -52,7 +56,28 @@ class CheXGenBench(Evaluator):
         self.encoders = (inception, rad_dino)
         self.labels = tuple(labels)
 
+    def check(self, split: Split) -> None:
+        """See before anything is sampled whether the working images are large enough.
+
+        Raises:
+            BenchError: their smaller side is under ``smallest`` pixels.
+        """
+        if complaint := self._too_small(split):
+            raise BenchError(complaint)
+
+    def _too_small(self, split: Split) -> str | None:
+        height, width = split.test.size
+        if min(height, width) >= self.smallest:
+            return None
+        return (
+            f"chexgenbench_asis: the working images of {split.info.name} are {height} x {width} (height x width), "
+            f"needed {self.smallest} or more on the smaller side, as the published images have: numbers of smaller "
+            f"ones compare with nothing published; set dataset.image_size={self.smallest}"
+        )
+
     def __call__(self, material: Material) -> Iterator[Score]:
+        if complaint := self._too_small(material.split):
+            raise Refused(complaint)
         real, fake = material.split.test, material.images["fidelity"]
         first = first_of_each(real.column("prompt"))
         prompts = np.array([str(each) for each in fake.column("prompt")])

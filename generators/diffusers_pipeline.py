@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.api import BenchError, Generator, Images, ImageSet, Request
+from bench.api import BenchError, Generator, Images, ImageSet, Part, Request
 from bench.device import resolve
+from bench.images import size_span
 from generators.diffusion.prompts import fields, prompt_text, token_counts
 from generators.diffusion.settings import Settings, read
 
@@ -20,9 +21,11 @@ class DiffusersPipeline(Generator):
 
     ``conf/generator/diffusers.yaml`` lists and explains the settings. Only safetensors are opened, only classes of
     diffusers and transformers are used, and whatever decides the images is in ``facts``: hashes of the parts,
-    number formats, every argument of the call, the prompt template, and how many prompts were cut short.
+    number formats, every argument of the call, the prompt template, the size it renders at (twice: ``own_size``, least
+    and greatest), and how many prompts were cut short.
     """
 
+    learns_from: ClassVar[Part | None] = None
     incidental: ClassVar[tuple[str, ...]] = ("device", "bad_tolerance", "offload")
 
     def __init__(self, **settings: Any) -> None:
@@ -50,6 +53,7 @@ class DiffusersPipeline(Generator):
         self.facts = facts | {
             "call": self._call,
             "size": list(settings.size),
+            "own_size": size_span([settings.size]),
             "resize": settings.resize,
             "grey": "0.299 R + 0.587 G + 0.114 B",
             "prompt": settings.prompt,

@@ -6,13 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from bench.api import BenchError, Generator, Images, ImageSet, Label, Purpose, Request
-from bench.images import decode_grey, resize
+from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Purpose, Request
+from bench.images import decode_grey, resize, size_span
+from bench.progress import track
 from bench.store import file_digest
 from bench.tables import Row, read_table
 from generators.draw import shuffle_by_seeds
@@ -40,7 +42,12 @@ class Folder(Generator):
     data set's condition labels as numbers or as their names, empty where unknown. With ``request_id`` every image
     belongs to one request. Without it, each request takes an image of its purpose with the conditions it asks for,
     at random and none twice within a purpose.
+
+    ``facts["own_size"]`` is ``[[least height, least width], [greatest height, greatest width]]`` in pixels of the
+    images that are given, before they are resized.
     """
+
+    learns_from: ClassVar[Part | None] = None
 
     def __init__(
         self,
@@ -86,22 +93,41 @@ class Folder(Generator):
         self.facts = {"table": self._table_name, "table_sha256": file_digest(table), "images": len(self._entries)}
 
     def plan(self, requests: Sequence[Request]) -> None:
+        """Choose an image for every request, and see how large the chosen ones are.
+
+        Raises:
+            BenchError: images and requests do not match, or an unreadable image.
+        """
         by_id = any(entry.request_id for entry in self._entries)
         if by_id:
             self._given = join(self._entries, requests)
         else:
             self._given = allot(self._entries, requests, self.uses, reuse=self._reuse)
-        used = {str(entry.path) for entry in self._given.values()}
+        used = {str(entry.path): entry for entry in self._given.values()}
         self.facts |= {"matched_by": "request_id" if by_id else "conditions", "images_used": len(used)}
+        if used:
+            sizes = track(used.values(), "looking at the sizes of images", total=len(used), unit="image")
+            self.facts["own_size"] = size_span(self._own_size(entry) for entry in sizes)
 
     def sample(self, requests: Sequence[Request]) -> Images:
         return np.stack([self._read(self._given[each.request_id]) for each in requests])
 
-    def _read(self, entry: Entry) -> npt.NDArray[np.uint8]:
+    def _own_size(self, entry: Entry) -> tuple[int, int]:
         try:
-            image = decode_grey(entry.path, window=self._window)
+            with Image.open(entry.path, formats=("PNG", "JPEG", "TIFF")) as picture:
+                return picture.height, picture.width
+        except Exception:  # the reader knows what is wrong with it, or copes
+            height, width = self._decoded(entry).shape
+            return height, width
+
+    def _decoded(self, entry: Entry) -> npt.NDArray[np.uint8]:
+        try:
+            return decode_grey(entry.path, window=self._window)
         except BenchError as error:
             raise BenchError(f"{entry.where}: {error}") from error
+
+    def _read(self, entry: Entry) -> npt.NDArray[np.uint8]:
+        image = self._decoded(entry)
         if image.shape == self._size:
             return image
         if self._resize is None:

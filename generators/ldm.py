@@ -40,7 +40,7 @@ class LatentDiffusion(Generator):
         sampling: Mapping[str, Any],
         block: int = 64,
         checkpoint_every: int = 250,
-        precision: Precision = "bf16",
+        precision: Precision = "float32",
         channels_last: bool = False,
         compiled: bool = False,
         processes: int = 1,

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.api import BenchError, ImageSet, Request
+from bench.api import BenchError, ImageSet, Part, Request
 from bench.device import resolve
+from bench.images import enlargement
 from bench.store import content_key
 from generators.diffusers_pipeline import DiffusersPipeline
 from generators.diffusion.adapter import ADAPTER
@@ -21,8 +22,11 @@ class LoraTraining(DiffusersPipeline):
     Only layers of the denoiser learn; autoencoder and text encoders stay as they came. ``training.family`` says how
     pipelines of this kind are trained. Training hears texts as ``call`` says; ``sampling`` holds the arguments of the
     pipeline's call that come in only afterwards. Hu et al., LoRA, arXiv:2106.09685.
+
+    What the base learned from, before it came here, is unknown to the bench, and ``facts`` say so.
     """
 
+    learns_from: ClassVar[Part | None] = "train"
     incidental: ClassVar[tuple[str, ...]] = (*DiffusersPipeline.incidental, *Thrift.model_fields)
     sampling_only: ClassVar[tuple[str, ...]] = ("block", "sampling")
 
@@ -44,14 +48,20 @@ class LoraTraining(DiffusersPipeline):
         self._settings = self._settings.model_copy(update={"call": _joined(self._heard, sampling or {})})
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
-        """Train, go on training, or load the finished adapter from ``folder``."""
+        """Train, go on training, or load the finished adapter from ``folder``.
+
+        Raises:
+            BenchError: training images smaller than ``size``, captions missing, a pipeline that the family does not
+                fit or that cannot be loaded, a loss that is no number.
+        """
         if not (folder / ADAPTER).is_file():
             self._train(train, folder, seed)
         self._settings = self._settings.model_copy(update={"lora": Lora(path=str(folder), file=ADAPTER)})
         super().fit(train, folder, seed)
-        self.facts["training"] = self._training.described()
+        self.facts |= {"training": self._training.described(), "base_trained_on": "unknown"}
 
     def _train(self, train: ImageSet, folder: Path, seed: int) -> None:
+        self._check_size(train)
         import torch
 
         from generators.diffusion.load import load_pipeline
@@ -70,6 +80,24 @@ class LoraTraining(DiffusersPipeline):
         key = content_key([facts, call, self._training.described(), seen, seed])
         trainer.train(lessons, folder, key)
         trainer.save(folder)
+
+    def _check_size(self, train: ImageSet) -> None:
+        wanted = self._settings.size
+        if enlargement(train.size, wanted, self._settings.resize) > 1:
+            (height, width), (rows, columns) = train.size, wanted
+            raise BenchError(
+                f"generator.size is {rows} x {columns}, but the working images of {train.info.name} are {height} x "
+                f"{width} (height x width): enlarged, they would teach the adapter their blur; set "
+                f"dataset.image_size=[{rows},{columns}], or a smaller generator.size, if the pipeline in "
+                "generator.path renders at one"
+            )
+        least = train.own_size[0] if train.own_size else train.size
+        if enlargement(least, wanted, self._settings.resize) > 1:
+            raise BenchError(
+                f"generator.size is {wanted[0]} x {wanted[1]}, but {train.info.name} has files of {least[0]} x "
+                f"{least[1]} (height x width, the least of each): enlarged, they would teach the adapter their blur; "
+                "leave them out, or set a smaller generator.size, if the pipeline in generator.path renders at one"
+            )
 
 
 def _joined(call: Mapping[str, Any], sampling: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from bench.api import BenchError, Generator, Images, ImageSet, Label, Request
-from bench.images import Aspect, Grey, decode_grey, resize
+from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Request
+from bench.images import Aspect, Grey, decode_grey, resize, size_span
 from bench.parquet import Colour, ImageTable, grey, label_value, labels_dict
 from bench.progress import track
 from generators.draw import UNKNOWN, assign, conditions_of_requests, shuffle_by_seeds
@@ -29,8 +29,12 @@ class Parquet(Generator):
 
     ``path`` is a parquet file, a folder with parquet files, or a folder of image files (which states no labels).
     Labels are read from columns of their names, or from ``labels_dict``. ``conf/generator/parquet.yaml`` explains
-    the settings; ``facts`` counts images of other conditions than asked and images given more than once.
+    the settings; ``facts`` counts images of other conditions than asked and images given more than once, and has
+    ``own_size``: ``[[least height, least width], [greatest height, greatest width]]`` in pixels of the images that are
+    given, after ``crop_rows`` and before they are resized.
     """
+
+    learns_from: ClassVar[Part | None] = None
 
     path: str | None = None
     by: By | None = None
@@ -88,20 +92,26 @@ class Parquet(Generator):
         _tolerate(twice, self.repeat_tolerance, "repeat_tolerance", "get an image that another of their purpose has")
         self.facts |= {"matched_by": by, "images_used": len(set(self._given.values()))}
         self.facts |= {"other_conditions": len(other), "repeats": len(twice)}
-        self._read(sorted(set(self._given.values())))
+        sizes = self._read(sorted(set(self._given.values())))
+        if sizes:
+            self.facts["own_size"] = size_span(sizes)
 
     def sample(self, requests: Sequence[Request]) -> Images:
         return np.array(self._pixels[[self._places[self._given[each.request_id]] for each in requests]])
 
-    def _read(self, rows: Sequence[int]) -> None:
+    def _read(self, rows: Sequence[int]) -> set[tuple[int, int]]:
+        """Keep the images of ``rows`` at the data set's size; the sizes they had."""
         self._places = {row: place for place, row in enumerate(rows)}
         # rows of parquet come in groups, so picking them one by one would read each group many times over; the file
         # has no name and goes with the process
         with tempfile.TemporaryFile(dir=self._folder) as file:
             self._pixels = np.memmap(file, np.uint8, "w+", shape=(max(1, len(rows)), *self._size))
-        images = self._source.images(rows, self.colour)
+        images, sizes = self._source.images(rows, self.colour), set[tuple[int, int]]()
         for row, image in track(images, "reading images", total=len(rows), unit="image"):
-            self._pixels[self._places[row]] = self._shaped(row, image)
+            cut = self._cut(row, image)
+            sizes.add((cut.shape[0], cut.shape[1]))
+            self._pixels[self._places[row]] = self._shaped(row, cut)
+        return sizes
 
     def _drawn(self, requests: Sequence[Request]) -> dict[str, int]:
         held = np.zeros((len(self._source), len(self.uses) + 1), np.int32)
@@ -118,11 +128,13 @@ class Parquet(Generator):
         row = self._given[request.request_id]
         return all(values[row] == request.labels.get(name) for name, values in self._labels.items())
 
-    def _shaped(self, row: int, image: Grey) -> Grey:
+    def _cut(self, row: int, image: Grey) -> Grey:
         top, bottom = self.crop_rows
         if top + bottom >= len(image):
             raise BenchError(f"{self._source.where(row)}: {len(image)} rows, generator.crop_rows takes {top + bottom}")
-        image = image[top : len(image) - bottom]
+        return image[top : len(image) - bottom]
+
+    def _shaped(self, row: int, image: Grey) -> Grey:
         if image.shape == self._size:
             return image
         if self.resize is None:

@@ -11,8 +11,17 @@ from typing import Any
 
 from bench.api import BenchError
 from generators.diffusion.settings import Component, Settings
-from generators.diffusion.source import LIBRARIES, check_files, components, read_index, resolve, weights_digest
+from generators.diffusion.source import (
+    LIBRARIES,
+    check_files,
+    commit,
+    components,
+    read_index,
+    resolve,
+    weights_digest,
+)
 
+AUTOMATIC = ("AutoModel", "AutoTokenizer")  # classes that read from the files which class to build
 SCHEDULER_FACTS = (
     "prediction_type",
     "beta_schedule",
@@ -91,8 +100,7 @@ def component_class(name: str, setting: str) -> Any:
         transformers.ProcessorMixin,
     )
     found = getattr({"diffusers": diffusers, "transformers": transformers}[library], kind, None)
-    automatic = kind in ("AutoModel", "AutoTokenizer")
-    if not inspect.isclass(found) or not (automatic or issubclass(found, loadable)):
+    if not inspect.isclass(found) or not (kind in AUTOMATIC or issubclass(found, loadable)):
         raise BenchError(f"{setting}.class: {name} is no model, scheduler, tokenizer or processor of {library}")
     return found
 
@@ -111,16 +119,21 @@ class Part:
     precision: str
     remote_code: bool
 
+    @property
+    def _chosen(self) -> bool:
+        """Whether the settings name the very class to build, so that code beside the weights is never looked at."""
+        return self.component.kind is not None and self.kind.__name__ not in AUTOMATIC
+
     def load(self) -> tuple[Any, dict[str, Any]]:
         """The component and its facts."""
         account: dict[str, Any] = {"class": f"{self.kind.__module__.split('.')[0]}.{self.kind.__name__}"}
         if self.component.path:
-            account |= {"path": self.component.path, "revision": self.component.revision}
+            account |= {"path": self.component.path, "revision": commit(self.component)}
         if self.component.config:
             account["config"] = self.component.config
         if self.folder is None:
             return self._scheduler(), account
-        check_files(self.folder, remote_code=self.remote_code, setting=self.setting)
+        check_files(self.folder, code_allowed=self.remote_code or self._chosen, setting=self.setting)
         account["sha256"] = weights_digest(self.folder)
         try:
             return self._from_files(self.folder), account
@@ -136,9 +149,8 @@ class Part:
 
         if issubclass(self.kind, diffusers.SchedulerMixin):
             return self._scheduler()
-        options: dict[str, Any] = {"local_files_only": True}
-        if self.remote_code:
-            options["trust_remote_code"] = True
+        # left out, it would mean: ask at the terminal
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": self.remote_code}
         models = (diffusers.ModelMixin, transformers.PreTrainedModel, transformers.AutoModel)
         if not issubclass(self.kind, models):
             return self.kind.from_pretrained(folder, **options, **self.component.config)
@@ -241,7 +253,7 @@ def _facts(pipeline: Any, settings: Settings, account: dict[str, Any]) -> dict[s
     facts: dict[str, Any] = {
         "pipeline": type(pipeline).__name__,
         "path": settings.path,
-        "revision": settings.revision,
+        "revision": commit(settings),
         "components": account,
         "remote_code": list(settings.remote_code),
         "libraries": {"diffusers": diffusers.__version__, "transformers": transformers.__version__},

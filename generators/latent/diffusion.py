@@ -133,7 +133,7 @@ def diffusion_stage(
             speed = run(noisy(latent, noise, share), times, condition)
         errors = ((speed - velocity(latent, noise, share)) ** 2).mean(dim=(1, 2, 3))
         now = {each: rate_at(number, settings.steps, rates[name], settings.decay) for name, each in optimizers.items()}
-        update((weights[times] * errors).mean(), model, now)
+        update((weights[times] * errors).mean(), model, now, settings.clip_norm)
         follow(average, model, min(settings.average, (2 + number) / (11 + number)))
         return (errors.mean().item(),)
 
@@ -160,7 +160,7 @@ def _optimizers(model: nn.Module, settings: DiffusionSettings) -> dict[str, torc
     large, others = matrices(model)
     if rate is None or not large:
         large, others = [], list(model.parameters())
-    adamw = torch.optim.AdamW(others, lr=settings.rate, weight_decay=decay, betas=(0.9, 0.99))
+    adamw = torch.optim.AdamW(others, lr=settings.rate, weight_decay=decay, betas=settings.betas)
     return {"others": adamw} | ({"matrices": Muon(large, rate, decay)} if rate is not None and large else {})
 
 

@@ -10,6 +10,7 @@ from bench.api import BenchError
 
 Precision = Literal["bf16", "float32"]
 Decay = Literal["cosine", "constant"]
+Norm = Literal["batch", "instance"]
 Perceptual = Literal["squeeze", "alex", "vgg"]
 Settings = TypeVar("Settings", bound="Section")
 
@@ -65,6 +66,8 @@ class AutoencoderSettings(Section):
         adversarial_start: steps before the discriminator joins.
         discriminator_channels: width of its first layer.
         discriminator_rate: its learning rate.
+        discriminator_norm: its normalisation, batch or instance: over all images that a process shows it at once, or
+            over each for itself.
         perceptual: weight of the perceptual distance, 0 for none.
         perceptual_network: torchvision network the distance is measured in: squeeze, alex or vgg.
         perceptual_weights: file of that network's weights.
@@ -89,6 +92,7 @@ class AutoencoderSettings(Section):
     adversarial_start: int = 0
     discriminator_channels: int = 32
     discriminator_rate: float = 1e-4
+    discriminator_norm: Norm = "instance"
     perceptual: float = 0.0
     perceptual_network: Perceptual = "squeeze"
     perceptual_weights: str | None = None
@@ -122,7 +126,8 @@ class DiffusionSettings(Section):
         snr_gamma: signal-to-noise ratio up to which errors at less noise count more (arXiv:2303.09556), ``None`` for
             equal weights of all times.
         average: decay of the running average of the weights, 0 for the weights themselves.
-        steps, batch, rate, decay, weight_decay: of AdamW.
+        steps, batch, rate, decay, weight_decay, betas: of AdamW.
+        clip_norm: longest gradient, ``None`` for any length.
         matrix_rate: learning rate of Muon, which then trains kernels and matrices; ``None`` is AdamW for all.
     """
 
@@ -144,6 +149,8 @@ class DiffusionSettings(Section):
     average: float = 0.99
     decay: Decay = "cosine"
     weight_decay: float = 1e-2
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip_norm: float | None = 1.0
     matrix_rate: float | None = None
 
     @property
@@ -202,7 +209,7 @@ def _complaints(section: Section) -> list[str]:
             "perceptual": (0, 1e9),
             "discriminator_rate": (1e-12, 1e3),
         }
-        return _network(section) + _perceptual(section) + _grey(section) + _within(section, **ranges)
+        return _network(section) + _named(section) + _grey(section) + _within(section, **ranges)
     if isinstance(section, AugmentationSettings):
         shares = dict.fromkeys(("affine", "flip", "shift_share", "gamma_share", "shift"), (0, 1))
         return _within(section, degrees=(0, 180), pixels=(0, 1e6), scale=(0, 0.99), gamma=(0, 0.99), **shares)
@@ -210,7 +217,8 @@ def _complaints(section: Section) -> list[str]:
         wrong = _network(section) + _within(section, drop=(0, 1), average=(0, 1), noise_steps=(2, 10**6))
         if len(section.noise) != 2 or not 0 < section.noise[0] <= section.noise[1] < 1:
             wrong.append(f"noise={section.noise} must be two betas between 0 and 1, the smaller first")
-        return wrong + _within(section, snr_gamma=(1e-6, 1e9), matrix_rate=(1e-12, 1e3), scale_factor=(1e-6, 1e6))
+        ranges = {"snr_gamma": (1e-6, 1e9), "matrix_rate": (1e-12, 1e3), "scale_factor": (1e-6, 1e6)}
+        return wrong + _betas(section) + _within(section, clip_norm=(1e-12, 1e12), **ranges)
     return _within(section, steps=(1, 10**6), guidance=(0, 1e3), guided=(0, 1))
 
 
@@ -234,11 +242,22 @@ def _grey(section: AutoencoderSettings) -> list[str]:
     return [f"grey={section.grey} must be two different values, of black and of white"]
 
 
-def _perceptual(section: AutoencoderSettings) -> list[str]:
-    """What is wrong with the choice of the perceptual network."""
-    if section.perceptual_network in get_args(Perceptual):
+def _betas(section: DiffusionSettings) -> list[str]:
+    given = section.betas
+    pair = isinstance(given, tuple) and len(given) == 2 and all(isinstance(each, float | int) for each in given)
+    if pair and all(0 <= each < 1 for each in given):
         return []
-    return [f"perceptual_network={section.perceptual_network!r} must be one of {list(get_args(Perceptual))}"]
+    return [f"betas={given!r} must be two numbers from 0 to below 1"]
+
+
+def _named(section: AutoencoderSettings) -> list[str]:
+    """What is wrong with the settings that are one of a few words."""
+    words = {"perceptual_network": get_args(Perceptual), "discriminator_norm": get_args(Norm)}
+    return [
+        f"{name}={getattr(section, name)!r} must be one of {list(known)}"
+        for name, known in words.items()
+        if getattr(section, name) not in known
+    ]
 
 
 def _within(section: Section, **ranges: tuple[float, float]) -> list[str]:

@@ -100,11 +100,17 @@ def rate_at(step: int, steps: int, rate: float, decay: Decay) -> float:
     return rate * min(1.0, 20 * done) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def update(loss: torch.Tensor, module: nn.Module, rates: Mapping[torch.optim.Optimizer, float]) -> None:
-    """One step of each optimiser, at its rate, down the gradient of ``loss``, whose norm is clipped at 1."""
+def update(
+    loss: torch.Tensor,
+    module: nn.Module,
+    rates: Mapping[torch.optim.Optimizer, float],
+    clip_norm: float | None = 1.0,
+) -> None:
+    """One step of each optimiser, at its rate, down the gradient of ``loss``, cut to ``clip_norm`` if it is longer."""
     module.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+    if clip_norm is not None:
+        nn.utils.clip_grad_norm_(module.parameters(), clip_norm)
     for optimizer, rate in rates.items():
         for group in optimizer.param_groups:
             group["lr"] = rate

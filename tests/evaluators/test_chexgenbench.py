@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from bench.api import BenchError, ImageSet, Material, Rows, Score, Split
+from bench.api import BenchError, ImageSet, Material, Refused, Rows, Score, Split
 from evaluators.chexgenbench import CheXGenBench, first_of_each, frechet, inception_score, kernel_distance
 from evaluators.encoders.squashed import rad_dino, squash
 from tests.conftest import toy_set
@@ -96,14 +97,23 @@ def test_rad_dino_sees_the_squashed_image(tmp_path: Path) -> None:
     assert "squashed-299" in encoder.id
 
 
-def measure(split: Split, fake: ImageSet, **settings: Any) -> dict[tuple[str, str], Score]:
+class OfAnySize(CheXGenBench):
+    """The arithmetic does not depend on the size of images, so that small ones do to test it."""
+
+    smallest: ClassVar[int] = 1
+
+
+def material_of(split: Split, fake: ImageSet) -> Material:
     def features(name: str, images: ImageSet) -> Rows:
         rows = images.pixels().reshape(len(images), 16, -1).mean(axis=2).astype(np.float32)
         return rows / 50 if name == "i" else rows
 
     encoders: Any = {"i": None, "r": None}
-    material = Material(split, {"fidelity": fake}, encoders, features, np.random.default_rng(0), Path("unused"))
-    scores = list(CheXGenBench("i", "r", **settings)(material))
+    return Material(split, {"fidelity": fake}, encoders, features, np.random.default_rng(0), Path("unused"))
+
+
+def measure(split: Split, fake: ImageSet, **settings: Any) -> dict[tuple[str, str], Score]:
+    scores = list(OfAnySize("i", "r", **settings)(material_of(split, fake)))
     return {(score.metric, score.group): score for score in scores}
 
 
@@ -148,6 +158,33 @@ def test_a_label_has_its_own_real_images_and_the_synthetic_ones_of_their_prompts
 def test_few_images_are_refused(split: Split, tmp_path: Path) -> None:
     found = measure(split, toy_set(tmp_path, "few", 12))
     assert all(score.value is None and "12 images" in score.reason for score in found.values())
+
+
+def test_images_smaller_than_the_published_are_refused(split: Split, tmp_path: Path) -> None:
+    evaluator = CheXGenBench("i", "r")
+    with pytest.raises(BenchError, match=r"toy are 32 x 32 .*needed 512 .*set dataset\.image_size=512$") as early:
+        evaluator.check(split)
+    assert not isinstance(early.value, Refused)
+    with pytest.raises(Refused) as late:
+        list(evaluator(material_of(split, toy_set(tmp_path, "fake", 60))))
+    assert str(late.value) == str(early.value)
+
+
+@pytest.mark.parametrize(("size", "fit"), [((512, 512), True), ((632, 512), True), ((511, 900), False)])
+def test_the_smaller_side_decides(size: tuple[int, int], fit: bool) -> None:
+    split: Any = SimpleNamespace(test=SimpleNamespace(size=size), info=SimpleNamespace(name="toy"))
+    if fit:
+        CheXGenBench("i", "r").check(split)
+        return
+    with pytest.raises(BenchError, match=f"{size[0]} x {size[1]}"):
+        CheXGenBench("i", "r").check(split)
+
+
+@pytest.mark.parametrize("dataset", ["imagefolder", "phantom", "nih_cxr14", "csaw_m"])
+def test_the_published_numbers_are_asked_for_at_their_size(dataset: str) -> None:
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("config", overrides=["experiment=chexgenbench_asis", f"dataset={dataset}"])
+    assert config.dataset.image_size == CheXGenBench.smallest == 512
 
 
 @pytest.mark.parametrize("name", ["chexgenbench", "chexgenbench_asis"])

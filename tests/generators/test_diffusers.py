@@ -110,6 +110,7 @@ def test_facts_say_what_decided_the_images(fitted, toy, tiny):
         "timestep_spacing": "leading",
     }
     assert facts["call"]["guidance_scale"] == 7.5 and facts["safety_checker"] == "off"
+    assert facts["own_size"] == ((32, 32), (32, 32)), "as rendered, not as resized"
     unet = facts["components"]["unet"]
     assert unet["class"] == "diffusers.UNet2DConditionModel" and unet["dtype"] == "float32"
     assert len(unet["sha256"]) == 16
@@ -250,6 +251,69 @@ def test_code_in_a_folder_is_refused_unless_named(broken, train, tmp_path):
     assert "generator.remote_code=[vae]" in refusal(make(broken, remote_code=["unet"]), train)
 
 
+@pytest.fixture
+def bert(tmp_path):
+    """A tiny BERT under its own class, as BioViL-T is published, and the file its code would leave if it ran."""
+    import transformers
+
+    folder, canary = tmp_path / "bert", tmp_path / "canary"
+    sizes = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 1, "num_attention_heads": 4}
+    transformers.BertModel(transformers.BertConfig(vocab_size=32, **sizes)).save_pretrained(folder)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijklmnopqrstuvwxyz"]
+    (folder / "vocab.txt").write_text("\n".join([*words, "##a"]))
+    maps = {"AutoConfig": "own.Config", "AutoModel": "own.Model", "AutoTokenizer": ["own.Tokenizer", None]}
+    edit(folder / "config.json", auto_map=maps, model_type="cxr-bert", architectures=["CXRBertModel"])
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "Tokenizer", "auto_map": maps}))
+    (folder / "own.py").write_text(f"open({str(canary)!r}, 'w')\nraise SystemExit\n")
+    return folder, canary
+
+
+def test_a_library_class_reads_a_part_with_code_of_its_own_as_data(bert, tiny, train, requests, tmp_path):
+    folder, canary = bert
+    parts = {
+        "text_encoder": {"path": str(folder), "class": "transformers.BertModel", "may_miss": ["pooler."]},
+        "tokenizer": {"path": str(folder), "class": "transformers.BertTokenizer", "config": {"model_max_length": 16}},
+    }
+    generator = make(tiny("stable_diffusion"), components=parts)
+    generator.fit(train, tmp_path, 0)
+    generator.plan(requests)
+    assert generator.sample(requests).std() > 1
+    used = generator.facts["components"]
+    assert (used["text_encoder"]["class"], used["tokenizer"]["class"]) == (
+        "transformers.BertModel",
+        "transformers.BertTokenizer",
+    )
+    assert generator.facts["tokens"]["tokenizer"]["limit"] == 16 and not canary.exists()
+
+
+@pytest.mark.parametrize(("part", "kind"), [("text_encoder", "AutoModel"), ("tokenizer", "AutoTokenizer")])
+def test_a_class_that_the_files_choose_is_still_refused(part, kind, bert, tiny, train):
+    folder, canary = bert
+    chosen = {part: {"path": str(folder), "class": f"transformers.{kind}"}}
+    message = refusal(make(tiny("stable_diffusion"), components=chosen), train)
+    assert f"generator.remote_code=[{part}]" in message and f"generator.components.{part}.class=" in message
+    (folder / "own.py").unlink()
+    assert "config.json: this part brings code" in refusal(make(tiny("stable_diffusion"), components=chosen), train)
+    listed = {part: {"path": str(folder)}}
+    assert f"generator.remote_code=[{part}]" in refusal(make(tiny("stable_diffusion"), components=listed), train)
+    assert not canary.exists()
+
+
+def test_code_is_switched_off_and_not_left_open(bert, tiny, train, monkeypatch, tmp_path):
+    import transformers
+
+    asked, load = [], transformers.BertModel.from_pretrained
+
+    def seen(*given, **options):
+        asked.append(options["trust_remote_code"])
+        return load(*given, **options)
+
+    monkeypatch.setattr(transformers.BertModel, "from_pretrained", seen)
+    parts = {"text_encoder": {"path": str(bert[0]), "class": "transformers.BertModel"}}
+    make(tiny("stable_diffusion"), components=parts).fit(train, tmp_path, 0)
+    assert asked == [False]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -296,6 +360,30 @@ def test_sources_must_be_whole_and_pinned(tiny, train, tmp_path):
         assert "40 hex digits" in message and "owner/model/commits" in message
     escaping = {"vae": {"path": str(tiny("stable_diffusion")), "subfolder": "../elsewhere"}}
     assert "is not a folder inside" in refusal(make(tiny("stable_diffusion"), components=escaping), train)
+
+
+def test_an_unknown_commit_is_refused_before_the_hub_is_asked(tiny, train, monkeypatch, tmp_path):
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda **_: pytest.fail("the hub was asked"))
+    remedy = (
+        "no commit of owner/model is known to this project; set {0}.revision=<40 hex digits>, chosen at "
+        "https://huggingface.co/owner/model/commits, or {0}.path=a folder"
+    )
+    whole = make(tmp_path, path="owner/model", revision="unknown")
+    assert refusal(whole, train) == "generator.revision is unknown: " + remedy.format("generator")
+    vae = {"vae": {"path": "owner/model", "revision": "unknown"}}
+    message = refusal(make(tiny("stable_diffusion"), components=vae), train)
+    assert message.endswith(remedy.format("generator.components.vae"))
+
+
+def test_a_folder_has_no_revision_whatever_stands_beside_it(tiny, train, tmp_path):
+    folder = tiny("stable_diffusion")
+    vae = {"vae": {"path": str(folder / "vae"), "revision": "0" * 40}}
+    for revision in ("unknown", "0" * 40):
+        generator = make(folder, revision=revision, components=vae)
+        generator.fit(train, tmp_path, 0)
+        assert generator.facts["revision"] is None and generator.facts["components"]["vae"]["revision"] is None
 
 
 def test_a_hub_that_cannot_be_reached_is_explained(train, monkeypatch):

@@ -107,6 +107,36 @@ def test_another_size_is_an_error_unless_resizing_is_asked_for(toy, train, tmp_p
         Folder(str(folder), resize="squash")
 
 
+def mixed(folder: Path) -> Path:
+    """Images of two levels and two sizes, and one of a third level that is larger than all."""
+    sizes = {"a.png": (20, 30), "b.tif": (28, 12), "c.jpg": (200, 300)}
+    write(folder, [{"file_name": name, "level": str(level)} for level, name in enumerate(sizes)])
+    for name, size in sizes.items():
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, size).astype(np.uint8)).save(folder / name)
+    return folder
+
+
+def test_the_own_size_of_the_given_images_is_known_before_any_is_decoded(toy, train, tmp_path, monkeypatch):
+    folder = mixed(tmp_path)
+    requests = [toy.request(f"r{i}", level=i % 2, side=0) for i in range(4)]
+    generator = Folder(str(folder), resize="pad", reuse=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("generators.folder.decode_grey", lambda *_, **__: pytest.fail("pixels were read"))
+        generator.fit(train, tmp_path, 0)
+        generator.plan(requests)
+    assert generator.facts["own_size"] == ((20, 12), (28, 30))
+    assert generator.sample(requests).shape == (4, 16, 12)
+    generator.plan([toy.request("r", level=2, side=0)])
+    assert generator.facts["own_size"] == ((200, 300),) * 2
+    empty = Folder(str(folder), resize="pad")
+    empty.fit(train, tmp_path, 0)
+    empty.plan([])
+    assert "own_size" not in empty.facts
+    (folder / "a.png").write_bytes(b"not a picture")
+    with pytest.raises(BenchError, match=r"metadata.csv line 2: .*a.png"):
+        generator.plan(requests)
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

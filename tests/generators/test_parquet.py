@@ -142,6 +142,17 @@ def test_rows_are_cropped_off_files_of_the_published_size(toy, train, tmp_path):
         sample(Parquet(str(tmp_path / "set"), crop_rows=[20, 4]), train, requests, tmp_path)
 
 
+def test_the_own_size_is_that_of_the_given_images_after_the_cut(toy, train, tmp_path):
+    sizes = [(24, 12), (20, 30), (200, 300)]
+    folder = save(tmp_path / "set", level=[0, 1, 2], image=[picture(i, size) for i, size in enumerate(sizes)])
+    requests = [toy.request(f"r{i}", level=i, side=0) for i in range(2)]
+    generator = Parquet(str(folder), crop_rows=[3, 1], resize="pad")
+    assert sample(generator, train, requests, tmp_path).shape == (2, 16, 12)
+    assert generator.facts["own_size"] == ((16, 12), (20, 30))
+    generator.plan([toy.request("r", level=2, side=0)])
+    assert generator.facts["own_size"] == ((196, 300),) * 2
+
+
 @pytest.mark.parametrize("kind", ["parquet", "files"])
 def test_colour_is_an_error_unless_luma_is_asked_for(kind, toy, train, tmp_path):
     image = picture(0, colour=True)
