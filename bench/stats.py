@@ -75,8 +75,8 @@ def cluster_bootstrap(
     return (float(low), float(high)), draws
 
 
-def clopper_pearson(hits: int, n: int) -> Interval:
-    """Exact 95% interval of a proportion (Clopper & Pearson 1934)."""
+def clopper_pearson(hits: float, n: int) -> Interval:
+    """Exact 95% interval of a proportion (Clopper & Pearson 1934); ``hits`` need not be whole."""
     from scipy import stats
 
     low = stats.beta.ppf(0.025, hits, n - hits + 1) if hits else 0.0

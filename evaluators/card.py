@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bench.api import Evaluator, ImageSet, Material, Metric, Purpose, Score
 from bench.stats import folds, jackknife_se, normal_interval
-from evaluators.seven_c.documents import DOCUMENTED, documentation, filled_attributes
+from evaluators.seven_c.documents import DOCUMENTED, filled_attributes, recorded
 from evaluators.seven_c.page import write_card
 from evaluators.seven_c.pixels import RULES, Table, kept, limits, properties, unpaired_similarity
 from evaluators.seven_c.terms import (
@@ -29,6 +29,8 @@ from evaluators.seven_c.terms import (
 SOURCE = "doi:10.1038/s44172-025-00450-1"
 MINIMUM = 100
 FOLDS = 10
+PRIVACY = ("mia_auc", "duplicates", "leak_found")
+IDENTIFIERS = "request ids only; pixels not tested"
 
 
 def _metric(key: str, title: str, summary: str, minimum: int = 2) -> Metric:
@@ -41,16 +43,31 @@ def _ceiling(key: str, title: str, summary: str, minimum: int = 2) -> Metric:
 
 CONGRUENCE = _metric("card_congruence", "Congruence", "Agreement with real images in features and structure.", MINIMUM)
 COVERAGE = _metric("card_coverage", "Coverage", "Spread compared with real images, neither less nor more.", MINIMUM)
-CONSTRAINT = _metric("card_constraint", "Constraint", "Rules real images of the modality keep, kept.", MINIMUM)
-COMPLETENESS = _metric("card_completeness", "Completeness", "Share of the required attributes that are stated.")
-COMPLIANCE = _metric("card_compliance", "Compliance", "Format, absence of identifiers, and measured privacy.")
-COMPREHENSION = _metric("card_comprehension", "Comprehension", "Share of the twelve documentation fields filled in.")
-CONSISTENCY = _metric("card_consistency", "Consistency", "Worst subgroup's congruence over the best's.", MINIMUM)
+CONSTRAINT = _metric("card_constraint", "Constraint", "Grey levels and spectrum like real; not anatomy.", MINIMUM)
+COMPLETENESS = _metric(
+    "card_completeness", "Completeness", "Share of the required attributes that the generator was told or returns."
+)
+COMPLIANCE = _metric(
+    "card_compliance",
+    "Compliance",
+    f"The worst of the measured privacy terms; 0 where a leak or an exact copy was found. Identifiers: {IDENTIFIERS}.",
+)
+COMPREHENSION = _metric(
+    "card_comprehension",
+    "Comprehension",
+    "Share of the twelve documentation fields that a person stated; what the run fills in by itself is not counted.",
+)
+CONSISTENCY = _metric(
+    "card_consistency",
+    "Consistency",
+    "Worst subgroup's agreement with real images in features over the best's; says nothing of how good they are.",
+    MINIMUM,
+)
 CEILING = "of unseen real images: the ceiling."
 CONGRUENCE_CEILING = _ceiling("card_congruence_ceiling", "Congruence, ceiling", f"Congruence {CEILING}", MINIMUM)
 COVERAGE_CEILING = _ceiling("card_coverage_ceiling", "Coverage, ceiling", f"Coverage {CEILING}", MINIMUM)
 CONSTRAINT_CEILING = _ceiling("card_constraint_ceiling", "Constraint, ceiling", f"Constraint {CEILING}", MINIMUM)
-COMPLETENESS_CEILING = _ceiling("card_completeness_ceiling", "Completeness, real", "Completeness of the real test set.")
+COMPLETENESS_CEILING = _ceiling("card_completeness_ceiling", "Completeness, real", "Completeness of the test part.")
 CONSISTENCY_CEILING = _ceiling("card_consistency_ceiling", "Consistency, ceiling", f"Consistency {CEILING}", MINIMUM)
 CEILINGS = {
     CONGRUENCE: CONGRUENCE_CEILING,
@@ -85,7 +102,7 @@ class Card(Evaluator):
 
     metrics: ClassVar[tuple[Metric, ...]] = (*CEILINGS, COMPLIANCE, COMPREHENSION, *CEILINGS.values())
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     reads_scores: ClassVar[bool] = True
 
     def __init__(self, encoder: str = "radiomics", pairs: int = 256) -> None:
@@ -135,29 +152,27 @@ class Card(Evaluator):
             yield _consistency(target, terms[label]["groups"], size, name)
 
     def _stated(self, material: Material, terms: dict[str, Any]) -> Iterator[Score]:
-        fake, test = material.images["fidelity"], material.split.test
+        fake, test, generator = material.images["fidelity"], material.split.test, material.generator
         fixed = "a count of what is stated, not a sample"
-        for label, images, metric in (("synthetic", fake, COMPLETENESS), ("ceiling", test, COMPLETENESS_CEILING)):
-            shares = filled_attributes(images)
+        parts = (
+            ("synthetic", fake, COMPLETENESS, generator.get("told", ())),
+            ("ceiling", test, COMPLETENESS_CEILING, test.info.required_attributes),
+        )
+        for label, images, metric, told in parts:
+            shares = filled_attributes(images, told)
             terms.setdefault(label, {})["attributes"] = shares
             if not shares:
                 yield metric.refused(f"{images.info.name} names no required attributes", n=len(images))
                 continue
             value = sum(share or 0.0 for share in shares.values()) / len(shares)
             yield metric(value, n=len(images), reason=fixed)
-        compliance = _compliance(material)
-        terms["compliance"] = compliance
-        missing = [name for name, value in compliance.items() if value is None]
-        if missing:
-            reason = f"not measured: {', '.join(missing)}; run privacy before the card: evaluator=[privacy,card]"
-            yield COMPLIANCE.refused(reason, n=len(fake))
-        else:
-            value = float(np.mean([each for each in compliance.values() if each is not None]))
-            yield COMPLIANCE(value, n=len(fake), reason="a mean of shares whose own intervals the privacy arm gives")
-        fields = documentation(fake, material.generator, material.scores)
-        terms["documentation"] = fields
-        filled = sum(text is not None for text in fields.values())
-        yield COMPREHENSION(filled / len(DOCUMENTED), n=len(fake), reason=fixed)
+        measured = [score for scores in material.scores.values() for score in scores if score.group == "all"]
+        terms["compliance"] = _compliance(measured)
+        yield _worst_term(terms["compliance"], measured, len(fake))
+        stated, known = generator.get("documentation", {}), recorded(fake, generator, material.scores)
+        terms["documentation"] = {name: {"stated": stated.get(name), "recorded": known[name]} for name in DOCUMENTED}
+        filled = sum(name in stated for name in DOCUMENTED)
+        yield COMPREHENSION(filled / len(DOCUMENTED), n=len(fake), reason=f"{fixed}; documentation.FIELD states more")
 
 
 def congruence(reference: Set, judged: Set) -> Terms:
@@ -230,19 +245,26 @@ def _consistency(metric: Metric, groups: Mapping[str, Terms], size: int, encoder
     return metric(min(values) / max(values), n=size, encoder=encoder, reason=reason)
 
 
-def _compliance(material: Material) -> dict[str, float | None]:
-    fake, split = material.images["fidelity"], material.split
-    known = {*split.train.patients, *split.holdout.patients, *split.test.patients}
-    known |= {*split.train.ids, *split.holdout.ids, *split.test.ids}
-    named = sum(bool({one, two} & known) for one, two in zip(fake.ids, fake.patients, strict=True))
-    measured = [score for scores in material.scores.values() for score in scores if score.group == "all"]
-    attack, copies = _worst(measured, "mia_auc"), _worst(measured, "duplicates")
+def _compliance(measured: Sequence[Score]) -> dict[str, float | None]:
+    """Terms in [0, 1], 1 best, ``None`` where nothing was measured; what the harness itself guarantees is no term."""
+    attack, copies, leak = (_worst(measured, key) for key in PRIVACY)
     return {
-        "standard format (8-bit grey PNG of the split's size)": float(fake.size == split.test.size),
-        "no real identifier": 1 - named / len(fake),
         "membership attack, 1 - 2 max(0, AUC - 0.5)": None if attack is None else 1 - 2 * max(0.0, attack - 0.5),
-        "no exact copy of a training image": None if copies is None else 1 - copies,
+        "no exact copy of a training image": None if copies is None else float(copies == 0),
+        "no leak found by the tail test": None if leak is None else float(leak == 0),
     }
+
+
+def _worst_term(terms: Mapping[str, float | None], measured: Sequence[Score], n: int) -> Score:
+    """The worst term; 0 is the worst whatever was not measured."""
+    values = [value for value in terms.values() if value is not None]
+    missing = [name for name, value in terms.items() if value is None]
+    if missing and 0.0 not in values:
+        refusals = [str(score.reason) for score in measured if score.metric in PRIVACY and score.value is None]
+        why = refusals[0] if refusals else "run privacy before the card: evaluator=[privacy,card]"
+        return COMPLIANCE.refused(f"not measured: {', '.join(missing)}; {why}", n=n)
+    reason = f"the worst of its terms, whose own intervals the privacy arm gives; identifiers: {IDENTIFIERS}"
+    return COMPLIANCE(min(values), n=n, reason=reason)
 
 
 def _worst(scores: Sequence[Score], metric: str) -> float | None:

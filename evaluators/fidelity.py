@@ -47,7 +47,7 @@ class Fidelity(Evaluator):
 
     metrics: ClassVar[tuple[Metric, ...]] = OF_FEATURES + OVERALL + OF_SOME + OF_PIXELS
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     def __init__(
         self,

@@ -136,7 +136,7 @@ def _manifold(sides: Sides) -> Iterator[Score]:
     own, across = lists(real, real, k, real_folds, own=True), lists(real, fake, k, fake_folds)
     found = clipped(own, across, pairs_within(real, fake, own_reach(own, k)), k)
     yield _varying(place, CLIPPED_DENSITY, found.density)
-    yield place.score(CLIPPED_COVERAGE, found.coverage.value, share_interval(found.coverage, len(real)))
+    yield place.score(CLIPPED_COVERAGE, found.coverage.value, sampled_interval(found.coverage, place.n))
     outward = from_centre(real, real, real), from_centre(fake, real, real)
     alpha, beta = support(Nearest(own, across, from_centre(fake, fake, real)), *outward, k)
     yield _varying(place, ALPHA_PRECISION, alpha)
@@ -174,3 +174,11 @@ def _thinned(rows: Rows, folds: np.ndarray, n: int, rng: np.random.Generator) ->
 def share_interval(estimate: Estimate, n: int) -> Interval:
     """The interval of a share; the exact binomial one where it is 0 or 1 and the folds all agree."""
     return estimate.interval if estimate.se else clopper_pearson(round(estimate.value * n), n)
+
+
+def sampled_interval(estimate: Estimate, n: int) -> Interval:
+    """The interval of a share read off a table of steps, where leaving out a fold may change nothing: never narrower
+    than the exact binomial one of the same share of ``n`` images."""
+    low, high = clopper_pearson(estimate.value * n, n)
+    folds = estimate.interval
+    return min(low, folds[0]), max(high, folds[1])

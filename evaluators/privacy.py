@@ -23,12 +23,13 @@ from evaluators.privacy_metrics import (
     DUPLICATES,
     EXCESS,
     FEWEST_IMAGES,
-    LEAK_BOUND,
+    LEAK_FOUND,
     MEMBERSHIP,
     MIA_AUC,
     MIA_TPR,
     NEAR_DUPLICATES,
     NEAR_DUPLICATES_HOLDOUT,
+    NOT_SEEN,
     TAIL,
     TAIL_P,
 )
@@ -36,6 +37,9 @@ from evaluators.sides import CONSTANT
 
 Integers = npt.NDArray[np.int64]
 
+UNKNOWN_TRAINING = (
+    "what this generator learned from is unknown, and if holdout patients were among it, the holdout is no control"
+)
 FEWEST_PATIENTS = 20
 FEWEST_FOR_TPR = 1000
 BLIND_LIMIT = 0.55
@@ -87,6 +91,9 @@ class Tail:
 class Privacy(Evaluator):
     """Copies, the patient-permutation tail test, and black-box membership inference, each against the holdout.
 
+    The verdict is ``leak found`` or ``no leak found by this test``; it bounds nothing, for copies that do not stand out
+    among the closest images are not seen.
+
     Membership is measured in the features of each of ``encoders``; columns of those named in ``standardise`` are
     divided by their standard deviation over the training images. All membership figures are refused where the split
     cannot carry them: a holdout picture that is also a training picture (correlation of ``same_picture`` or more), or
@@ -95,6 +102,7 @@ class Privacy(Evaluator):
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = (
+        LEAK_FOUND,
         DUPLICATES,
         NEAR_DUPLICATES,
         NEAR_DUPLICATES_HOLDOUT,
@@ -102,6 +110,7 @@ class Privacy(Evaluator):
         *MEMBERSHIP,
     )
     purposes: ClassVar[tuple[Purpose, ...]] = ("privacy",)
+    version: ClassVar[str] = "2"
 
     def __init__(
         self,
@@ -135,11 +144,17 @@ class Privacy(Evaluator):
             score, told = _blind(view, people)
             fault = fault or told
             yield score
+        few = too_few(len(images), people)
+        tails = {} if fault or few else {view.name: tail_of(view, people, self.permutations) for view in views}
+        adjusted = dict(zip(tails, holm([tail.p for tail in tails.values()]), strict=True))
+        yield _judged(report, adjusted, fault or few, material)
         if fault:
-            report["verdict"] = f"not measurable: {fault}"
             yield from (metric.refused(fault, n=len(images), encoder=name) for name in names for metric in MEMBERSHIP)
         else:
-            yield from self._membership(views, people, material, report)
+            yield from _membership(views, people, tails, adjusted, few)
+        report["tail"] = {name: _facts(tail, adjusted[name]) for name, tail in tails.items()}
+        if tails and split.info.redistributable:
+            _picture(next(iter(tails.values())), material)
         write_json(material.folder / "privacy.json", report)
 
     def _view(self, name: str, material: Material, rng: np.random.Generator) -> View:
@@ -179,27 +194,48 @@ class Privacy(Evaluator):
             f"(correlation {across[first]:.4f}, needed below {self.same_picture})"
         )
 
-    def _membership(
-        self, views: Sequence[View], people: People, material: Material, report: dict[str, Any]
-    ) -> Iterator[Score]:
-        few = too_few(len(views[0].synthetic), people)
-        tails = {} if few else {view.name: tail_of(view, people, self.permutations) for view in views}
-        adjusted = dict(zip(tails, holm([tail.p for tail in tails.values()]), strict=True))
-        for view in views:
-            if few:
-                yield from (metric.refused(few, n=len(view.synthetic), encoder=view.name) for metric in TAIL)
-            else:
-                yield from tail_scores(view, tails[view.name], adjusted[view.name])
-            yield _ratio(view, people)
-            yield from _attack(view, people)
-        if tails:
-            worst = max(tails, key=lambda name: tails[name].excess.high)
-            bound, n = max(0.0, tails[worst].excess.high), len(views[0].synthetic)
-            yield LEAK_BOUND(bound, n=n, reason=f"the largest over encoders ({worst}); itself the end of an interval")
-        report["tail"] = {name: _facts(tail, adjusted[name]) for name, tail in tails.items()}
-        report["verdict"] = verdict_of_all(tails, adjusted) if tails else f"not measurable: {few}"
-        if tails and material.split.info.redistributable:
-            _picture(next(iter(tails.values())), material)
+
+def _membership(
+    views: Sequence[View], people: People, tails: Mapping[str, Tail], adjusted: Mapping[str, float], few: str | None
+) -> Iterator[Score]:
+    for view in views:
+        if few:
+            yield from (metric.refused(few, n=len(view.synthetic), encoder=view.name) for metric in TAIL)
+        else:
+            yield from tail_scores(view, tails[view.name], adjusted[view.name])
+        yield _ratio(view, people)
+        yield from _attack(view, people)
+
+
+def _judged(report: dict[str, Any], adjusted: Mapping[str, float], unfit: str | None, material: Material) -> Score:
+    """The verdict as a score, and what the report says of it."""
+    found, words = verdict(report["copies"]["exact"], adjusted, unfit)
+    limits = NOT_SEEN
+    if material.generator.get("trained_on") == "unknown":
+        limits += f"; {UNKNOWN_TRAINING}"
+    report |= {"verdict": words, "not_seen": limits}
+    n = len(material.images["privacy"])
+    if found is None:
+        return LEAK_FOUND.refused(words, n=n)
+    return LEAK_FOUND(float(found), n=n, words=words, reason=f"a verdict has no interval; {limits}")
+
+
+def verdict(exact: int, adjusted: Mapping[str, float], unfit: str | None) -> tuple[bool | None, str]:
+    """Whether there is a leak, ``None`` if that cannot be told, and the same in words.
+
+    Args:
+        exact: number of images that are exactly training images, which needs no test.
+        adjusted: corrected p-value of the tail test by encoder.
+        unfit: why the tail test means nothing on this material, if so.
+    """
+    if exact:
+        return True, f"leak found ({exact} exact {'copy' if exact == 1 else 'copies'} of training images)"
+    if unfit:
+        return None, f"not measurable: {unfit}"
+    found = [name for name, p in adjusted.items() if p <= tail_test.LEVEL]
+    if found:
+        return True, f"leak found ({', '.join(found)})"
+    return False, "no leak found by this test"
 
 
 def people_of(split: Split) -> People:
@@ -239,13 +275,12 @@ def tail_of(view: View, people: People, permutations: int) -> Tail:
 
 
 def tail_scores(view: View, tail: Tail, p: float) -> Iterator[Score]:
-    """The four scores of a tail test whose p-value, corrected for the number of encoders, is ``p``."""
+    """The three scores of a tail test whose p-value, corrected for the number of encoders, is ``p``."""
     n, name, excess = len(view.synthetic), view.name, tail.excess
     held = f"training patients hold {tail.share:.0%} of the {tail.size} closest images"
-    yield TAIL_P(p, n=n, encoder=name, reason=f"{verdict(tail, p)}; {held}; a p-value has no interval")
+    yield TAIL_P(p, n=n, encoder=name, reason=f"{held}; a p-value has no interval")
     reason = f"read from the {excess.tail} closest images"
     yield EXCESS(excess.value, n=n, interval=(excess.low, excess.high), encoder=name, reason=reason)
-    yield LEAK_BOUND(max(0.0, excess.high), n=n, encoder=name, reason="is itself the end of an interval")
     if tail.detectable is None:
         reason = "planted copies do not stand out: half of the images are as close to real ones as a near copy would be"
         yield DETECTABLE.refused(reason, n=n, encoder=name)
@@ -254,22 +289,8 @@ def tail_scores(view: View, tail: Tail, p: float) -> Iterator[Score]:
     yield DETECTABLE(tail.detectable, n=n, encoder=name, reason=reason)
 
 
-def verdict(tail: Tail, p: float) -> str:
-    """``leak found`` or ``no leak above x%``."""
-    return "leak found" if p <= tail_test.LEVEL else f"no leak above {max(0.0, tail.excess.high):.1%}"
-
-
-def verdict_of_all(tails: Mapping[str, Tail], adjusted: Mapping[str, float]) -> str:
-    """A leak in any features is a leak; without one, the bound that holds in all of them."""
-    for name, tail in tails.items():
-        if adjusted[name] <= tail_test.LEVEL:
-            return f"{verdict(tail, adjusted[name])} ({name})"
-    return verdict(max(tails.values(), key=lambda tail: tail.excess.high), 1.0)
-
-
 def _facts(tail: Tail, p: float) -> dict[str, Any]:
     return {
-        "verdict": verdict(tail, p),
         "tail": tail.size,
         "train_share": tail.share,
         "p": tail.p,
@@ -334,7 +355,8 @@ def _attack(view: View, people: People) -> Iterator[Score]:
         yield MIA_TPR.refused(reason, n=n, encoder=view.name)
         return
     hits, members = membership.true_positive_rate(scores[member], scores[~member], view.rng)
-    yield MIA_TPR(hits / members, n=n, interval=clopper_pearson(hits, members), encoder=view.name)
+    reason = "the threshold is estimated from half of the holdout patients, which no binomial interval knows of"
+    yield MIA_TPR(hits / members, n=n, encoder=view.name, reason=reason)
 
 
 def _picture(tail: Tail, material: Material) -> None:

@@ -7,6 +7,7 @@ import math
 from bench.api import Metric
 
 FEWEST_IMAGES = 500
+NOT_SEEN = "copies that do not stand out (re-posed, blended, parts of a picture) are not seen by it"
 
 DUPLICATES = Metric(
     key="duplicates",
@@ -52,42 +53,44 @@ DISTANCE_RATIO = Metric(
     summary="Mean distance from a synthetic image to the closest training image over that to the closest holdout "
     "image, among equally many patients; below 1 means drawn towards training patients.",
 )
+LEAK_FOUND = Metric(
+    key="leak_found",
+    title="Leak",
+    better="neither",
+    reference="Phipson & Smyth 2010, 10.2202/1544-6115.1585",
+    bounds=(0.0, 1.0),
+    summary="Leak found: some images are exactly training images, or training patients own more of the closest images "
+    f"than chance gives (tail test, p at most 0.05). Else no leak found by this test; {NOT_SEEN}. Coded 1 and 0.",
+)
 TAIL_P = Metric(
     key="tail_p",
     title="Tail test, p",
-    better="higher",
+    better="neither",
     reference="Phipson & Smyth 2010, 10.2202/1544-6115.1585",
     bounds=(0.0, 1.0),
     minimum=FEWEST_IMAGES,
     summary="p-value, corrected for the number of encoders, of training patients owning as many of the closest "
-    "synthetic images as they do; up to 0.05 a leak is found.",
+    "synthetic images as they do. A large one is no evidence of safety: a weak test gives large ones too.",
 )
 EXCESS = Metric(
     key="excess_copy_share",
-    title="Excess copies",
-    better="lower",
+    title="Excess among the closest images",
+    better="neither",
     reference="Korn & Graubard 1998 (interval)",
     bounds=(-math.inf, 1.0),
     minimum=FEWEST_IMAGES,
-    summary="Share of the synthetic images that are close to training patients beyond what chance explains.",
-)
-LEAK_BOUND = Metric(
-    key="leak_bound",
-    title="Leak at most",
-    better="lower",
-    reference="Korn & Graubard 1998 (interval)",
-    bounds=(0.0, 1.0),
-    minimum=FEWEST_IMAGES,
-    summary="Upper end of the 95% interval of the excess copies: the leak that cannot be ruled out.",
+    summary="How many more of the closest synthetic images belong to training patients than chance gives, as a share "
+    "of all synthetic images. Copies that are not among the closest are not in it, nor below its upper end.",
 )
 DETECTABLE = Metric(
     key="detectable_leak",
-    title="Smallest detectable leak",
+    title="Standing-out copies needed (design)",
     better="neither",
     reference="simulation of planted copies",
     bounds=(0.0, 1.0),
     minimum=FEWEST_IMAGES,
-    summary="Smallest share of planted near copies that the tail test finds in 80% of trials on these distances.",
+    summary="A design figure: smallest share of copies, planted much closer to training images than anything else, "
+    "that the tail test finds in 80% of trials in these features alone. Of other copies far more are missed.",
 )
 MIA_AUC = Metric(
     key="mia_auc",
@@ -107,5 +110,5 @@ MIA_TPR = Metric(
     bounds=(0.0, 1.0),
     summary="Share of training patients the same attacker names while accusing one holdout patient in a hundred.",
 )
-TAIL = (TAIL_P, EXCESS, LEAK_BOUND, DETECTABLE)
+TAIL = (TAIL_P, EXCESS, DETECTABLE)
 MEMBERSHIP = (DISTANCE_RATIO, *TAIL, MIA_AUC, MIA_TPR)

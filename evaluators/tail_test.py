@@ -89,6 +89,9 @@ def permutation_p(owners: Integers, member: Truths, rng: np.random.Generator, re
 def copied_share(owners: Integers, member: Truths, images: int) -> Estimate:
     """Share of all ``images`` that are in this tail because they were copied from training patients.
 
+    Copies outside the tail are in neither the value nor the interval, which ends at ``t / images``: it bounds the
+    copies among the closest images, never those of the generator.
+
     With training patients a share ``f`` of all patients and ``p`` of the tail, ``t (p - f) / (1 - f) / images``: what
     is not copied falls on training patients with probability ``f``. The interval is exact for a proportion
     (Clopper & Pearson 1934) at the effective size ``t / deff``, ``deff = sum w^2 / sum w`` over the numbers ``w`` of
@@ -112,10 +115,10 @@ def copied_share(owners: Integers, member: Truths, images: int) -> Estimate:
 
 
 def excess_copies(ordered: Integers, member: Truths, first: int) -> Estimate:
-    """``copied_share`` of the first tail that leaves no more copies outside it.
+    """``copied_share`` of the first tail, doubled as long as it shows copies.
 
     A tail of ``t`` images cannot show more than ``t`` copies, so it is doubled from ``first`` on as long as its
-    interval lies above zero, up to all images.
+    interval lies above zero, up to all images. Copies farther away than honest images are never counted.
 
     Args:
         ordered: ``(M,)`` owners from the closest synthetic image to the farthest.
@@ -150,7 +153,8 @@ def power(closest: Closest, copies: int, distance: float, rng: np.random.Generat
 def detectable_share(closest: Closest, distance: float, rng: np.random.Generator) -> float | None:
     """Smallest share of copies at ``distance`` that the test finds in 80% of trials; ``None`` if half is not enough.
 
-    Measured by planting (``power``) among this generator's own distances, in the features in use.
+    Measured by planting (``power``) among this generator's own distances, in the features in use, at the level of one
+    test and in the place of the closest images: more than that is needed where several encoders are corrected for.
     """
     images = len(closest.distances)
     low, high = 0, images // 2

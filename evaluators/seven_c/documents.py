@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bench.api import ImageSet
@@ -24,38 +24,36 @@ DOCUMENTED = (
 )
 
 
-def filled_attributes(images: ImageSet) -> dict[str, float | None]:
-    """For every required attribute the share of images that state it; ``None`` where there is no such column."""
+def filled_attributes(images: ImageSet, told: Collection[str]) -> dict[str, float | None]:
+    """For every required attribute the share of images that state it; ``None`` where there is no such column.
+
+    ``told`` are the columns that decided the images. What stands in any other column was copied from a real image with
+    the request, and states nothing of the image that was made.
+    """
     columns = {label.name for label in images.info.labels} | set(images.info.attributes)
     shares: dict[str, float | None] = {}
     for name in images.info.required_attributes:
         if name not in columns:
             shares[name] = None
             continue
-        values = images.column(name)
+        values = images.column(name) if name in told else []
         shares[name] = sum(value is not None for value in values) / len(values) if values else 0.0
     return shares
 
 
-def documentation(images: ImageSet, generator: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, str | None]:
-    """What the run can say for each documented field, ``None`` where nobody said anything.
-
-    A generator fills fields the run cannot know (intended use, code repository ...) through
-    ``documentation`` in its facts.
-    """
-    info = images.info
+def recorded(images: ImageSet, generator: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, str | None]:
+    """What the run itself knows for each documented field, ``None`` where it knows nothing."""
     facts = dict(generator.get("facts", {}))
     known: dict[str, str | None] = {
         "generation_method": generator.get("target"),
-        "model_version": facts.get("checkpoint"),
+        "model_version": facts.get("checkpoint_sha256"),
         "hyperparameters": _text(generator.get("settings")),
         "random_seed": _text(generator.get("seed")),
-        "real_data_source": info.citation or None,
+        "real_data_source": images.info.citation or None,
         "preprocessing_steps": f"resized to {images.size[0]} x {images.size[1]}" if len(images) else None,
         "initial_evaluation": ", ".join(measured) or None,
     }
-    stated = dict(facts.get("documentation", {}))
-    return {name: _text(stated.get(name)) or known.get(name) for name in DOCUMENTED}
+    return {name: known.get(name) for name in DOCUMENTED}
 
 
 def _text(value: Any) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.api import DatasetInfo, ImageSet, Material, Metric, Score
+from bench.api import CONTROLS, DatasetInfo, ImageSet, Material, Metric, Score
+from bench.record import sizes_words
 from bench.store import write_atomic, write_json
 
 SCHEMA = 1
@@ -47,11 +48,13 @@ def describe(
     ]
     return {
         "schema": SCHEMA,
-        "title": f"{generator.get('name', 'generator')} on {info.title}",
+        "title": _title(generator, info),
+        "control": generator.get("control"),
+        "shows_real": bool(generator.get("shows_real")),
         "general": _general(generator, info, fake),
         "criteria": rows,
         "terms": dict(terms),
-        "composition": _composition(fake),
+        "composition": _composition(fake, generator.get("told", ())),
         "other_scores": _others(material),
         "reference": {
             "source": info.title,
@@ -65,28 +68,38 @@ def describe(
     }
 
 
+def _title(generator: Mapping[str, Any], info: DatasetInfo) -> str:
+    """A control is headed as what it is, so that nobody takes it for a contender."""
+    title = f"{generator.get('name', 'generator')} on {info.title}"
+    control = generator.get("control")
+    return f"{title}: a control, {CONTROLS[control]}" if control else title
+
+
 def _general(generator: Mapping[str, Any], info: DatasetInfo, fake: ImageSet) -> dict[str, str]:
     asked = ", ".join(info.conditions) or "nothing (unconditional)"
     unread = ", ".join(generator.get("unread", ()))
-    stated = dict(generator.get("facts", {})).get("documentation", {})
+    sizes = generator.get("sizes") or {"working": (fake.size, fake.size)}
     return {
         "Name": str(generator.get("name", "unknown")),
         "Generation method": str(generator.get("target", "unknown")),
         "Modality": info.modality,
-        "Images judged here": f"{len(fake)} of {fake.size[0]} x {fake.size[1]} pixels, 8-bit grey",
+        "Images judged here": f"{len(fake)}, 8-bit grey, height x width {sizes_words(sizes)} in pixels",
         "Asked for": asked,
         **({"Asked for, but not read by the generator": unread} if unread else {}),
         "Sampling seed": str(generator.get("seed", "unknown")),
         "Training seed": str(generator.get("fit_seed", "unknown")),
-        "Intended use": str(stated.get("intended_use", "not stated")),
+        "Trained on": str(generator.get("trained_on", "unknown")),
+        "Intended use": str(generator.get("documentation", {}).get("intended_use", "not stated")),
     }
 
 
-def _composition(fake: ImageSet) -> dict[str, dict[str, int]]:
-    """Counts of every label and subgroup value as they are, not as somebody remembers them."""
-    columns = [*(label.name for label in fake.info.labels), *fake.info.groups]
+def _composition(fake: ImageSet, told: Collection[str]) -> dict[str, dict[str, int]]:
+    """Counts of every value asked for: of the conditions, and of what else the generator was told.
+
+    Further columns come with a request from the real image it was made from, and say nothing of the image made for it.
+    """
     counts = {}
-    for column in dict.fromkeys(columns):
+    for column in dict.fromkeys((*fake.info.conditions, *told)):
         values = fake.group(column)
         counts[column] = {value: values.count(value) for value in sorted(set(values))}
     return counts
@@ -95,7 +108,7 @@ def _composition(fake: ImageSet) -> dict[str, dict[str, int]]:
 def _others(material: Material) -> list[dict[str, Any]]:
     return [
         {"evaluator": name, "metric": score.metric, "value": score.value, "low": score.low, "high": score.high}
-        | {"encoder": score.encoder, "n": score.n, "note": score.reason}
+        | {"encoder": score.encoder, "n": score.n, "words": score.words, "note": score.reason}
         for name, scores in material.scores.items()
         for score in scores
         if score.group == "all"
@@ -114,26 +127,35 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
+def _shown(row: Mapping[str, Any]) -> str:
+    """What stands in the place of the value."""
+    if row["value"] is None:
+        return "refused"
+    return row.get("words") or _number(row["value"])
+
+
 def _interval(interval: Sequence[float] | None) -> str:
     return "" if interval is None else f"{interval[0]:.3g} to {interval[1]:.3g}"
 
 
 def markdown(card: Mapping[str, Any]) -> str:
     """The card for a repository's README."""
-    lines = [f"# Synthetic medical data card: {card['title']}", "", "| | |", "|---|---|"]
+    lines = [f"# Synthetic medical data card: {card['title']}", ""]
+    if card["control"]:
+        given = " Its pictures are real images, given back." if card["shows_real"] else ""
+        lines += [f"A control of the benchmark, not a contender.{given}", ""]
+    lines += ["| | |", "|---|---|"]
     lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in card["general"].items()]
     head = ["| Criterion | Value | 95% interval | Real ceiling | Note |", "|---|---|---|---|---|"]
     lines += ["", "## Seven Cs", "", *head]
     for row in card["criteria"]:
-        value = "refused" if row["value"] is None else _number(row["value"])
-        cells = (row["criterion"], value, _interval(row["interval"]), _number(row["ceiling"]), row["note"] or "")
+        cells = (row["criterion"], _shown(row), _interval(row["interval"]), _number(row["ceiling"]), row["note"] or "")
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     lines += ["", "## Other measurements", "", "| Metric | Value | 95% interval | n | Note |", "|---|---|---|---|---|"]
     for row in card["other_scores"]:
         where = f" in {row['encoder']}" if row["encoder"] else ""
         interval = None if row["low"] is None else (row["low"], row["high"])
-        value = "refused" if row["value"] is None else _number(row["value"])
-        cells = (f"{row['metric']}{where}", value, _interval(interval), row["n"], row["note"] or "")
+        cells = (f"{row['metric']}{where}", _shown(row), _interval(interval), row["n"], row["note"] or "")
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     reference = card["reference"]
     lines += ["", "## Reference data", "", f"{reference['source']}: {reference['train']} training, "]
@@ -151,5 +173,5 @@ def html(card: Mapping[str, Any], picture: str | None) -> str:
 
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": _number, "interval": _interval}
+    environment.filters |= {"number": _number, "interval": _interval, "shown": _shown}
     return environment.get_template("card.html").render(card=card, picture=picture)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from bench.images import write_set
 from evaluators.card import COMPLIANCE, CONGRUENCE, Card
 from evaluators.seven_c import pixels, terms
 from evaluators.seven_c.documents import DOCUMENTED
+from evaluators.seven_c.page import html
 from tests.conftest import INFO, toy_set
 
 
@@ -35,7 +37,7 @@ def score(
     fake: ImageSet,
     folder: Path,
     earlier: dict[str, list[Score]] | None = None,
-    unread: tuple[str, ...] = (),
+    **generator: Any,
 ) -> dict[str, Score]:
     material = Material(
         split=split,
@@ -46,7 +48,7 @@ def score(
         folder=folder,
         scores=earlier or {},
         generator={"name": "toy", "target": "generators.toy.Toy", "settings": {"a": 1}, "seed": 0, "facts": {}}
-        | {"unread": unread},
+        | generator,
     )
     return {each.metric: each for each in Card(pairs=60)(material)}
 
@@ -85,27 +87,79 @@ def test_planted_faults_lower_the_criterion_that_claims_to_see_them(split: Split
     assert bad.value is not None and good.low is not None and bad.value < good.low
 
 
-def test_completeness_counts_what_is_stated(split: Split, tmp_path: Path) -> None:
-    found = score(split, toy_set(tmp_path, "other", 120), tmp_path)
-    # level and laterality are there, the device is not
-    assert found["card_completeness"].value == pytest.approx(2 / 3)
+@pytest.mark.parametrize(("told", "share"), [((), 0), (("level",), 1 / 3), (("level", "laterality", "dense"), 2 / 3)])
+def test_completeness_counts_what_the_generator_was_told(
+    split: Split, tmp_path: Path, told: tuple[str, ...], share: float
+) -> None:
+    """All columns are filled from the request, as the core does; the device is in no column."""
+    found = score(split, toy_set(tmp_path, "other", 120), tmp_path, told=told)
+    assert found["card_completeness"].value == pytest.approx(share)
+    assert found["card_completeness_ceiling"].value == pytest.approx(2 / 3)
+
+
+def test_composition_has_only_what_was_asked_for(split: Split, tmp_path: Path) -> None:
+    score(split, toy_set(tmp_path, "other", 120), tmp_path, told=("level",))
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert set(card["composition"]) == {*INFO.conditions, "level"}
+    score(split, toy_set(tmp_path, "another", 120), tmp_path, told=("level", "laterality"))
+    assert "laterality" in json.loads((tmp_path / "card.json").read_text())["composition"]
+
+
+def privacy(auc: float | None, copies: float | None, leak: float | None) -> dict[str, list[Score]]:
+    """What the privacy evaluator would have found, ``None`` refused."""
+    values = {"mia_auc": auc, "duplicates": copies, "leak_found": leak}
+    return {"privacy": [Score(key, value, None, None, 9, reason="told apart") for key, value in values.items()]}
 
 
 def test_compliance_is_refused_without_privacy_and_falls_with_an_attack(split: Split, tmp_path: Path) -> None:
     other = toy_set(tmp_path, "other", 120)
     refused = score(split, other, tmp_path)["card_compliance"]
     assert refused.value is None and refused.reason is not None and "run privacy before" in refused.reason
-
-    def privacy(auc: float) -> dict[str, list[Score]]:
-        return {"privacy": [Score("mia_auc", auc, 0.0, 1.0, 9), Score("duplicates", 0.0, 0.0, 0.1, 9)]}
-
-    assert score(split, other, tmp_path, privacy(0.5))["card_compliance"].value == 1
-    assert score(split, other, tmp_path, privacy(0.75))["card_compliance"].value == pytest.approx(0.875)
+    found = score(split, other, tmp_path, privacy(None, 0.0, None))["card_compliance"]
+    assert found.value is None and "told apart" in str(found.reason)
+    assert score(split, other, tmp_path, privacy(0.5, 0.0, 0.0))["card_compliance"].value == 1
+    assert score(split, other, tmp_path, privacy(0.75, 0.0, 0.0))["card_compliance"].value == pytest.approx(0.5)
 
 
-def test_a_real_identifier_among_generated_images_is_seen(split: Split, tmp_path: Path) -> None:
-    earlier = {"privacy": [Score("mia_auc", 0.5, 0.0, 1.0, 9), Score("duplicates", 0.0, 0.0, 0.1, 9)]}
-    assert score(split, split.train.select(range(60)), tmp_path, earlier)[COMPLIANCE.key].value == pytest.approx(0.75)
+@pytest.mark.parametrize("found", [(0.5, 0.001, 0.0), (0.5, 0.0, 1.0), (None, 0.001, None)])
+def test_a_leak_or_an_exact_copy_leaves_no_compliance(split: Split, tmp_path: Path, found: tuple) -> None:
+    other = toy_set(tmp_path, "other", 120)
+    assert score(split, other, tmp_path, privacy(*found))["card_compliance"].value == 0
+
+
+def test_compliance_says_that_nobody_looked_for_identifiers_in_the_pixels(split: Split, tmp_path: Path) -> None:
+    found = score(split, toy_set(tmp_path, "other", 120), tmp_path, privacy(0.5, 0.0, 0.0))[COMPLIANCE.key]
+    assert "request ids only; pixels not tested" in str(found.reason) and "pixels not tested" in COMPLIANCE.summary
+    card = (tmp_path / "card.json").read_text()
+    assert "no real identifier" not in card and "standard format" not in card
+
+
+def test_comprehension_counts_what_a_person_stated_and_nothing_else(split: Split, tmp_path: Path) -> None:
+    other, fidelity = toy_set(tmp_path, "other", 120), {"fidelity": [Score("fd", 1.0, 0.5, 1.5, 9)]}
+    assert score(split, other, tmp_path)["card_comprehension"].value == 0
+    assert score(split, other, tmp_path, fidelity)["card_comprehension"].value == 0
+    said = {"intended_use": "pre-training of classifiers", "privacy_method": "none"}
+    found = score(split, other, tmp_path, fidelity, documentation=said)["card_comprehension"]
+    assert found.value == pytest.approx(2 / 12)
+    general = json.loads((tmp_path / "card.json").read_text())["general"]
+    assert general["Intended use"] == "pre-training of classifiers"
+    page = (tmp_path / "card.html").read_text()
+    assert page.count("not stated") == 10 and "the run knows: fidelity" in page
+
+
+@pytest.mark.parametrize(("control", "shows_real"), [("memoriser", True), ("floor", False), (None, False)])
+def test_a_control_is_headed_as_what_it_is(split: Split, tmp_path: Path, control: str | None, shows_real: bool) -> None:
+    score(split, toy_set(tmp_path, "other", 120), tmp_path, control=control, shows_real=shows_real)
+    for name in ("card.html", "card.md"):
+        text = (tmp_path / name).read_text()
+        heading = next(line for line in text.splitlines() if line.startswith(("<h1>", "# ")))
+        assert ("a control, copies of training images" in heading) == (control == "memoriser")
+        assert ("a control, noise" in heading) == (control == "floor")
+        assert ("not a contender" in text) == (control is not None)
+        assert ("are real images, given back" in text) == shows_real
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert ("Contact sheet of real images" in html(card, "AA")) == shows_real
+    assert ("Contact sheet of generated images" in html(card, "AA")) != shows_real
 
 
 def test_few_images_are_refused_with_the_numbers(split: Split, tmp_path: Path) -> None:
@@ -124,8 +178,6 @@ def test_three_files_say_the_same_and_escape_what_they_show(split: Split, tmp_pa
     assert set(card["terms"]["documentation"]) == set(DOCUMENTED)
     page, text = (tmp_path / "card.html").read_text(), (tmp_path / "card.md").read_text()
     assert "Congruence" in page and "| Congruence |" in text
-    from evaluators.seven_c.page import html
-
     card["title"] = "<script>alert(1)</script>"
     assert "<script>" not in html(card, None)
 

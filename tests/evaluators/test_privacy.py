@@ -94,10 +94,11 @@ def test_honest_generator(world: World, tmp_path: Path) -> None:
         assert scores["tail_p", encoder].value > 0.05
         assert scores["nn_distance_ratio", encoder].value == pytest.approx(1, abs=0.06)
         assert scores["mia_auc", encoder].low < 0.5 < scores["mia_auc", encoder].high
-        assert scores["leak_bound", encoder].value == max(0, scores["excess_copy_share", encoder].high)
         assert 0.005 < scores["detectable_leak", encoder].value < 0.05
         assert scores["mia_tpr", encoder].value is None
-    assert verdict(tmp_path).startswith("no leak above")
+    assert scores["leak_found", None].value == 0
+    assert scores["leak_found", None].words == verdict(tmp_path) == "no leak found by this test"
+    assert "re-posed, blended, parts of a picture" in str(scores["leak_found", None].reason)
     assert not (tmp_path / "privacy_pairs.png").exists()
 
 
@@ -115,12 +116,12 @@ def test_memoriser(world: World, tmp_path: Path) -> None:
     assert scores["near_duplicates_holdout", None].value == 0
     for encoder in ("pixels", "radiomics"):
         assert scores["tail_p", encoder].value <= 0.002
-        assert scores["leak_bound", encoder].value == 1
         assert scores["excess_copy_share", encoder].value == pytest.approx(1)
         assert scores["nn_distance_ratio", encoder].high < 1
         assert scores["mia_auc", encoder].low > 0.6
         assert scores["detectable_leak", encoder].value is None
-    assert verdict(tmp_path).startswith("leak found")
+    assert verdict(tmp_path) == scores["leak_found", None].words == "leak found (600 exact copies of training images)"
+    assert scores["leak_found", None].value == 1
     assert (tmp_path / "privacy_pairs.png").exists()
 
 
@@ -134,7 +135,56 @@ def test_a_tenth_of_near_copies_is_found(world: World, tmp_path: Path) -> None:
     assert scores["near_duplicates", None].value == pytest.approx(0.1)
     assert scores["tail_p", "pixels"].value <= 0.05
     assert scores["excess_copy_share", "pixels"].low <= 0.1 <= scores["excess_copy_share", "pixels"].high
-    assert verdict(tmp_path).startswith("leak found")
+    assert verdict(tmp_path) == "leak found (pixels, radiomics)"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5])
+def test_copies_that_do_not_stand_out_are_given_no_bound(world: World, tmp_path: Path, share: float) -> None:
+    """A copy of a training image whose features lie half way to another patient's, as a blend of two pictures."""
+    count = round(share * MADE)
+    rng = np.random.default_rng(3)
+    one, other = (rng.choice(TRAIN, count, replace=False) for _ in range(2))
+    world.rows["privacy"][:count] = (world.rows["train"][one] + world.rows["train"][other]) / 2
+    scores = measure(world, tmp_path)
+    upper = [score.high for (key, _), score in scores.items() if key == "excess_copy_share"]
+    assert max(upper) < share, "the interval of the closest images bounds no copies, so nothing may say that it does"
+    said = json.dumps(json.loads((tmp_path / "privacy.json").read_text()) | {"tail": None})
+    for score in scores.values():
+        said += f" {score.words} {score.reason}"
+    assert "leak above" not in said and "at most" not in said
+    assert verdict(tmp_path) == "no leak found by this test"
+    assert "blended" in json.loads((tmp_path / "privacy.json").read_text())["not_seen"]
+
+
+def test_p_values_and_design_figures_are_never_ranked() -> None:
+    better = {metric.key: metric.better for metric in Privacy.metrics}
+    assert {better[key] for key in ("leak_found", "tail_p", "excess_copy_share", "detectable_leak")} == {"neither"}
+    assert "leak_bound" not in better
+
+
+def test_one_exact_copy_is_a_leak_whatever_the_split_allows(world: World, tmp_path: Path) -> None:
+    world.pixels["privacy"][7] = world.pixels["train"][11]
+    scores = measure(world, tmp_path / "fit")
+    assert scores["leak_found", None].words == "leak found (1 exact copy of training images)"
+    world.rows["holdout"] = world.rows["holdout"] + np.float32(0.5)
+    scores = measure(world, tmp_path / "unfit")
+    assert scores["leak_found", None].value == 1 and refused_membership(scores, "told apart")
+
+
+def test_a_generator_trained_elsewhere_is_told_that_the_holdout_may_be_no_control(world: World, tmp_path: Path) -> None:
+    said = []
+    for trained_on in ("train", "unknown"):
+        material = replace(world.material(tmp_path / trained_on), generator={"trained_on": trained_on})
+        said += [score.reason for score in Privacy()(material) if score.metric == "leak_found"]
+    assert "learned from is unknown" not in said[0] and "learned from is unknown" in said[1]
+
+
+def test_the_rate_at_a_false_positive_rate_has_no_interval_that_ignores_its_threshold(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluators.privacy.FEWEST_FOR_TPR", 100)
+    score = measure(world, tmp_path)["mia_tpr", "pixels"]
+    assert score.value is not None and score.low is None and "threshold" in str(score.reason)
 
 
 def test_copies_of_the_holdout_are_no_leak_of_training_patients(world: World, tmp_path: Path) -> None:
@@ -142,7 +192,7 @@ def test_copies_of_the_holdout_are_no_leak_of_training_patients(world: World, tm
     world.pixels["privacy"], world.rows["privacy"] = world.pixels["holdout"][chosen], world.rows["holdout"][chosen]
     scores = measure(world, tmp_path)
     assert scores["near_duplicates_holdout", None].value == 1
-    assert scores["leak_bound", "pixels"].value == 0
+    assert scores["leak_found", None].value == 0
     assert scores["nn_distance_ratio", "pixels"].value is None
 
 
@@ -157,7 +207,7 @@ def test_holdout_of_another_kind_is_refused(world: World, tmp_path: Path) -> Non
     assert refused_membership(scores, "told apart")
     assert scores["blind_auc", "pixels"].low > 0.5
     assert scores["duplicates", None].value == 0
-    assert verdict(tmp_path).startswith("not measurable")
+    assert verdict(tmp_path).startswith("not measurable") and scores["leak_found", None].value is None
 
 
 def test_picture_in_both_parts_is_refused_by_name(world: World, tmp_path: Path) -> None:
@@ -171,7 +221,7 @@ def test_few_images_refuse_the_tail_test_only(world: World, tmp_path: Path) -> N
     for part in parts:
         part["privacy"] = part["privacy"][:499]
     scores = measure(world, tmp_path)
-    for metric in ("tail_p", "excess_copy_share", "leak_bound", "detectable_leak"):
+    for metric in ("tail_p", "excess_copy_share", "detectable_leak"):
         assert scores[metric, "pixels"].value is None
         assert "needs 500 synthetic images, got 499" in str(scores[metric, "pixels"].reason)
     assert scores["mia_auc", "pixels"].value is not None
