@@ -21,15 +21,17 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.api import CONTROLS
+from bench.record import sizes_words
 from leaderboard.check import Problem, parse_json, visible
-from leaderboard.read import Run, inside
+from leaderboard.read import Run, artifact, inside
 from leaderboard.table import Arm, Estimate, Grid, Section, digest, loss, sections
 
-LARGEST = 32 * 2**20  # bytes of a picture or card
+LARGEST = 32 * 2**20  # bytes of a picture, card or report
 PNG = b"\x89PNG\r\n\x1a\n"
-CARDS = ("card.html", "card.md", "card.json")
-# A card comes with a run, perhaps from a stranger: nothing in it may run, load or send.
-CARD_POLICY = (
+CARDS = ("card.md", "card.json")  # a card.html comes with a run, perhaps from a stranger, and is never published
+# A report is a page of its own: nothing in it may run, load or send.
+REPORT_POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
     "img-src 'self' data:; base-uri 'none'; form-action 'none'\">"
 )
@@ -99,22 +101,18 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def _copies(run: Run) -> Iterator[tuple[str, bytes]]:
-    """What of a run is published.
+    """What of a run is published: nothing that a browser would take for a page.
 
-    Real images are shown only where the data set allows it, and the card of such a run may hold some too.
+    Real images are shown only where the data set allows it; a card of words holds none.
     """
     yield from run.files.items()
     for name in CARDS:
-        content = _file(run, name)
-        if content is not None and (name != "card.html" or may_show(run)):
-            yield name, guarded(content) if name == "card.html" else content
-    picture = _file(run, "sheet.png")
+        content = artifact(run, name, LARGEST)
+        if content is not None:
+            yield name, content
+    picture = _content(run.folder, "sheet.png")
     if picture is not None and picture.startswith(PNG) and may_show(run):
         yield "sheet.png", picture
-
-
-def _file(run: Run, name: str) -> bytes | None:
-    return _content(run.folder, name)
 
 
 def _content(folder: Path, name: str) -> bytes | None:
@@ -136,11 +134,11 @@ def may_show(run: Run) -> bool:
     return not run.record.shows_real or run.record.info.get("redistributable") is True
 
 
-def guarded(card: bytes) -> bytes:
-    """A card with a policy before its first element, under which the browser runs no script and loads nothing."""
-    doctype = re.match(rb"\s*<!doctype html>", card, re.IGNORECASE)
+def guarded(report: bytes) -> bytes:
+    """A report with a policy before its first element, under which the browser runs no script and loads nothing."""
+    doctype = re.match(rb"\s*<!doctype html>", report, re.IGNORECASE)
     start = doctype.end() if doctype else 0
-    return b"<!doctype html>" + CARD_POLICY.encode() + card[start:]
+    return b"<!doctype html>" + REPORT_POLICY.encode() + report[start:]
 
 
 def tidy(runs: Iterable[Run]) -> list[dict[str, Any]]:
@@ -168,7 +166,7 @@ def tidy(runs: Iterable[Run]) -> list[dict[str, Any]]:
     return rows
 
 
-SCORE = ("metric", "value", "low", "high", "n", "group", "encoder", "reason", "better", "target", "unit")
+SCORE = ("metric", "value", "low", "high", "n", "group", "encoder", "reason", "words", "better", "target", "unit")
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -208,12 +206,17 @@ def page(board: Sequence[Section], files: Files, problems: Sequence[Problem]) ->
     environment.globals |= {
         "notes": notes,
         "sheet": lambda run: sheet(run, files),
-        "card": lambda run: card(run, files),
+        "cards": lambda run: cards(run, files),
         "records": records,
         "unread": unread,
         "validity": lambda dataset: report(dataset, files),
     }
-    environment.globals |= {"may_show": may_show, "loss": loss, "scale": scale}
+    environment.globals |= {"may_show": may_show, "loss": loss, "scale": scale, "best_first": BEST_FIRST}
+    environment.globals |= {
+        "controls": CONTROLS,
+        "trained_on": trained_on,
+        "sizes": sizes_words,
+    }
     style = (resources.files("leaderboard") / "templates" / "leaderboard.css").read_text(encoding="utf-8")
     hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     reported = [name for name in sorted({section.dataset for section in board}) if report(name, files)]
@@ -246,10 +249,10 @@ def sheet(run: Run, files: Files) -> dict[str, Any] | None:
     return {"address": quote(path), "width": width, "height": height}
 
 
-def card(run: Run, files: Files) -> str | None:
-    """Address of the run's card."""
-    paths = [f"records/{run.place}/{name}" for name in CARDS]
-    return next((quote(path) for path in paths if path in files), None)
+def cards(run: Run, files: Files) -> list[tuple[str, str]]:
+    """Title and address of the run's cards as text and as data."""
+    paths = {name: f"records/{run.place}/{name}" for name in CARDS}
+    return [(name, quote(path)) for name, path in paths.items() if path in files]
 
 
 def report(dataset: str, files: Files) -> str | None:
@@ -270,6 +273,11 @@ def unread(run: Run) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
+def trained_on(run: Run) -> str:
+    """The part of the split the generator learned from, ``unknown`` where it was not trained here."""
+    return str(run.record.facts.get("trained_on", "unknown"))
+
+
 def number(value: float, scale: float | None = None) -> str:
     """Three significant digits of ``scale`` (``value`` itself by default), plain where that is short."""
     size = abs(value if scale is None else scale)
@@ -286,6 +294,8 @@ def plain(value: float) -> str:
     return f"{value:g}".replace("-", MINUS)
 
 
+# in which order the values of a column stand when the best come first
+BEST_FIRST = {"lower": "ascending", "higher": "descending", "target": "other"}
 MINUS, TIMES, DASH = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

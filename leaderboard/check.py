@@ -182,6 +182,11 @@ def _score_faults(record: Record) -> Iterator[Fault]:
         if score.encoder is not None:
             yield from _name_faults(pointer("scores", place, "encoder"), score.encoder)
         metric = metrics[score.metric]
+        if score.words is not None:
+            yield from _name_faults(pointer("scores", place, "words"), score.words)
+            if metric.better != "neither":
+                message = f"words stand in the place of a number, but {metric.better} is better in {metric.key!r}"
+                yield pointer("scores", place, "words"), message
         low = -math.inf if metric.low is None else metric.low
         high = math.inf if metric.high is None else metric.high
         for field in ("value", "low", "high"):

@@ -89,6 +89,7 @@ def _read_run(path: Path, root: Path) -> tuple[Run, list[Problem]]:
         except Broken as broken:
             problems.extend(broken.problems)
     problems.extend(_strangers(path.parent, place, record))
+    problems.extend(_changed(path.parent, place, scores))
     return Run(path.parent, place, record, scores, files), problems
 
 
@@ -103,7 +104,7 @@ def _read_scores(folder: Path, place: str, run: RunRecord, evaluator: str) -> tu
     record, content = read_record(path, name)
     if not isinstance(record, Record):
         raise Broken([Problem(name, "", "is the record of a run, not a score record")])
-    if not hashlib.sha256(content).hexdigest().startswith(entry.sha256):
+    if not _is(content, entry.sha256):
         message = f"{entry.file} is not the file this digest was taken of; run the evaluator again"
         raise Broken([Problem(f"{place}/run.json", f"{here}/sha256", message)])
     if record.evaluator != evaluator:
@@ -121,6 +122,32 @@ def _strangers(folder: Path, place: str, record: RunRecord) -> Iterator[Problem]
             yield Problem(f"{place}/scores/{path.name}", "", "left out: run.json does not list it")
 
 
+def _changed(folder: Path, place: str, scores: Mapping[str, Record]) -> Iterator[Problem]:
+    """What evaluators left that is no longer what their records speak of."""
+    for name, digest in sorted(artifacts(scores).items()):
+        path = inside(folder, name)
+        if path is not None and not _is(path.read_bytes(), digest):
+            yield Problem(f"{place}/{name}", "", "left out: is not the file its score record speaks of")
+
+
+def artifacts(scores: Mapping[str, Record]) -> dict[str, str]:
+    """The SHA-256 of every file that evaluators left beside their scores, by its path within the run."""
+    return {name: digest for record in scores.values() for name, digest in record.artifacts.items()}
+
+
+def artifact(run: Run, name: str, largest: int) -> bytes | None:
+    """The content of such a file; ``None`` if it is missing, changed, or has more than ``largest`` bytes."""
+    path, digest = inside(run.folder, name), artifacts(run.scores).get(name)
+    if path is None or digest is None or path.stat().st_size > largest:
+        return None
+    content = path.read_bytes()
+    return content if _is(content, digest) else None
+
+
+def _is(content: bytes, digest: str) -> bool:
+    return hashlib.sha256(content).hexdigest().startswith(digest)
+
+
 def inside(folder: Path, path: str) -> Path | None:
     """The regular file at ``path`` within ``folder``; ``None`` if there is none or it lies elsewhere by a link."""
     if not is_inner(path):
@@ -130,7 +157,7 @@ def inside(folder: Path, path: str) -> Path | None:
 
 
 def check_file(path: Path) -> list[Problem]:
-    """Every fault of one record file; for a ``run.json`` also of the score files it lists."""
+    """Every fault of one record file; for a ``run.json`` also of the score files it lists and of what these left."""
     try:
         record, _ = read_record(path)
     except Broken as broken:
@@ -138,9 +165,10 @@ def check_file(path: Path) -> list[Problem]:
     if not isinstance(record, RunRecord):
         return []
     problems: list[Problem] = []
+    scores: dict[str, Record] = {}
     for evaluator in sorted(record.evaluators):
         try:
-            _read_scores(path.parent, path.parent.as_posix(), record, evaluator)
+            scores[evaluator], _ = _read_scores(path.parent, path.parent.as_posix(), record, evaluator)
         except Broken as broken:
             problems.extend(broken.problems)
-    return problems
+    return [*problems, *_changed(path.parent, path.parent.as_posix(), scores)]

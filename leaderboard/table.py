@@ -31,13 +31,17 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one generator has in one column; ``n`` are the different numbers of images behind it."""
+    """What one generator has in one column; ``n`` are the different numbers of images behind it.
+
+    ``words`` stand in the place of the number.
+    """
 
     state: State
     estimate: Estimate | None = None
     n: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     best: bool = False
+    words: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +204,14 @@ def better(metric: MetricRow, one: Estimate, other: Estimate) -> bool:
 def best_of(metric: MetricRow, estimates: Mapping[str, Estimate]) -> set[str]:
     """The name of the best value and of all it is not better than beyond doubt; none if there is no contest.
 
-    There is none either where the metric only describes.
+    There is none either where the metric only describes. A value without an interval takes no part: nothing says how
+    much of it is chance.
     """
-    if len(estimates) < 2 or metric.better == "neither":
+    known = {name: each for name, each in estimates.items() if each.low is not None}
+    if len(known) < 2 or metric.better == "neither":
         return set()
-    best = min(sorted(estimates), key=lambda name: loss(metric, estimates[name])[0])
-    return {name for name, each in estimates.items() if not better(metric, estimates[best], each)}
+    best = min(sorted(known), key=lambda name: loss(metric, known[name])[0])
+    return {name for name, each in known.items() if not better(metric, known[best], each)}
 
 
 def fooled_by(
@@ -408,23 +414,32 @@ def _cell(place: Place, records: Records, seeds: int) -> Cell:
     scores: list[ScoreRow] = []
     states: set[State] = set()
     said: dict[str, list[int]] = {}
+    words: dict[str, list[int]] = {}
     for seed, record in records:
         score, state, why = _outcome(place, record)
         states.add(state)
         if score is not None:
             scores.append(score)
+            if score.words:
+                words.setdefault(score.words, []).append(seed)
         if why:
             said.setdefault(why, []).append(seed)
-    notes = [f"{why} ({_seeds(own)})" if len(own) < seeds else why for why, own in sorted(said.items())]
+    notes = _by_seed(said, seeds)
     if scores:
         if len(records) < seeds:
             notes.append(f"{_seeds([seed for seed, _ in records])} only: the others have no record under this protocol")
         n = tuple(sorted({score.n for score in scores}))
-        return Cell("value", combine(scores, place.metric), n, tuple(notes))
+        verdicts = "; ".join(_by_seed(words, seeds)) or None
+        return Cell("value", combine(scores, place.metric), n, tuple(notes), words=verdicts)
     for state in ("failed", "refused"):
         if state in states:
             return Cell(state, notes=tuple(notes))
     return Cell("missing")
+
+
+def _by_seed(said: Mapping[str, Sequence[int]], seeds: int) -> list[str]:
+    """Each text, with the seeds it holds for where these are not all."""
+    return [f"{text} ({_seeds(own)})" if len(own) < seeds else text for text, own in sorted(said.items())]
 
 
 def _outcome(place: Place, record: Record) -> tuple[ScoreRow | None, State, str]:

@@ -1,6 +1,9 @@
 // Sorting by column, but not by one that only describes. The page is complete without it; the ceiling stays on top.
 "use strict";
 
+// The order of the values, which is not that of their losses where higher is better.
+const opposite = { ascending: "descending", descending: "ascending", other: "other" };
+
 for (const table of document.querySelectorAll("table.scores")) {
   const body = table.querySelector("tbody.others");
   const original = [...body.rows];
@@ -17,14 +20,18 @@ for (const table of document.querySelectorAll("table.scores")) {
   });
 
   function sort(head, place) {
-    const next = { ascending: "descending", descending: "none" }[head.getAttribute("aria-sort")] ?? "ascending";
-    heads.forEach((each) => each.removeAttribute("aria-sort"));
-    if (next === "none") {
+    const next = { undefined: "best", best: "worst" }[head.dataset.order];
+    heads.forEach((each) => {
+      each.removeAttribute("aria-sort");
+      delete each.dataset.order;
+    });
+    if (next === undefined) {
       body.append(...original);
       return;
     }
-    head.setAttribute("aria-sort", next);
-    const sign = next === "ascending" ? 1 : -1;
+    head.dataset.order = next;
+    head.setAttribute("aria-sort", next === "best" ? head.dataset.best : opposite[head.dataset.best]);
+    const sign = next === "best" ? 1 : -1;
     body.append(...[...original].sort((one, other) => compare(loss(one, place), loss(other, place), sign)));
   }
 }

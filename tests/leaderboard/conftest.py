@@ -86,12 +86,20 @@ def png(width: int, height: int, grey: int = 128) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
+CARDS = {
+    "card.html": b"<!doctype html><title>Card</title><p>A card.",
+    "card.json": b'{"title": "Card"}',
+    "card.md": b"# Card\n",
+}
+
+
 def write_run(root: Path, run: RunRecord, records: list[Record]) -> Path:
-    """One run's folder, with a contact sheet and a card."""
+    """One run's folder, with a contact sheet and a card that the first evaluator left."""
     folder = root / run.dataset / run.generator / f"seed={run.seed}"
     (folder / "scores").mkdir(parents=True)
     entries = {}
-    for each in records:
+    left = {name: hashlib.sha256(content).hexdigest() for name, content in CARDS.items()}
+    for each in [records[0].model_copy(update={"artifacts": left}), *records[1:]]:
         content = json.dumps(each.model_dump(by_alias=True)).encode()
         (folder / "scores" / f"{each.evaluator}.json").write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
@@ -101,7 +109,8 @@ def write_run(root: Path, run: RunRecord, records: list[Record]) -> Path:
     whole = run.model_copy(update={"evaluators": entries})
     (folder / "run.json").write_text(json.dumps(whole.model_dump(by_alias=True)), encoding="utf-8")
     (folder / "sheet.png").write_bytes(png(256, 128, run.seed * 40))
-    (folder / "card.html").write_text("<!doctype html><title>Card</title><p>A card.")
+    for name, content in CARDS.items():
+        (folder / name).write_bytes(content)
     return folder
 
 

@@ -8,15 +8,18 @@ import io
 import json
 import random
 import shutil
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from bench.record import MetricRow
 from leaderboard.__main__ import main
 from leaderboard.build import (
     DASH,
@@ -33,7 +36,7 @@ from leaderboard.build import (
     write,
 )
 from leaderboard.read import read_runs
-from leaderboard.table import Estimate
+from leaderboard.table import Estimate, loss
 
 
 class Page(HTMLParser):
@@ -172,13 +175,140 @@ def test_conditions_that_a_generator_does_not_read_are_named(board: Path) -> Non
 def test_real_images_are_published_only_where_allowed(board: Path) -> None:
     files = build(*read_runs(board))
     assert "records/phantom/pca/seed=0/sheet.png" in files
-    assert "records/phantom/pca/seed=0/card.html" in files
-    for name in ("sheet.png", "card.html"):
-        assert f"records/phantom/copy/seed=0/{name}" not in files
+    assert "records/phantom/copy/seed=0/sheet.png" not in files
     edit(board / "phantom/copy/seed=0/run.json", lambda data: data["info"].update(redistributable=True))
     assert "records/phantom/copy/seed=0/sheet.png" in build(*read_runs(board))
     edit(board / "phantom/copy/seed=0/run.json", lambda data: data["info"].update(redistributable="yes"))
     assert "records/phantom/copy/seed=0/sheet.png" not in build(*read_runs(board))
+
+
+def test_no_page_that_came_with_a_run_is_published(board: Path) -> None:
+    """Under a policy of its own such a page can still lead away, by a refresh or by what it says."""
+    evil = b'<!doctype html><meta http-equiv="refresh" content="0;url=https://evil.example/login">'
+    (board / "phantom/pca/seed=0/card.html").write_bytes(evil)
+    files = build(*read_runs(board))
+    assert not [name for name in files if name.endswith(".html") and name != "index.html"]
+    assert not [name for name, content in files.items() if b"evil.example" in content]
+    addresses = [each["href"] for each in Page(files["index.html"].decode()).all("a")]
+    for name in ("card.md", "card.json"):
+        assert f"records/phantom/pca/seed%3D0/{name}" in addresses
+
+
+def test_a_card_that_is_not_what_its_record_speaks_of_is_left_out_and_named(
+    board: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = "phantom/pca/seed=0"
+    (board / place / "card.json").write_text('{"congruence": 0.999}')
+    runs, problems = read_runs(board)
+    assert [problem.file for problem in problems] == [f"{place}/card.json"]
+    assert f"records/{place}/card.json" not in build(runs, problems) and len(runs) == 8
+    assert main(["check", str(board / place / "run.json")]) == 1
+    assert "is not the file its score record speaks of" in capsys.readouterr().out
+
+
+def test_a_card_that_no_record_speaks_of_is_not_published(board: Path) -> None:
+    path = board / "phantom/pca/seed=0/scores/fidelity.json"
+    edit(path, lambda data: data.update(artifacts={}))
+    files = build(*read_runs(board))
+    assert "records/phantom/pca/seed=0/card.json" not in files
+    assert "records/phantom/noise/seed=0/card.json" in files
+
+
+def test_a_verdict_stands_as_words_in_the_cell(board: Path) -> None:
+    def judge(words: str, data: Any) -> None:
+        data["metrics"][0].update(better="neither", target=None)
+        data["scores"][0].update(value=1.0, low=None, high=None, words=words, reason="a verdict has no interval")
+
+    for seed, words in enumerate(("leak found (pixels)", "no leak found by this test")):
+        edit(board / f"phantom/ldm/seed={seed}/scores/privacy.json", partial(judge, words))
+    edit(board / "phantom/pca/seed=0/scores/privacy.json", partial(judge, "leak found (pixels)"))
+    page = page_of(board)
+    text = " ".join(page.text.split())
+    assert "leak found (pixels) (seed 0); no leak found by this test (seed 1)" in text
+    verdicts = [each for each in page.all("span") if each.get("class") == "verdict"]
+    assert len(verdicts) == 2 and "leak found (pixels) 1 no interval" not in text
+    assert not [each for each in page.all("td") if each.get("class") == "best" and "data-loss" not in each]
+    rows = tidy(read_runs(board)[0])
+    assert [row["words"] for row in rows if row["generator"] == "pca" and row["evaluator"] == "privacy"] == [
+        "leak found (pixels)"
+    ]
+
+
+def test_the_sentence_on_intervals_is_true_of_every_number(board: Path) -> None:
+    edit(
+        board / "phantom/pca/seed=0/scores/fidelity.json",
+        lambda data: data["scores"][0].update(low=None, high=None, reason="it would miss the truth"),
+    )
+    text = " ".join(page_of(board).text.split())
+    assert "Every number has an interval or a note that says why it has none" in text
+    assert "every number has a 95% interval" not in text.lower()
+    assert "no interval: it would miss the truth" in text and "only 66 to 78 times" in text
+
+
+def test_sizes_and_what_was_learned_from_are_shown(board: Path) -> None:
+    sizes = {"working": [[64, 64]] * 2, "real": [[1024, 900], [1024, 1024]], "generated": [[512, 512]] * 2}
+    edit(
+        board / "phantom/pca/seed=0/run.json",
+        lambda data: data.update(sizes=sizes, facts={"trained_on": "train"}),
+    )
+    text = " ".join(page_of(board).text.split())
+    assert "64 x 64; own size 1024 x 900 to 1024 x 1024 (real), 512 x 512 (generated) train" in text
+    assert text.count(f"{DASH} unknown") == 7
+
+
+SORT = """
+const fs = require("fs"), vm = require("vm");
+const [script, better, losses] = process.argv.slice(1);
+const first = { lower: "ascending", higher: "descending", target: "other" }[better];
+const rows = JSON.parse(losses).map((loss) => ({ cells: [null, { dataset: { loss: String(loss) } }], loss }));
+let clicked;
+const button = { append() {}, addEventListener: (_, act) => { clicked = act; } };
+const head = {
+  classList: { contains: () => false }, dataset: { best: first }, sorted: null,
+  querySelector: () => ({ childNodes: [], append() {} }),
+  setAttribute(name, value) { this.sorted = value; }, removeAttribute() { this.sorted = null; },
+  getAttribute() { return this.sorted; },
+};
+const body = { rows, shown: rows, append(...given) { this.shown = given; } };
+const table = { querySelector: () => body, querySelectorAll: () => [head] };
+const document = { querySelectorAll: () => [table], createElement: () => button };
+vm.runInNewContext(fs.readFileSync(script, "utf8"), { document, Number });
+const seen = [];
+for (let each = 0; each < 3; each++) { clicked(); seen.push([head.sorted, body.shown.map((row) => row.loss)]); }
+console.log(JSON.stringify(seen));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node, which runs the page's script")
+@pytest.mark.parametrize("better", ["lower", "higher", "target"])
+def test_the_announced_order_is_that_of_the_values(better: str) -> None:
+    """Click three times on the head of a column with a script that has nothing but the page's own."""
+    metric = MetricRow(key="m", title="M", better=better, target=0.5 if better == "target" else None, reference="")
+    values = [0.3, 0.9, 0.1]
+    found = {loss(metric, Estimate(value, None, None))[0]: value for value in values}
+    script = resources.files("leaderboard") / "templates" / "leaderboard.js"
+    run = subprocess.run(
+        ["node", "-e", SORT, str(script), better, json.dumps(list(found))], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    (first, best_first), (second, worst_first), (third, as_it_was) = json.loads(run.stdout)
+    assert best_first == sorted(found) == worst_first[::-1] and (third, as_it_was) == (None, list(found))
+    for announced, order in ((first, best_first), (second, worst_first)):
+        shown = [found[each] for each in order]
+        if better == "target":
+            assert announced == "other"
+        else:
+            assert shown == sorted(values, reverse=announced == "descending")
+    assert first != second or better == "target"
+
+
+def test_the_page_tells_the_script_in_which_order_the_values_stand(board: Path) -> None:
+    heads = [each for each in page_of(board).all("th") if (each.get("class") or "").startswith("metric")]
+    assert {each["title"]: each.get("data-best") for each in heads} == {
+        "Distance of means.": "ascending",
+        "Coverage": "descending",
+        "Membership AUC": "other",
+    }
 
 
 def test_the_same_bytes_in_any_order(board: Path) -> None:
@@ -272,6 +402,7 @@ TEXTS: dict[str, Callable[[str, Any], object]] = {
     "summary": lambda text, data: data["metrics"][0].update(summary=text),
     "reference": lambda text, data: data["metrics"][0].update(reference=text),
     "unit": lambda text, data: data["metrics"][0].update(unit=text),
+    "words": lambda text, data: (data["metrics"][0].update(better="neither"), data["scores"][0].update(words=text)),
     "reason": lambda text, data: data["scores"][0].update(value=None, low=None, high=None, reason=text),
     "protocol": lambda text, data: data["protocol"].update({text: text}),
     "encoder": lambda text, data: data["scores"][0].update(encoder=text),
@@ -332,7 +463,7 @@ def test_direction_marks_in_a_name_are_refused(board: Path) -> None:
     assert "⟨U+202E⟩" in build(runs, problems)["index.html"].decode()
 
 
-def test_a_hostile_card_can_run_nothing() -> None:
+def test_a_hostile_report_can_run_nothing() -> None:
     card = guarded(b" <!DOCTYPE html><html><script>alert(1)</script>")
     assert card.startswith(b'<!doctype html><meta http-equiv="Content-Security-Policy" content="default-src \'none\'')
     assert guarded(b"<script>alert(1)</script>").index(b"<meta") < guarded(b"<script>alert(1)</script>").index(

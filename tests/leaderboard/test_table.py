@@ -110,6 +110,14 @@ def test_ties_are_best_together() -> None:
     assert best_of(LOWER, {"a": Estimate(3, 2, 4)}) == set()
 
 
+def test_a_number_without_an_interval_is_never_best() -> None:
+    bare = Estimate(1, None, None)
+    field = {"a": Estimate(3, 2, 4), "b": Estimate(9, 8, 10)}
+    assert best_of(LOWER, {**field, "bare": bare}) == {"a"}
+    assert best_of(LOWER, {"a": Estimate(3, 2, 4), "bare": bare}) == set()
+    assert best_of(LOWER, {"bare": bare, "other": Estimate(5, None, None)}) == set()
+
+
 TOP = ("ceiling", Estimate(2, 1, 3))
 
 
