@@ -88,9 +88,11 @@ def _origin(record: RunRecord) -> Iterator[str]:
     settings = record.config.get("generator", {})
     rows = [
         ("generator", settings.get("_target_", record.generator)),
-        ("learned from", record.facts.get("learns_from")),
+        ("trained on", record.facts.get("trained_on", "unknown")),
     ]
     rows += [("conditions used", ", ".join(record.facts.get("columns_used", [])) or "none")]
+    ignored = record.facts.get("conditions_unread", [])
+    rows += [("labels asked for, but not read by the generator", ", ".join(ignored))] if ignored else []
     rows += [("control", record.control)] if record.control else []
     rows += [(f"digest of {name}", value) for name, value in record.digests.items()]
     rows += [("commit of the benchmark", record.provenance.get("commit"))]
@@ -100,8 +102,9 @@ def _origin(record: RunRecord) -> Iterator[str]:
 def _asked(record: RunRecord, size: Written) -> Iterator[str]:
     yield "## What was asked"
     yield (
-        "One image for each request; a request repeats the labels, attributes and prompt of one real image: of the "
-        "test part (fidelity), of the training part (utility), of training and holdout part alike (privacy)."
+        "One image for each request; a request repeats the conditions of one real image: of the test part (fidelity), "
+        "of the training part (utility), of training and holdout part alike (privacy). Only what was asked for is "
+        "stated here: the data set's conditions and what else the generator was told, the prompt only if it read it."
     )
     rows: list[tuple[Any, ...]] = [(name, record.images.get(name, 0), size.purposes.get(name, 0)) for name in PURPOSES]
     rows.append(("all", record.images["asked"], size.rows))
@@ -141,7 +144,7 @@ def _cells(score: ScoreRow) -> tuple[str, str, int, str]:
     if score.value is None:
         return "refused", score.reason or "", score.n, encoder
     interval = "none" if score.low is None or score.high is None else f"{score.low:.4g} to {score.high:.4g}"
-    return f"{score.value:.4g}", interval, score.n, encoder
+    return score.words or f"{score.value:.4g}", interval, score.n, encoder
 
 
 def _own_card(folder: Path, records: Mapping[str, Record]) -> Iterator[str]:

@@ -35,8 +35,9 @@ def export(folder: Path, out: Path, purpose: str | None = None) -> Written:
     """Write the images of the run in ``folder`` to ``out``; those a filter dropped are left out.
 
     ``out/data/train-*.parquet`` has the columns of SynthCheX-75K (``image``, ``filename``, ``prompt``,
-    ``labels_dict``; Dutt 2025, arXiv:2505.10496), then ``request_id``, ``purpose``, one for each label and attribute,
-    ``pixel_hash``, and ``grade`` if a filter gave one. ``out/README.md`` is the data card.
+    ``labels_dict``; Dutt 2025, arXiv:2505.10496), then ``request_id``, ``purpose``, one for each label and attribute
+    asked for (``asked``), ``pixel_hash``, and ``grade`` if a filter gave one; the prompt is empty where the generator
+    read none. ``out/README.md`` is the data card.
     ``datasets.load_dataset(str(out))`` reads it. ``out`` appears whole or not at all.
 
     Raises:
@@ -48,7 +49,7 @@ def export(folder: Path, out: Path, purpose: str | None = None) -> Written:
         raise BenchError(f"{out} is there already; remove it or name another folder")
     if not record.info["redistributable"]:
         log.warning(
-            "prompts, labels and attributes were asked for as they stand in %s, whose images may not be passed on: "
+            "what was asked for (labels, prompts) was taken from %s, whose images may not be passed on: "
             "check that its terms allow publishing them",
             record.dataset,
         )
@@ -94,8 +95,7 @@ def columns(record: RunRecord) -> datasets.Features:
     """
     import datasets
 
-    labels = [str(label["name"]) for label in record.info["labels"]]
-    attributes = [str(name) for name in record.info["attributes"]]
+    labels, attributes = asked(record)
     if taken := sorted({*COLUMNS} & {*labels, *attributes}):
         raise BenchError(
             f"{record.dataset}: labels or attributes {taken} have names that the export needs; rename them"
@@ -108,6 +108,17 @@ def columns(record: RunRecord) -> datasets.Features:
     if "kept" in record.images:
         kinds["grade"] = text
     return datasets.Features(kinds | {"pixel_hash": text})
+
+
+def asked(record: RunRecord) -> tuple[list[str], list[str]]:
+    """The labels and the attributes that decided the images: the conditions, and what else the generator was told.
+
+    The others came with a request from a real image (a woman's density, a patient's age) and say nothing of the image
+    that was made for it.
+    """
+    known = {*record.info["conditions"], *record.facts.get("columns_used", [])}
+    labels = [str(label["name"]) for label in record.info["labels"]]
+    return [name for name in labels if name in known], [str(n) for n in record.info["attributes"] if n in known]
 
 
 def _write(folder: Path, record: RunRecord, features: datasets.Features, purpose: str | None, data: Path) -> Written:
@@ -152,22 +163,23 @@ def _batches(
     import pyarrow
 
     grades = kept_ids(folder, record.digests.get("filter")) if "kept" in record.images else None
-    labels = [str(label["name"]) for label in record.info["labels"]]
     for path in _parts(folder, record):
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(GROUP):
             rows = [row for row in batch.to_pylist() if purpose in (None, row["purpose"])]
-            chosen = [_row(row, labels, grades) for row in rows if grades is None or row["image_id"] in grades]
+            chosen = [_row(row, record, grades) for row in rows if grades is None or row["image_id"] in grades]
             bar.update(batch.num_rows)
             if chosen:
+                # what the schema does not name is left out
                 yield pyarrow.Table.from_pylist(chosen, schema=schema)
 
 
-def _row(row: dict[str, Any], labels: list[str], grades: Mapping[str, str] | None) -> dict[str, Any]:
+def _row(row: dict[str, Any], record: RunRecord, grades: Mapping[str, str] | None) -> dict[str, Any]:
     name = row["image_id"]
     added = {
         "image": {"bytes": row["image"]["bytes"], "path": f"{name}.png"},
         "filename": f"{name}.png",
-        "labels_dict": {label: row[label] for label in labels},
+        "prompt": row["prompt"] if "prompt" in record.facts.get("columns_used", []) else None,
+        "labels_dict": {label: row[label] for label in asked(record)[0]},
         "request_id": name,
     }
     return row | added | ({"grade": grades[name]} if grades else {})

@@ -188,12 +188,19 @@ class Sampler:
         return ImageSet(rows, self.info)
 
 
-def unread(info: DatasetInfo, uses: Sequence[str]) -> list[str]:
-    """The conditions of the data set that are asked for but that a generator which ``uses`` these columns never sees.
+def told(info: DatasetInfo, uses: Sequence[str]) -> list[str]:
+    """The labels and attributes of a request that reach a generator which ``uses`` these columns.
 
-    A prompt may state them all.
+    A prompt may state all conditions.
     """
-    return [] if "prompt" in uses else [name for name in info.conditions if name not in uses]
+    known = {*uses, *(info.conditions if "prompt" in uses else ())}
+    return [name for name in (*(label.name for label in info.labels), *info.attributes) if name in known]
+
+
+def unread(info: DatasetInfo, uses: Sequence[str]) -> list[str]:
+    """The conditions that are asked for but never reach a generator which ``uses`` these columns."""
+    known = told(info, uses)
+    return [name for name in info.conditions if name not in known]
 
 
 def _account(part: Path) -> Path:

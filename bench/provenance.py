@@ -1,4 +1,4 @@
-"""Where a number came from: versions, device, cost. Nothing here identifies a person or a machine."""
+"""Where a number came from: versions, device, cost."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.record import MetricRow, Record, ScoreRow
+from bench.record import MetricRow, Record, ScoreRow, sizes_words
 from bench.run import Outcome
 
 ARROWS = {"lower": "↓", "higher": "↑", "target": "→", "neither": ""}
@@ -16,7 +16,9 @@ def summary(outcome: Outcome) -> str:
     for name, record in outcome.records.items():
         lines += [f"\n{name} ({record.status})", *_body(record)]
     encoded = ", ".join(f"{name} {count}" for name, count in outcome.encoded.items()) or "none, all features found"
-    lines += ["", f"images encoded: {encoded}", str(outcome.folder)]
+    judged = sizes_words(outcome.record.sizes)
+    lines += ["", *([f"images judged at {judged}"] if judged else []), f"images encoded: {encoded}"]
+    lines.append(str(outcome.folder))
     return "\n".join(lines)
 
 
@@ -27,9 +29,10 @@ def _body(record: Record) -> list[str]:
         return [f"  {record.error.type}: {record.error.message}"]
     metrics = {metric.key: metric for metric in record.metrics}
     overall = [score for score in record.scores if score.group == "all"]
-    rows = [_cells(metrics[score.metric], score) for score in overall if score.value is not None]
+    rows = [_cells(metrics[score.metric], score) for score in overall if score.value is not None and not score.words]
     table = _columns([("metric", "value", "95% interval", "n", "encoder"), *rows]) if rows else []
-    return table + _refusals(overall)
+    verdicts = [f"  {score.metric}: {score.words}; {score.reason}" for score in overall if score.words]
+    return table + verdicts + _refusals(overall)
 
 
 def _refusals(scores: Sequence[ScoreRow]) -> list[str]:

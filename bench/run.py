@@ -32,12 +32,12 @@ from bench.code import class_digest, part_digest
 from bench.evaluate import Task, as_scores, evaluate, evaluator_rng
 from bench.features import FeatureStore
 from bench.filtering import Filter, Filtered, Filtering, described, unfiltered
-from bench.generate import Sampled, Sampler, unread
-from bench.images import contact_sheet
+from bench.generate import Sampled, Sampler, told, unread
+from bench.images import contact_sheet, size_span
 from bench.plugins import Encoders, build, settings
 from bench.processes import ALONE, Team
 from bench.provenance import peak_memory_mb, provenance
-from bench.record import SCHEMA, Cost, Entry, Record, RunRecord
+from bench.record import SCHEMA, Cost, Entry, Record, RunRecord, Span
 from bench.requests import PURPOSES, conditions_digest, make_requests, requests_digest, write_requests
 from bench.store import content_key, files_digest, owned, read_json, write_json
 from bench.tracking import Training, followed
@@ -95,6 +95,8 @@ class Run:
         for evaluator in evaluators.values():
             self._identities(evaluator)
         generator, split = self._loaded()
+        for evaluator in evaluators.values():
+            evaluator.check(split)
         requests = make_requests(split, self.config.seed, self.config.requests)
         sampled = self._sampled(generator, split, requests)
         features = self._features(split, sampled)
@@ -142,6 +144,12 @@ class Run:
     def _filter_protocol(self) -> dict[str, Any]:
         return described(self._filter, self._encoders)
 
+    @property
+    def _documentation(self) -> dict[str, str]:
+        """What a person states of the images, by field; fields left at ``null`` are not stated."""
+        stated = self.config.get("documentation") or {}
+        return {str(name): str(text) for name, text in stated.items() if text is not None}
+
     def _build(self, config: DictConfig) -> Any:
         return build(config, self.config.allow)
 
@@ -152,7 +160,7 @@ class Run:
             "settings": {name: value for name, value in chosen.items() if name not in generator.incidental},
             "code": part_digest(generator, self.config.generator._target_),
             "reads": {path: files_digest(Path(path).expanduser()) for path in generator.reads},
-            generator.learns_from: getattr(split, generator.learns_from).digest,
+            generator.reads_part: getattr(split, generator.reads_part).digest,
             "fit_seed": self.config.fit_seed,
         }
 
@@ -215,7 +223,7 @@ class Run:
 
     def _train(self, generator: Generator, split: Split, folder: Path, together: bool) -> None:
         try:
-            generator.fit(getattr(split, generator.learns_from), folder, self.config.fit_seed)
+            generator.fit(getattr(split, generator.reads_part), folder, self.config.fit_seed)
         except BaseException:
             if together:
                 # the others wait for gradients and hear no note: ending at once is what tells them
@@ -247,6 +255,7 @@ class Run:
             if each.reads_scores:
                 task.protocol["reads"] = {earlier.name: content_key(earlier.protocol) for earlier in tasks}
                 task.key["protocol"] = content_key(task.protocol)
+                task.key["documentation"] = content_key(self._documentation)
             tasks.append(task)
         return tasks
 
@@ -318,7 +327,11 @@ class Run:
             "fit_seed": self.config.fit_seed,
             "control": generator.control,
             "shows_real": generator.shows_real,
+            "trained_on": generator.trained_on,
+            "told": told(split.info, known.get("uses", [])),
             "unread": unread(split.info, known.get("uses", [])),
+            "documentation": self._documentation,
+            "sizes": sizes(split, known.get("facts", {})),
             "facts": known.get("facts", {}),
         }
 
@@ -353,11 +366,12 @@ class Run:
                 "images": sampled.images.digest,
             },
             images={"asked": len(requests), "made": len(sampled.images), "blank": sampled.blank, **asked},
+            sizes=sizes(split, known.get("facts", {})),
             info=_jsonable(asdict(split.info)),
             facts={
                 "columns_used": known.get("uses", []),
                 "conditions_unread": unread(split.info, known.get("uses", [])),
-                "learns_from": generator.learns_from,
+                "trained_on": generator.trained_on,
                 **known.get("facts", {}),
             },
             evaluators={**self._earlier(sampled.images.digest), **entries},
@@ -392,6 +406,15 @@ class Run:
             return RunRecord.model_validate(old)
         write_json(path, new)
         return record
+
+
+def sizes(split: Split, facts: Mapping[str, Any]) -> dict[str, Span | None]:
+    """The working size, and the images' own: least and greatest (height, width); a generator's from its ``facts``."""
+    working = (split.test.size, split.test.size)
+    known = [part.own_size for part in (split.train, split.holdout, split.test) if part.own_size]
+    real = size_span(size for own in known for size in own) if len(known) == 3 else None
+    found = {"working": working, "real": real, "generated": facts.get("own_size") or working}
+    return {name: size and [list(each) for each in size] for name, size in found.items()}
 
 
 def _together(

@@ -75,8 +75,36 @@ def test_the_datasets_library_reads_it_without_a_script(finished: Path, tmp_path
         assert pixel_hash(np.asarray(mine["image"])) == theirs["pixel_hash"] == mine["pixel_hash"]
         assert mine["filename"] == f"{theirs['image_id']}.png" and mine["request_id"] == theirs["image_id"]
         assert mine["labels_dict"] == {name: theirs[name] for name in mine["labels_dict"]}
-        assert all(mine[name] == theirs[name] for name in ("purpose", "prompt", "masking_level", "laterality"))
+        assert all(mine[name] == theirs[name] for name in ("purpose", "masking_level"))
+        assert mine["prompt"] is None, "pca reads no prompt"
     assert "source" not in rows.column_names and "grade" not in rows.column_names
+
+
+def test_only_what_was_asked_for_leaves_the_house(finished: Path, altered: Callable[..., Path], tmp_path: Path) -> None:
+    """The run's own files hold every column of the request, measurements of the real woman included."""
+    record = json.loads((finished / "run.json").read_text())
+    measured = set(record["info"]["attributes"]) | {"If_cancer"}
+    made = datasets.Dataset.from_parquet([str(path) for path in sorted((finished / "images").glob("*.parquet"))])
+    assert measured <= set(made.column_names)
+    export(finished, tmp_path / "out")
+    rows = load(tmp_path / "out", tmp_path / "cache")
+    assert not measured & set(rows.column_names) and set(rows[0]["labels_dict"]) == {"masking_level"}
+    body = (tmp_path / "out" / "README.md").read_text()
+    assert "percent_density" not in body and not [value for value in made["percent_density"] if value in body]
+    told = altered(facts={**record["facts"], "columns_used": ["prompt", "laterality"]})
+    export(told, tmp_path / "told")
+    rows = load(tmp_path / "told", tmp_path / "cache")
+    assert rows[0]["prompt"] == made[0]["prompt"] and rows[0]["laterality"] == made[0]["laterality"]
+    assert "percent_density" not in rows.column_names
+
+
+@pytest.mark.parametrize("facts", [{"trained_on": "unknown"}, {"trained_on": "train"}, {}])
+def test_the_card_claims_no_training_it_does_not_know_of(
+    altered: Callable[..., Path], tmp_path: Path, facts: dict[str, str]
+) -> None:
+    export(altered(facts=facts), tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert f"| trained on | {facts.get('trained_on', 'unknown')} |" in text and "learned from |" not in text
 
 
 def test_row_groups_are_small_and_shards_numbered(
@@ -197,7 +225,7 @@ def test_what_was_changed_is_noticed_and_nothing_is_left_behind(altered: Callabl
 def test_a_label_that_takes_a_columns_name_is_refused(altered: Callable[..., Path], tmp_path: Path) -> None:
     label = {"name": "grade", "kind": "binary", "values": [0, 1], "names": []}
     with pytest.raises(BenchError, match=r"\['grade'\] have names that the export needs"):
-        export(altered(info={"labels": [label]}), tmp_path / "out")
+        export(altered(info={"labels": [label], "conditions": ["grade"]}), tmp_path / "out")
 
 
 def test_the_card_cannot_be_broken_by_what_it_quotes(altered: Callable[..., Path], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from bench.record import SCHEMA, Failure, MetricRow, Record, ScoreRow
 from bench.report import summary
 from bench.run import Outcome
+from tests.leaderboard.conftest import run_record
 
 KID = MetricRow(key="kid", title="Kernel distance", better="lower", reference="arXiv:1801.01401")
 FLOOR = MetricRow(key="fd_floor", title="Floor", better="neither", reference="arXiv:1706.08500")
@@ -18,7 +19,7 @@ def record(**changes: object) -> Record:
 
 
 def told(found: Record) -> str:
-    outcome = Outcome(Path("runs/toy"), None, {"fidelity": found}, {"radiomics": 24})  # type: ignore[arg-type]
+    outcome = Outcome(Path("runs/toy"), run_record("toy", 0), {"fidelity": found}, {"radiomics": 24})
     return summary(outcome)
 
 
@@ -36,6 +37,15 @@ def test_a_metric_that_only_describes_has_no_arrow() -> None:
     scores = [ScoreRow(metric=key, value=0.25, low=0.125, high=0.5, n=24) for key in ("kid", "fd_floor")]
     lines = told(record(metrics=[KID, FLOOR], scores=scores)).splitlines()
     assert "  fd_floor  0.25   0.125 to 0.5  24" in lines and "  kid ↓     0.25   0.125 to 0.5  24" in lines
+
+
+def test_a_verdict_is_printed_in_words_with_its_limits() -> None:
+    verdict = MetricRow(key="leak_found", title="Leak", better="neither", reference="")
+    words = {"words": "no leak found by this test", "reason": "copies that do not stand out are not seen by it"}
+    score = ScoreRow(metric="leak_found", value=0.0, low=None, high=None, n=24, **words)
+    lines = told(record(metrics=[verdict], scores=[score])).splitlines()
+    assert "  leak_found: no leak found by this test; copies that do not stand out are not seen by it" in lines
+    assert not [line for line in lines if line.split()[:2] == ["leak_found", "0"]]
 
 
 def test_refusals_of_one_reason_share_a_line() -> None:

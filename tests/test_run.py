@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import datasets
@@ -17,9 +18,11 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
-from bench.api import BenchError
+from bench.api import BenchError, Split
 from bench.record import Record, RunRecord
+from bench.report import summary
 from bench.run import Outcome, run
+from evaluators.fidelity import Fidelity
 from tests.conftest import ROOT
 
 SMALL = ["experiment=smoke", "wandb.mode=disabled"]
@@ -96,6 +99,62 @@ def test_the_same_command_again_computes_nothing(finished: tuple[Path, Outcome],
     again = go(cache, folder, "generator=pca")
     assert again.encoded == {}
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_the_card_measures_the_generator_not_the_data_set(cache: Path, tmp_path: Path) -> None:
+    """What a data set states of its images is the same for every generator."""
+    found = {}
+    for name in ("noise", "pca"):
+        record = go(cache, tmp_path / name, f"generator={name}", "evaluator=[card]").records["card"]
+        found[name] = {score.metric: score.value for score in record.scores}
+    assert found["noise"]["card_completeness"] == 0
+    assert found["pca"]["card_completeness"] == pytest.approx(1 / 11)
+    assert found["pca"]["card_completeness_ceiling"] == pytest.approx(4 / 11)
+    assert found["noise"]["card_comprehension"] == 0
+
+
+def test_what_a_person_states_stands_on_the_card_and_is_counted(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    settings = ["generator=noise", "evaluator=[card]"]
+    go(cache, folder, *settings)
+    outcome = go(cache, folder, *settings, "documentation.intended_use=teaching")
+    scores = {score.metric: score.value for score in outcome.records["card"].scores}
+    assert scores["card_comprehension"] == pytest.approx(1 / 12)
+    assert json.loads((folder / "card.json").read_text())["general"]["Intended use"] == "teaching"
+
+
+def test_sizes_are_recorded_and_shown(finished: tuple[Path, Outcome]) -> None:
+    folder, outcome = finished
+    span = [[32, 32], [32, 32]]
+    assert json.loads((folder / "run.json").read_text())["sizes"] == {"working": span, "real": span, "generated": span}
+    said = "32 x 32; own size 32 x 32 (real), 32 x 32 (generated)"
+    assert f"images judged at {said}" in summary(outcome)
+    assert said in json.loads((folder / "card.json").read_text())["general"]["Images judged here"]
+
+
+def test_a_verdict_is_printed_in_words(finished: tuple[Path, Outcome]) -> None:
+    _, outcome = finished
+    (verdict,) = [score for score in outcome.records["privacy"].scores if score.metric == "leak_found"]
+    (line,) = [line for line in summary(outcome).splitlines() if "leak_found" in line]
+    assert (str(verdict.words) in line and "re-posed" in line) if verdict.value is not None else "refused" in line
+
+
+def test_an_evaluator_that_cannot_measure_a_split_says_so_before_an_image_is_made(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(evaluator: Fidelity, split: Split) -> None:
+        raise BenchError(f"needs 512 pixels, got {split.test.size[0]}")
+
+    monkeypatch.setattr(Fidelity, "check", check)
+    with pytest.raises(BenchError, match="needs 512 pixels, got 32"):
+        go(cache, tmp_path / "run", "generator=noise", "evaluator=[fidelity]")
+    assert not (tmp_path / "run" / "images").exists()
+
+
+@pytest.mark.parametrize(("name", "trained_on"), [("pca", "train"), ("holdout", "holdout"), ("folder", "unknown")])
+def test_the_record_claims_no_training_it_does_not_know_of(name: str, trained_on: str) -> None:
+    module = import_module(f"generators.{name}")
+    assert getattr(module, name.capitalize())().trained_on == trained_on
 
 
 def test_adding_an_evaluator_computes_only_what_is_missing(
