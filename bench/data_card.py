@@ -88,7 +88,7 @@ def _origin(record: RunRecord) -> Iterator[str]:
     settings = record.config.get("generator", {})
     rows = [
         ("generator", settings.get("_target_", record.generator)),
-        ("trained on", record.facts.get("trained_on", "unknown")),
+        ("trained on", record.facts.get("trained_on", "not recorded")),
     ]
     rows += [("conditions used", ", ".join(record.facts.get("columns_used", [])) or "none")]
     ignored = record.facts.get("conditions_unread", [])
@@ -127,7 +127,7 @@ def _filter(folder: Path, record: RunRecord) -> Iterator[str]:
 def _scores(records: Mapping[str, Record]) -> Iterator[str]:
     yield "## Scores"
     yield "Over all images of their purpose" + (
-        ", with 95% intervals. A refused score says why." if records else ": none."
+        ", with 95% intervals or the reason why there is none." if records else ": none."
     )
     for name, record in records.items():
         yield f"### {name}"
@@ -136,15 +136,15 @@ def _scores(records: Mapping[str, Record]) -> Iterator[str]:
             continue
         titles = {metric.key: (metric.title, metric.better) for metric in record.metrics}
         rows = [(*titles[score.metric], *_cells(score)) for score in record.scores if score.group == "all"]
-        yield _table(("metric", "better", "value", "95% interval", "n", "encoder"), rows)
+        yield _table(("metric", "better", "value", "95% interval", "n", "encoder", "note"), rows)
 
 
-def _cells(score: ScoreRow) -> tuple[str, str, int, str]:
-    encoder = score.encoder or ""
+def _cells(score: ScoreRow) -> tuple[str, str, int, str, str]:
+    encoder, note = score.encoder or "", score.reason or ""
     if score.value is None:
-        return "refused", score.reason or "", score.n, encoder
+        return "refused", "", score.n, encoder, note
     interval = "none" if score.low is None or score.high is None else f"{score.low:.4g} to {score.high:.4g}"
-    return score.words or f"{score.value:.4g}", interval, score.n, encoder
+    return score.words or f"{score.value:.4g}", interval, score.n, encoder, note
 
 
 def _own_card(folder: Path, records: Mapping[str, Record]) -> Iterator[str]:

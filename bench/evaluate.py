@@ -65,7 +65,8 @@ def _found(path: Path, task: Task) -> tuple[Record, Entry] | None:
         return None
     record = Record.model_validate(old)
     folder = path.parents[1]
-    whole = all((folder / name).exists() for name in record.artifacts)
+    left = {folder / name: digest for name, digest in record.artifacts.items()}
+    whole = all(path.is_file() and file_digest(path) == digest for path, digest in left.items())
     if record.status == "failed" or not whole or entry["sha256"] != file_digest(path):
         return None
     return record, Entry.model_validate(entry)

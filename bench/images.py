@@ -323,7 +323,7 @@ def load_set(folder: Path, info: DatasetInfo) -> ImageSet:
     """
     try:
         manifest = json.loads((folder / _MANIFEST).read_text())
-        written, own_size = manifest["sha256"], _stored(manifest["own_size"])
+        written, own_size = manifest["sha256"], as_own_size(manifest["own_size"])
         found = file_digest(folder / _ROWS)
     except FileNotFoundError as error:
         raise BenchError(f"{folder}: no image set there ({Path(error.filename).name} is missing)") from None
@@ -387,8 +387,12 @@ def _cells(
         }
 
 
-def _stored(own_size: Any) -> OwnSize | None:
-    """The ``own_size`` of a manifest; ``TypeError`` or ``ValueError`` if it is none."""
+def as_own_size(own_size: Any) -> OwnSize | None:
+    """``[[height, width], [height, width]]``, as JSON has it, least and greatest; ``None`` is unknown.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    """
     if own_size is None:
         return None
     (least_height, least_width), (greatest_height, greatest_width) = own_size

@@ -33,7 +33,7 @@ from bench.evaluate import Task, as_scores, evaluate, evaluator_rng
 from bench.features import FeatureStore
 from bench.filtering import Filter, Filtered, Filtering, described, unfiltered
 from bench.generate import Sampled, Sampler, told, unread
-from bench.images import contact_sheet, size_span
+from bench.images import as_own_size, contact_sheet, size_span
 from bench.plugins import Encoders, build, settings
 from bench.processes import ALONE, Team
 from bench.provenance import peak_memory_mb, provenance
@@ -146,9 +146,9 @@ class Run:
 
     @property
     def _documentation(self) -> dict[str, str]:
-        """What a person states of the images, by field; fields left at ``null`` are not stated."""
+        """What a person states of the images, by field; ``null`` and empty text state nothing."""
         stated = self.config.get("documentation") or {}
-        return {str(name): str(text) for name, text in stated.items() if text is not None}
+        return {str(name): str(text).strip() for name, text in stated.items() if str(text or "").strip()}
 
     def _build(self, config: DictConfig) -> Any:
         return build(config, self.config.allow)
@@ -187,6 +187,7 @@ class Run:
         place = f"{self.config.name}-{content_key(fit_key | {'settings': trained})}"
         self._fit(generator, split, self._cache / "fits" / place)
         generator.plan(requests)
+        _check_own_size(generator)
         before = dict(generator.facts)
         sampled = sampler(generator, requests)
         if self.team.is_main:
@@ -369,10 +370,10 @@ class Run:
             sizes=sizes(split, known.get("facts", {})),
             info=_jsonable(asdict(split.info)),
             facts={
+                **known.get("facts", {}),
                 "columns_used": known.get("uses", []),
                 "conditions_unread": unread(split.info, known.get("uses", [])),
                 "trained_on": generator.trained_on,
-                **known.get("facts", {}),
             },
             evaluators={**self._earlier(sampled.images.digest), **entries},
             provenance=provenance(),
@@ -413,8 +414,19 @@ def sizes(split: Split, facts: Mapping[str, Any]) -> dict[str, Span | None]:
     working = (split.test.size, split.test.size)
     known = [part.own_size for part in (split.train, split.holdout, split.test) if part.own_size]
     real = size_span(size for own in known for size in own) if len(known) == 3 else None
-    found = {"working": working, "real": real, "generated": facts.get("own_size") or working}
+    found = {"working": working, "real": real, "generated": as_own_size(facts.get("own_size"))}
     return {name: size and [list(each) for each in size] for name, size in found.items()}
+
+
+def _check_own_size(generator: Generator) -> None:
+    stated = generator.facts.get("own_size")
+    try:
+        as_own_size(stated)
+    except (TypeError, ValueError):
+        raise BenchError(
+            f"{type(generator).__name__}.facts['own_size'] is {stated!r}, needed [[height, width], [height, width]]: "
+            "the least and the greatest of its pictures before they were brought to the data set's size"
+        ) from None
 
 
 def _together(

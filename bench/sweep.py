@@ -41,24 +41,30 @@ def run_every_job() -> None:
 
     def complete(self: BasicSweeper, arguments: list[str]) -> Sequence[JobReturn]:
         assert self.launcher is not None
-        collected = _Collected(self.launcher)
+        collected = Collected(self.launcher)
         self.launcher = collected
-        sweep(self, arguments)
-        _name_failed(collected.results)
+        try:
+            sweep(self, arguments)
+        finally:
+            # before whatever else went wrong, such as a batch that cannot be composed
+            code = name_failed(collected.results)
+        if code:
+            raise SystemExit(code)
         return collected.results
 
     BasicSweeper.sweep = complete  # type: ignore[method-assign]
 
 
-def _name_failed(results: Sequence[JobReturn]) -> None:
+def name_failed(results: Sequence[JobReturn]) -> int:
+    """The highest exit code of the jobs that failed, 0 if none did."""
     failed = [each for each in results if each.status != JobStatus.COMPLETED]
     if failed:
         lines = [f"  {' '.join(each.overrides or ())}: {each._return_value}" for each in failed]
         log.error("%d of %d jobs failed:\n%s", len(failed), len(results), "\n".join(lines))
-        raise SystemExit(max(getattr(each._return_value, "code", 1) for each in failed))
+    return max((getattr(each._return_value, "code", 1) for each in failed), default=0)
 
 
-class _Collected(Launcher):
+class Collected(Launcher):
     """Keeps what another launcher gives back; the sweeper sees nothing of it, so nothing stops it."""
 
     def __init__(self, launcher: Launcher) -> None:
@@ -69,5 +75,12 @@ class _Collected(Launcher):
         self._launcher.setup(**context)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        self.results += self._launcher.launch(job_overrides, initial_job_idx)
+        try:
+            self.results += self._launcher.launch(job_overrides, initial_job_idx)
+        except Exception as error:
+            # a launcher that lost a job (killed, out of memory, out of time) tells nothing of the others of its batch
+            lost = JobFailed(f"not known to have finished: {type(error).__name__}: {error}", 1)
+            self.results += [
+                JobReturn(list(each), status=JobStatus.FAILED, _return_value=lost) for each in job_overrides
+            ]
         return []

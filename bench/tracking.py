@@ -154,14 +154,14 @@ def _files(folder: Path) -> list[Path]:
 def _scores(run: Any, folder: Path, record: dict[str, Any]) -> None:
     import wandb
 
-    columns = ["evaluator", "metric", "value", "low", "high", "n", "group", "encoder", "reason"]
+    columns = ["evaluator", "metric", "value", "low", "high", "n", "group", "encoder", "reason", "words"]
     table = wandb.Table(columns=columns)
     for name, entry in record["evaluators"].items():
         for score in json.loads((folder / entry["file"]).read_text())["scores"]:
-            table.add_data(name, *(score[column] for column in columns[1:]))
+            table.add_data(name, *(score.get(column) for column in columns[1:]))
             if score["group"] == "all" and score["value"] is not None:
                 where = f"/{score['encoder']}" if score["encoder"] else ""
-                run.summary[f"{name}/{score['metric']}{where}"] = score["value"]
+                run.summary[f"{name}/{score['metric']}{where}"] = score.get("words") or score["value"]
     run.log({"scores": table})
 
 

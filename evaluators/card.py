@@ -45,7 +45,9 @@ CONGRUENCE = _metric("card_congruence", "Congruence", "Agreement with real image
 COVERAGE = _metric("card_coverage", "Coverage", "Spread compared with real images, neither less nor more.", MINIMUM)
 CONSTRAINT = _metric("card_constraint", "Constraint", "Grey levels and spectrum like real; not anatomy.", MINIMUM)
 COMPLETENESS = _metric(
-    "card_completeness", "Completeness", "Share of the required attributes that the generator was told or returns."
+    "card_completeness",
+    "Completeness",
+    "Share of the required attributes that the generator was told; a prompt counts as telling the conditions.",
 )
 COMPLIANCE = _metric(
     "card_compliance",
@@ -251,7 +253,7 @@ def _compliance(measured: Sequence[Score]) -> dict[str, float | None]:
     return {
         "membership attack, 1 - 2 max(0, AUC - 0.5)": None if attack is None else 1 - 2 * max(0.0, attack - 0.5),
         "no exact copy of a training image": None if copies is None else float(copies == 0),
-        "no leak found by the tail test": None if leak is None else float(leak == 0),
+        "no leak found": None if leak is None else float(leak == 0),
     }
 
 
@@ -260,7 +262,8 @@ def _worst_term(terms: Mapping[str, float | None], measured: Sequence[Score], n:
     values = [value for value in terms.values() if value is not None]
     missing = [name for name, value in terms.items() if value is None]
     if missing and 0.0 not in values:
-        refusals = [str(score.reason) for score in measured if score.metric in PRIVACY and score.value is None]
+        known = {score.metric for score in measured if score.value is not None}
+        refusals = [score.reason for score in measured if score.metric in PRIVACY and score.metric not in known]
         why = refusals[0] if refusals else "run privacy before the card: evaluator=[privacy,card]"
         return COMPLIANCE.refused(f"not measured: {', '.join(missing)}; {why}", n=n)
     reason = f"the worst of its terms, whose own intervals the privacy arm gives; identifiers: {IDENTIFIERS}"

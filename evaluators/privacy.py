@@ -38,8 +38,9 @@ from evaluators.sides import CONSTANT
 Integers = npt.NDArray[np.int64]
 
 UNKNOWN_TRAINING = (
-    "what this generator learned from is unknown, and if holdout patients were among it, the holdout is no control"
+    "what this generator (or its base) learned from is unknown: if holdout patients were among it, they are no control"
 )
+MOST_NAMED = 3
 FEWEST_PATIENTS = 20
 FEWEST_FOR_TPR = 1000
 BLIND_LIMIT = 0.55
@@ -210,14 +211,15 @@ def _membership(
 def _judged(report: dict[str, Any], adjusted: Mapping[str, float], unfit: str | None, material: Material) -> Score:
     """The verdict as a score, and what the report says of it."""
     found, words = verdict(report["copies"]["exact"], adjusted, unfit)
-    limits = NOT_SEEN
-    if material.generator.get("trained_on") == "unknown":
+    limits, generator = NOT_SEEN, material.generator
+    if "unknown" in (generator.get("trained_on"), generator.get("facts", {}).get("base_trained_on")):
         limits += f"; {UNKNOWN_TRAINING}"
     report |= {"verdict": words, "not_seen": limits}
     n = len(material.images["privacy"])
     if found is None:
         return LEAK_FOUND.refused(words, n=n)
-    return LEAK_FOUND(float(found), n=n, words=words, reason=f"a verdict has no interval; {limits}")
+    reason = "a verdict has no interval" if found else f"a verdict has no interval; {limits}"
+    return LEAK_FOUND(float(found), n=n, words=words, reason=reason)
 
 
 def verdict(exact: int, adjusted: Mapping[str, float], unfit: str | None) -> tuple[bool | None, str]:
@@ -234,7 +236,8 @@ def verdict(exact: int, adjusted: Mapping[str, float], unfit: str | None) -> tup
         return None, f"not measurable: {unfit}"
     found = [name for name, p in adjusted.items() if p <= tail_test.LEVEL]
     if found:
-        return True, f"leak found ({', '.join(found)})"
+        where = ", ".join(found) if len(found) <= MOST_NAMED else f"{len(found)} encoders"
+        return True, f"leak found ({where})"
     return False, "no leak found by this test"
 
 

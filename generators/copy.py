@@ -32,6 +32,7 @@ class Copy(Generator):
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
         self._images = train
+        self.facts = {"own_size": train.own_size}
         self.uses = train.info.conditions
 
     def plan(self, requests: Sequence[Request]) -> None:

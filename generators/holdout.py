@@ -26,6 +26,7 @@ class Holdout(Generator):
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
         self._images = train
+        self.facts = {"own_size": train.own_size}
         self.uses = train.info.conditions
 
     def plan(self, requests: Sequence[Request]) -> None:

@@ -177,6 +177,7 @@ class LatentDiffusion(Generator):
             },
             "steps": {"autoencoder": self._autoencoder.steps, "diffusion": self._diffusion.steps},
             "sampler": f"DDIM, {drawn.steps} steps, {guided or 'none'} of them with guidance {drawn.guidance:g}",
+            "own_size": (model.grey.size, model.grey.size),
             "latent_shape": list(model.latent_shape),
             "padded_size": list(model.grey.padded),
             "precision": self._precision,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,8 @@ from generators.diffusers_pipeline import DiffusersPipeline
 from generators.diffusion.adapter import ADAPTER
 from generators.diffusion.prompts import prompt_text
 from generators.diffusion.settings import Lora, Recipe, Thrift, Training, read
+
+log = logging.getLogger(__name__)
 
 
 class LoraTraining(DiffusersPipeline):
@@ -91,12 +94,13 @@ class LoraTraining(DiffusersPipeline):
                 f"dataset.image_size=[{rows},{columns}], or a smaller generator.size, if the pipeline in "
                 "generator.path renders at one"
             )
-        least = train.own_size[0] if train.own_size else train.size
-        if enlargement(least, wanted, self._settings.resize) > 1:
-            raise BenchError(
-                f"generator.size is {wanted[0]} x {wanted[1]}, but {train.info.name} has files of {least[0]} x "
-                f"{least[1]} (height x width, the least of each): enlarged, they would teach the adapter their blur; "
-                "leave them out, or set a smaller generator.size, if the pipeline in generator.path renders at one"
+        if train.own_size and enlargement(train.own_size[0], train.size, "pad") > 1:
+            log.warning(
+                "%s has files of %d x %d pixels (height x width, the least of each), brought to %d x %d: what was "
+                "enlarged teaches the adapter its blur",
+                train.info.name,
+                *train.own_size[0],
+                *train.size,
             )
 
 

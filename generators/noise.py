@@ -25,6 +25,7 @@ class Noise(Generator):
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
         self._size = train.size
+        self.facts = {"own_size": (train.size, train.size)}
         blocks = track(train.blocks(256), "grey levels", total=-(-len(train) // 256), unit="block")
         self._histogram = sum((histogram(block) for block in blocks), np.zeros(256, np.int64))
 

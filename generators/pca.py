@@ -58,6 +58,7 @@ class Pca(Generator):
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
         self.uses = train.info.conditions
         self._size = train.size
+        self.facts = {"own_size": (train.size, train.size)}
         self._labels = [train.info.label(name) for name in train.info.conditions]
         key = content_key({**self._settings, "train": train.digest, "seed": seed})
         path = folder / "pca.npz"

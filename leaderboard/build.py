@@ -44,7 +44,7 @@ def build(runs: Sequence[Run], problems: Sequence[Problem], validity: Path | Non
     ``validity`` is the folder of reports on what the metrics see, ``<dataset>/validity.html`` each.
     """
     ordered = sorted(runs, key=lambda run: run.place)
-    files: Files = {}
+    files: Files = {".nojekyll": b""}  # a host that turns Markdown into pages would serve a stranger's card as one
     for run in ordered:
         for name, content in _copies(run):
             files[f"records/{run.place}/{name}"] = content
@@ -274,8 +274,8 @@ def unread(run: Run) -> list[str]:
 
 
 def trained_on(run: Run) -> str:
-    """The part of the split the generator learned from, ``unknown`` where it was not trained here."""
-    return str(run.record.facts.get("trained_on", "unknown"))
+    """The part of the split the generator learned from; ``unknown`` where it was not trained here."""
+    return str(run.record.facts.get("trained_on", "not recorded"))
 
 
 def number(value: float, scale: float | None = None) -> str:

@@ -159,16 +159,17 @@ def combine(scores: Sequence[ScoreRow], metric: MetricRow) -> Estimate:
         low = m - sqrt((t s / sqrt(k))^2 + a^2)
 
     and likewise above. ``a`` is not divided by ``sqrt(k)`` because every seed is compared with the same real
-    images. One seed keeps its own interval. The ends stay within the metric's bounds.
+    images. One seed keeps its own interval. The ends stay within the metric's bounds. There is none where a seed has
+    none: the spread over seeds knows nothing of the images they are all compared with.
     """
     values = np.array([score.value for score in scores], dtype=np.float64)
     mean = float(values.mean())
     across = student_interval(values)
     spread = 0.0 if across is None else (across[1] - across[0]) / 2
     arms = [(s.value - s.low, s.high - s.value) for s in scores if None not in (s.value, s.low, s.high)]  # type: ignore[operator]
-    if across is None and not arms:
+    if len(arms) < len(scores):
         return Estimate(mean, None, None)
-    below, above = np.mean(arms, axis=0) if arms else (0.0, 0.0)
+    below, above = np.mean(arms, axis=0)
     low, high = mean - math.hypot(spread, below), mean + math.hypot(spread, above)
     least = -math.inf if metric.low is None else metric.low
     most = math.inf if metric.high is None else metric.high
@@ -452,7 +453,8 @@ def _outcome(place: Place, record: Record) -> tuple[ScoreRow | None, State, str]
             continue
         if score.value is None:
             return None, "refused", f"refused: {score.reason}"
-        return score, "value", score.reason or "" if score.low is not None else f"no interval: {score.reason}"
+        bare = score.low is None and score.words is None
+        return score, "value", f"no interval: {score.reason}" if bare else score.reason or ""
     if record.status == "failed" and record.error is not None:
         return None, "failed", f"failed: {record.error.type}: {record.error.message}"
     if record.status == "refused":

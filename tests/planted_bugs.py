@@ -36,6 +36,41 @@ UTILITY = ("tests/evaluators/test_utility.py", "-k", "rare_class")
 
 BUGS = (
     Bug(
+        "compliance is a mean of its terms",
+        "evaluators/card.py",
+        "COMPLIANCE(min(values)",
+        "COMPLIANCE(float(np.mean(values))",
+        CARD,
+    ),
+    Bug(
+        "what was copied from a real row counts as stated",
+        "evaluators/seven_c/documents.py",
+        "images.column(name) if name in told else []",
+        "images.column(name)",
+        CARD,
+    ),
+    Bug(
+        "one exact copy is no leak",
+        "evaluators/privacy.py",
+        "    if exact:\n",
+        "    if exact > 1:\n",
+        (*PRIVACY[:2], "one_exact"),
+    ),
+    Bug(
+        "a number without an interval can be best",
+        "leaderboard/table.py",
+        "for name, each in estimates.items() if each.low is not None",
+        "for name, each in estimates.items()",
+        ("tests/leaderboard/test_table.py",),
+    ),
+    Bug(
+        "clipped coverage keeps the steps of its table",
+        "evaluators/measures.py",
+        "return min(low, folds[0]), max(high, folds[1])",
+        "return folds",
+        (*FIDELITY, "-k", "binomial"),
+    ),
+    Bug(
         "labels recovered from the images made for training",
         "evaluators/utility.py",
         '"recovered": material.images["fidelity"]',

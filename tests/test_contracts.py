@@ -121,8 +121,8 @@ def test_every_metric_is_documented(name: str) -> None:
         assert (metric.better == "target") == (metric.target is not None), metric.key
 
 
-# what the real images, the split or the test itself give, whatever a generator made
-OF_NO_GENERATOR = re.compile(
+# what the real images, the split or the test itself give, and what is a verdict or a p-value: never ranked
+DESCRIBES = re.compile(
     r"(_real|_ceiling|_holdout|_floor)$|^(blind_auc|detectable_leak|leak_found|tail_p|excess_copy_share)$"
 )
 
@@ -131,7 +131,7 @@ OF_NO_GENERATOR = re.compile(
 def test_what_no_generator_can_change_has_no_direction(name: str) -> None:
     evaluator: Evaluator = build(chosen("evaluator", name))
     found = {metric.key for metric in evaluator.metrics if metric.better == "neither"}
-    assert found == {metric.key for metric in evaluator.metrics if OF_NO_GENERATOR.search(metric.key)}
+    assert found == {metric.key for metric in evaluator.metrics if DESCRIBES.search(metric.key)}
     rows = [metric_row(metric) for metric in evaluator.metrics]
     assert {row.key for row in rows if row.better == "neither"} == found
 

@@ -104,7 +104,7 @@ def test_the_card_claims_no_training_it_does_not_know_of(
 ) -> None:
     export(altered(facts=facts), tmp_path / "out")
     text = (tmp_path / "out" / "README.md").read_text()
-    assert f"| trained on | {facts.get('trained_on', 'unknown')} |" in text and "learned from |" not in text
+    assert f"| trained on | {facts.get('trained_on', 'not recorded')} |" in text and "learned from |" not in text
 
 
 def test_row_groups_are_small_and_shards_numbered(

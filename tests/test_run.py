@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -23,6 +24,7 @@ from bench.record import Record, RunRecord
 from bench.report import summary
 from bench.run import Outcome, run
 from evaluators.fidelity import Fidelity
+from generators.noise import Noise
 from tests.conftest import ROOT
 
 SMALL = ["experiment=smoke", "wandb.mode=disabled"]
@@ -121,6 +123,34 @@ def test_what_a_person_states_stands_on_the_card_and_is_counted(cache: Path, tmp
     scores = {score.metric: score.value for score in outcome.records["card"].scores}
     assert scores["card_comprehension"] == pytest.approx(1 / 12)
     assert json.loads((folder / "card.json").read_text())["general"]["Intended use"] == "teaching"
+    outcome = go(cache, folder, *settings, "documentation.intended_use=' '", "documentation.privacy_method=''")
+    assert {score.metric: score.value for score in outcome.records["card"].scores}["card_comprehension"] == 0
+
+
+def test_a_card_that_was_changed_is_made_again(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    go(cache, folder, "generator=noise", "evaluator=[card]")
+    before = files(folder)
+    (folder / "card.html").write_text("FDA approved")
+    (folder / "card.md").unlink()
+    go(cache, folder, "generator=noise", "evaluator=[card]")
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize("stated", [[512, 512], "512 x 512", [[1, 2], [3]], [["a", 1], [2, 3]]])
+def test_an_own_size_of_another_form_is_refused_before_an_image_is_made(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: Any
+) -> None:
+    monkeypatch.setattr(Noise, "plan", lambda self, requests: setattr(self, "facts", {"own_size": stated}))
+    with pytest.raises(BenchError, match=r"Noise\.facts\['own_size'\] is .* needed \[\[height, width\]"):
+        go(cache, tmp_path / "run", "generator=noise", "evaluator=[]")
+    assert not list((tmp_path / "run").glob("images/*.parquet"))
+
+
+def test_an_own_size_nobody_stated_is_unknown(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Noise, "plan", lambda self, requests: setattr(self, "facts", {"trained_on": "the moon"}))
+    record = go(cache, tmp_path / "run", "generator=noise", "evaluator=[]").record
+    assert record.sizes["generated"] is None and record.facts["trained_on"] == "train"
 
 
 def test_sizes_are_recorded_and_shown(finished: tuple[Path, Outcome]) -> None:
@@ -136,7 +166,10 @@ def test_a_verdict_is_printed_in_words(finished: tuple[Path, Outcome]) -> None:
     _, outcome = finished
     (verdict,) = [score for score in outcome.records["privacy"].scores if score.metric == "leak_found"]
     (line,) = [line for line in summary(outcome).splitlines() if "leak_found" in line]
-    assert (str(verdict.words) in line and "re-posed" in line) if verdict.value is not None else "refused" in line
+    if verdict.value is None:
+        assert "refused" in line
+    else:
+        assert str(verdict.words) in line and ("re-posed" in line) == (verdict.value == 0)
 
 
 def test_an_evaluator_that_cannot_measure_a_split_says_so_before_an_image_is_made(

@@ -15,7 +15,8 @@ import yaml
 from bench.api import BenchError, ImageSet, Material, Refused, Rows, Score, Split
 from evaluators.fidelity import INTERVALS, Fidelity
 from evaluators.fidelity_metrics import OF_FEATURES, OF_PIXELS, OF_SOME, OVERALL
-from evaluators.sides import standardise
+from evaluators.measures import likeness
+from evaluators.sides import Members, Sides, standardise
 from tests.conftest import ROOT, toy_set
 
 
@@ -68,6 +69,34 @@ def material_of(split: Split, fake: ImageSet, encoders: Any, folder: Path) -> Ma
 def of(scores: list[Score], metric: str, group: str = "all") -> Score:
     (found,) = [score for score in scores if (score.metric, score.group) == (metric, group)]
     return found
+
+
+def test_summaries_say_under_which_conditions_they_hold() -> None:
+    said = {metric.key: metric.summary for metric in OVERALL + OF_SOME + OF_FEATURES}
+    assert "Gaussian features of independent images" in said["fd_floor"] and "chest radiographs" in said["fd_floor"]
+    assert "on other features than theirs" in said["frd"] and "90 by the IBSI definitions" in said["frd"]
+    for key in ("fd", "kid"):
+        assert "independent images" in said[key] and "free of bias" not in said[key]
+    for key in ("precision", "recall", "density"):
+        assert "at this number of images" in said[key].replace("\n", " ")
+
+
+@pytest.mark.parametrize("good", [0.04, 0.05, 0.1, 0.5])
+def test_clipped_coverage_has_no_interval_narrower_than_the_binomial_one(good: float) -> None:
+    """Read off a table of steps, it may not change when a fold is left out, as if nothing were left to chance."""
+    n, columns = 118, 16
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        real, fake = rng.normal(size=(2, n, columns)).astype(np.float32)
+        fake[round(good * n) :] += 3
+        folds = rng.permutation(np.arange(n) % 20), rng.permutation(np.arange(n) % 20)
+        sides = Sides("blocks", real, fake, Members("all", np.arange(n), np.arange(n), *folds), 5, 0)
+        score = of(list(likeness(sides)), "clipped_coverage")
+        assert score.value is not None and score.low is not None and score.high is not None
+        centre = (score.value + 1.92 / n) / (1 + 3.84 / n)  # Wilson 1927
+        half = 1.96 * np.sqrt(score.value * (1 - score.value) / n + 0.96 / n**2) / (1 + 3.84 / n)
+        assert score.high - score.low >= min(1.0, centre + half) - max(0.0, centre - half)
+        assert score.low <= score.value <= score.high
 
 
 def test_every_metric_is_yielded_once_for_every_place(split: Split, fake: ImageSet) -> None:

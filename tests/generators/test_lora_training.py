@@ -181,11 +181,16 @@ def test_training_images_are_never_enlarged(size, wanted, resize, named, toy, tm
     assert f"dataset.image_size=[{wanted[0]},{wanted[1]}], or a smaller generator.size" in message
 
 
-def test_files_that_the_data_set_enlarged_are_not_learned_from(toy, tmp_path, monkeypatch):
-    monkeypatch.setattr("generators.diffusion.load.load_pipeline", lambda _: pytest.fail("the pipeline was loaded"))
-    images = replace(toy.labelled(2, size=(64, 64)), own_size=((40, 64), (512, 512)))
-    with pytest.raises(BenchError, match="64 x 64, but toy has files of 40 x 64"):
-        make(tmp_path, size=[64, 64], resize="crop").fit(images, tmp_path, 0)
+@pytest.mark.parametrize(("least", "warned"), [((40, 50), True), ((64, 64), False)])
+def test_files_that_the_data_set_enlarged_are_warned_of(least, warned, toy, tmp_path, monkeypatch, caplog):
+    def loaded(_):
+        raise BenchError("loading begins")
+
+    monkeypatch.setattr("generators.diffusion.load.load_pipeline", loaded)
+    images = replace(toy.labelled(2, size=(64, 64)), own_size=(least, (512, 512)))
+    with pytest.raises(BenchError, match="loading begins"):
+        make(tmp_path, size=[64, 64]).fit(images, tmp_path, 0)
+    assert ("toy has files of 40 x 50 pixels" in caplog.text) == warned
 
 
 @pytest.mark.parametrize(("size", "resize"), [((64, 48), "pad"), ((64, 64), "crop"), ((70, 96), "crop")])

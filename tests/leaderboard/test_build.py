@@ -253,7 +253,7 @@ def test_sizes_and_what_was_learned_from_are_shown(board: Path) -> None:
     )
     text = " ".join(page_of(board).text.split())
     assert "64 x 64; own size 1024 x 900 to 1024 x 1024 (real), 512 x 512 (generated) train" in text
-    assert text.count(f"{DASH} unknown") == 7
+    assert text.count(f"{DASH} not recorded") == 7
 
 
 SORT = """

@@ -53,12 +53,17 @@ def test_seeds_combine_by_the_stated_formula() -> None:
     assert found.high == pytest.approx(11 + math.hypot(spread, 2))
 
 
-def test_seeds_without_intervals_have_their_spread() -> None:
-    bare = [ScoreRow(metric="fd", value=v, low=None, high=None, n=9, reason="no theory") for v in (10.0, 12.0)]
-    found = combine(bare, LOWER)
-    assert found.high == pytest.approx(11 + stats.t.ppf(0.975, 1) * math.sqrt(2) / math.sqrt(2))
-    assert found.low == 0  # the bound, not -1.7
-    assert combine(bare[:1], LOWER) == Estimate(10, None, None)
+def test_seeds_without_intervals_have_none_together_and_are_never_best() -> None:
+    bare = [ScoreRow(metric="fd", value=v, low=None, high=None, n=9, reason="no theory") for v in (10.0, 10.0, 10.0)]
+    assert combine(bare, LOWER) == combine(bare[:1], LOWER) == Estimate(10, None, None)
+    assert combine([*bare[:2], measured(13, 1, 1)], LOWER) == Estimate(11, None, None)
+    worse = combine([each.model_copy(update={"value": 20.0}) for each in bare], LOWER)
+    assert best_of(LOWER, {"a": combine(bare, LOWER), "b": worse}) == set()
+
+
+def test_a_combined_interval_stays_within_the_bounds() -> None:
+    found = combine([measured(1, 1, 1), measured(3, 1, 1)], LOWER)
+    assert found.low == 0 and found.high == pytest.approx(2 + math.hypot(stats.t.ppf(0.975, 1), 1))
 
 
 def test_the_combined_interval_covers_the_truth() -> None:
