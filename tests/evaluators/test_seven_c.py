@@ -25,8 +25,9 @@ def test_an_attribute_counts_only_where_it_is_stated(tmp_path: Path) -> None:
         | {"labels": {"level": 1 if i < 3 else None}, "attributes": {"laterality": None}}
         for i in range(4)
     ]
-    shares = filled_attributes(write_set(rows, INFO, tmp_path / "set"))
-    assert shares == {"level": 0.75, "laterality": 0.0, "device": None}
+    images = write_set(rows, INFO, tmp_path / "set")
+    assert filled_attributes(images, ("level", "laterality")) == {"level": 0.75, "laterality": 0.0, "device": None}
+    assert filled_attributes(images, ("laterality",)) == {"level": 0.0, "laterality": 0.0, "device": None}
 
 
 def test_divergence_of_bins_is_zero_for_the_same_points_and_one_far_away() -> None:
