@@ -248,10 +248,16 @@ def _consistency(metric: Metric, groups: Mapping[str, Terms], size: int, encoder
 
 
 def _compliance(measured: Sequence[Score]) -> dict[str, float | None]:
-    """Terms in [0, 1], 1 best, ``None`` where nothing was measured; what the harness itself guarantees is no term."""
-    attack, copies, leak = (_worst(measured, key) for key in PRIVACY)
+    """Terms in [0, 1], 1 best, ``None`` where nothing was measured; what the harness itself guarantees is no term.
+
+    An attack that is far from chance tells the two parts apart, whichever of them it takes for the training part.
+    """
+    known = [(score.metric, score.value) for score in measured if score.value is not None]
+    found = {key: [value for metric, value in known if metric == key] for key in PRIVACY}
+    attack = max((abs(auc - 0.5) for auc in found["mia_auc"]), default=None)
+    copies, leak = (max(found[key], default=None) for key in ("duplicates", "leak_found"))
     return {
-        "membership attack, 1 - 2 max(0, AUC - 0.5)": None if attack is None else 1 - 2 * max(0.0, attack - 0.5),
+        "membership attack, 1 - 2 |AUC - 0.5|": None if attack is None else 1 - 2 * attack,
         "no exact copy of a training image": None if copies is None else float(copies == 0),
         "no leak found": None if leak is None else float(leak == 0),
     }
@@ -268,8 +274,3 @@ def _worst_term(terms: Mapping[str, float | None], measured: Sequence[Score], n:
         return COMPLIANCE.refused(f"not measured: {', '.join(missing)}; {why}", n=n)
     reason = f"the worst of its terms, whose own intervals the privacy arm gives; identifiers: {IDENTIFIERS}"
     return COMPLIANCE(min(values), n=n, reason=reason)
-
-
-def _worst(scores: Sequence[Score], metric: str) -> float | None:
-    values = [score.value for score in scores if score.metric == metric and score.value is not None]
-    return max(values, default=None)
