@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Images = npt.NDArray[np.uint8]  # (N, H, W), grey levels 0-255
 Rows = npt.NDArray[np.float32]  # (N, D), one row of features an image
+OwnSize = tuple[tuple[int, int], tuple[int, int]]  # least, greatest (height, width) in pixels, each side on its own
 Purpose = Literal["fidelity", "utility", "privacy"]
 Part = Literal["train", "holdout", "test"]
 Better = Literal["lower", "higher", "target", "neither"]
@@ -117,7 +118,7 @@ class ImageSet:
 
     rows: datasets.Dataset
     info: DatasetInfo
-    own_size: tuple[tuple[int, int], tuple[int, int]] | None = field(default=None, compare=False)
+    own_size: OwnSize | None = field(default=None, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -65,8 +65,8 @@ def _found(path: Path, task: Task) -> tuple[Record, Entry] | None:
         return None
     record = Record.model_validate(old)
     folder = path.parents[1]
-    left = {folder / name: digest for name, digest in record.artifacts.items()}
-    whole = all(path.is_file() and file_digest(path) == digest for path, digest in left.items())
+    left = record.artifacts.items()
+    whole = all((folder / name).is_file() and file_digest(folder / name) == digest for name, digest in left)
     if record.status == "failed" or not whole or entry["sha256"] != file_digest(path):
         return None
     return record, Entry.model_validate(entry)

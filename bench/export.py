@@ -163,23 +163,24 @@ def _batches(
     import pyarrow
 
     grades = kept_ids(folder, record.digests.get("filter")) if "kept" in record.images else None
+    labels, prompted = asked(record)[0], "prompt" in record.facts.get("columns_used", [])
     for path in _parts(folder, record):
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(GROUP):
             rows = [row for row in batch.to_pylist() if purpose in (None, row["purpose"])]
-            chosen = [_row(row, record, grades) for row in rows if grades is None or row["image_id"] in grades]
+            kept = [row for row in rows if grades is None or row["image_id"] in grades]
+            chosen = [_row(row if prompted else row | {"prompt": None}, labels, grades) for row in kept]
             bar.update(batch.num_rows)
             if chosen:
                 # what the schema does not name is left out
                 yield pyarrow.Table.from_pylist(chosen, schema=schema)
 
 
-def _row(row: dict[str, Any], record: RunRecord, grades: Mapping[str, str] | None) -> dict[str, Any]:
+def _row(row: dict[str, Any], labels: list[str], grades: Mapping[str, str] | None) -> dict[str, Any]:
     name = row["image_id"]
     added = {
         "image": {"bytes": row["image"]["bytes"], "path": f"{name}.png"},
         "filename": f"{name}.png",
-        "prompt": row["prompt"] if "prompt" in record.facts.get("columns_used", []) else None,
-        "labels_dict": {label: row[label] for label in asked(record)[0]},
+        "labels_dict": {label: row[label] for label in labels},
         "request_id": name,
     }
     return row | added | ({"grade": grades[name]} if grades else {})

@@ -19,13 +19,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bench.api import BenchError, DatasetInfo, Images, ImageSet
+from bench.api import BenchError, DatasetInfo, Images, ImageSet, OwnSize
 from bench.store import file_digest
 
 Grey = npt.NDArray[np.uint8]  # (H, W)
 Aspect = Literal["pad", "crop"]
 Alpha = Literal["refuse", "opaque"]
-OwnSize = tuple[tuple[int, int], tuple[int, int]]  # as ImageSet.own_size
 
 READER_VERSION = "2"  # changes whenever the same file would give other pixels, or more is kept of it
 PIXEL_CAP = 32_000_000

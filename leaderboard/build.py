@@ -212,11 +212,8 @@ def page(board: Sequence[Section], files: Files, problems: Sequence[Problem]) ->
         "validity": lambda dataset: report(dataset, files),
     }
     environment.globals |= {"may_show": may_show, "loss": loss, "scale": scale, "best_first": BEST_FIRST}
-    environment.globals |= {
-        "controls": CONTROLS,
-        "trained_on": trained_on,
-        "sizes": sizes_words,
-    }
+    controls = {name: f"reference: {words}" for name, words in CONTROLS.items()}
+    environment.globals |= {"controls": controls, "trained_on": trained_on, "sizes": sizes_words}
     style = (resources.files("leaderboard") / "templates" / "leaderboard.css").read_text(encoding="utf-8")
     hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     reported = [name for name in sorted({section.dataset for section in board}) if report(name, files)]

@@ -123,6 +123,12 @@ def _picture(material: Material) -> str | None:
     return base64.b64encode(path.read_bytes()).decode()
 
 
+def _notice(card: Mapping[str, Any]) -> str:
+    """What a reader must know before anything else; empty for a contender."""
+    given = " Its pictures are real images, given back." if card["shows_real"] else ""
+    return f"A control of the benchmark, not a contender.{given}" if card["control"] else ""
+
+
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
@@ -141,9 +147,8 @@ def _interval(interval: Sequence[float] | None) -> str:
 def markdown(card: Mapping[str, Any]) -> str:
     """The card for a repository's README."""
     lines = [f"# Synthetic medical data card: {card['title']}", ""]
-    if card["control"]:
-        given = " Its pictures are real images, given back." if card["shows_real"] else ""
-        lines += [f"A control of the benchmark, not a contender.{given}", ""]
+    if notice := _notice(card):
+        lines += [notice, ""]
     lines += ["| | |", "|---|---|"]
     lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in card["general"].items()]
     head = ["| Criterion | Value | 95% interval | Real ceiling | Note |", "|---|---|---|---|---|"]
@@ -173,5 +178,5 @@ def html(card: Mapping[str, Any], picture: str | None) -> str:
 
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": _number, "interval": _interval, "shown": _shown}
+    environment.filters |= {"number": _number, "interval": _interval, "shown": _shown, "notice": _notice}
     return environment.get_template("card.html").render(card=card, picture=picture)
