@@ -14,10 +14,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from bench.sweep import JobFailed, run_every_job
+from bench.runtime.sweep import JobFailed, run_every_job
 
 if TYPE_CHECKING:
-    from bench.processes import Team
+    from bench.runtime.processes import Team
 
 log = logging.getLogger("bench")
 BUSY = 75  # EX_TEMPFAIL: another process owns the run folder
@@ -38,10 +38,10 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
     # numerical libraries read these when they are imported, which is below
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(config.threads)
-    from bench.processes import ALONE, Told, launched
-    from bench.report import summary
-    from bench.run import assist, run
-    from bench.tracking import publish
+    from bench.pipeline.run import assist, run
+    from bench.pipeline.summary import summary
+    from bench.runtime.processes import ALONE, Told, launched
+    from bench.tracking.wandb_runs import publish
 
     team = ALONE
     try:
@@ -63,8 +63,8 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
 
 def _reported(error: Exception, team: Team) -> int:
     from bench.api import BenchError
-    from bench.processes import Told
-    from bench.store import Busy
+    from bench.runtime.processes import Told
+    from bench.storage.files import Busy
 
     who = "" if team.is_main else f"process {team.rank} of {team.count}: "
     if not isinstance(error, BenchError):

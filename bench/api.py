@@ -396,6 +396,46 @@ class FeatureReader(Protocol):
     def __call__(self, encoder: str, images: ImageSet) -> Rows: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a filter makes of one image.
+
+    Attributes:
+        grade: a short word or two under which images are counted, e.g. ``High Quality``.
+        reason: why, for a reader of ``filter.csv``.
+        value: the finite number behind it, if there is one.
+    """
+
+    keep: bool
+    grade: str
+    reason: str
+    value: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.grade or not (self.value is None or math.isfinite(self.value)):
+            raise ValueError(f"{self} needs a grade, and a finite value or none: the filter has a bug")
+
+
+class Filter(ABC):
+    """Judges generated images one by one: an image's verdict depends on that image, its row and the split only.
+
+    Attributes:
+        id: name, version, settings and, where there are weights, their hash: all that decides a verdict.
+        encoders: names of the encoders whose features it reads.
+        block: images judged in one call; what a kill can cost.
+        facts: what else the record should say, e.g. the prompt of a model.
+    """
+
+    id: str
+    encoders: tuple[str, ...] = ()
+    block: int = 256
+    facts: Mapping[str, Any] = {}
+
+    @abstractmethod
+    def __call__(self, images: ImageSet, split: Split, features: FeatureReader) -> list[Verdict]:
+        """One verdict for every row of ``images``, in order."""
+
+
 @dataclass(frozen=True)
 class Material:
     """Everything an evaluator may look at.

@@ -24,16 +24,16 @@ import numpy as np
 import torch
 
 from bench.api import Rows
-from bench.distances import nearest, operand, product
-from bench.stats import folds
+from bench.statistics.distances import nearest, operand, product
+from bench.statistics.neighbours import neighbours
+from bench.statistics.resampling import folds
 from benchmarks import peers
 from benchmarks.clock import status
-from evaluators.comparison import compare
-from evaluators.frechet import frechet
-from evaluators.kernel_distance import kernel_distance
-from evaluators.mean_discrepancy import unit
-from evaluators.neighbours import neighbours
-from evaluators.vendi import effective_number
+from evaluators.fidelity.cmmd import unit
+from evaluators.fidelity.frechet_distance import frechet
+from evaluators.fidelity.kernel_distance import kernel_distance
+from evaluators.fidelity.pairwise_pass import compare
+from evaluators.fidelity.vendi import effective_number
 
 FOLDS = 20
 

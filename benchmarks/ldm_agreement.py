@@ -9,8 +9,8 @@ from torch import nn
 
 from bench.api import BenchError
 from benchmarks.ldm_loops import Material, Preset, Variant, by_context, ddim_scheduler, networks, seeds_of, starts
-from generators.latent.diffusion import ddim, sample_times, signal_shares
-from generators.latent.model import Model
+from generators.ldm.diffusion import ddim, sample_times, signal_shares
+from generators.ldm.model import Model
 
 STEPS = 20
 LIMIT = 1e-4

@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench.api import BenchError, Images, Split
-from generators.latent.autoencoder import autoencoder_stage, divergence
-from generators.latent.conditions import Labels
-from generators.latent.diffusion import diffusion_stage
-from generators.latent.model import Model, build_model, floored
-from generators.latent.settings import AutoencoderSettings, DiffusionSettings, SamplingSettings
-from generators.latent.training import Keeper, Stage, Way, positions, seed_of, train
+from generators.ldm.autoencoder import autoencoder_stage, divergence
+from generators.ldm.conditions import Labels
+from generators.ldm.diffusion import diffusion_stage
+from generators.ldm.model import Model, build_model, floored
+from generators.ldm.settings import AutoencoderSettings, DiffusionSettings, SamplingSettings
+from generators.ldm.training import Keeper, Stage, Way, positions, seed_of, train
 
 SEED = 0
 Sampler = Callable[[list[int], torch.Tensor], Images]

@@ -27,13 +27,13 @@ import torch
 
 from bench.api import BenchError, Split
 from bench.datasets.phantom import Phantom
-from bench.device import resolve
-from bench.store import write_atomic, write_json
+from bench.runtime.device import resolve
+from bench.storage.files import write_atomic, write_json
 from benchmarks import ldm_agreement
 from benchmarks.clock import Clock, swept
 from benchmarks.ldm_loops import SEED, Material, Monai, Ours, Preset, Task, Variant, material_of, networks, seeds_of
 from benchmarks.ldm_training import Course, lines
-from generators.latent.settings import AutoencoderSettings, DiffusionSettings
+from generators.ldm.settings import AutoencoderSettings, DiffusionSettings
 
 VARIANTS = {
     each.name: each

@@ -14,17 +14,17 @@ import torch
 
 import conf
 from bench.api import Encoder, Images, Split
-from bench.features import encode
-from bench.images import contact_sheet
+from bench.pipeline.features import encode
+from bench.storage.image_reader import contact_sheet
 from benchmarks.clock import Clock
 from benchmarks.ldm_loops import SEED, Monai, Ours, Sampler, Task, Variant, material_of, networks, seeds_of
-from evaluators.frechet import frechet
-from evaluators.sides import standardise
-from generators.latent.conditions import Labels
-from generators.latent.fitting import Fitting
-from generators.latent.model import Model
-from generators.latent.settings import SamplingSettings
-from generators.latent.training import Keeper, Way
+from evaluators.fidelity.comparison import standardise
+from evaluators.fidelity.frechet_distance import frechet
+from generators.ldm.conditions import Labels
+from generators.ldm.fitting import Fitting
+from generators.ldm.model import Model
+from generators.ldm.settings import SamplingSettings
+from generators.ldm.training import Keeper, Way
 
 FIRST_SHARE = 0.4  # of the time, for the autoencoder
 SHOWN = 8  # images in a row of the sheet

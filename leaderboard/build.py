@@ -22,7 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.api import CONTROLS
-from bench.record import sizes_words
+from bench.storage.record import sizes_words
 from leaderboard.check import Problem, parse_json, visible
 from leaderboard.read import Run, artifact, inside
 from leaderboard.table import Arm, Estimate, Grid, Section, digest, loss, sections

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 
-from bench.record import MetricRow, Record, RunRecord
+from bench.storage.record import MetricRow, Record, RunRecord
 
 LARGEST = 32 * 2**20  # bytes of a record file
 LONGEST_NAME = 120

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.record import Record, RunRecord
-from bench.store import file_digest
+from bench.storage.files import file_digest
+from bench.storage.record import Record, RunRecord
 from leaderboard.check import Broken, Problem, is_inner, pointer, read_record
 
 PATTERN = "*/*/seed=*/run.json"

@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from bench.record import MetricRow, Record, ScoreRow
-from bench.stats import student_interval
+from bench.statistics.resampling import student_interval
+from bench.storage.record import MetricRow, Record, ScoreRow
 from leaderboard.read import Run
 
 Mark = Literal["copying", "noise"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.api import DatasetInfo, ImageSet, Label, Split
-from bench.images import write_set
+from bench.storage.image_sets import write_set
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("WANDB_MODE", "offline")

@@ -15,11 +15,11 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
 from bench.api import BenchError, Better, Encoder, Evaluator, Generator, Request, Split
-from bench.evaluate import metric_row
-from bench.features import encode
-from bench.generate import Sampler
-from bench.plugins import build
-from bench.requests import make_requests, request_seed
+from bench.pipeline.evaluation import metric_row
+from bench.pipeline.features import encode
+from bench.pipeline.requests import make_requests, request_seed
+from bench.pipeline.sampling import Sampler
+from bench.runtime.plugins import build
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"

@@ -13,8 +13,8 @@ from PIL import Image
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
 from bench.datasets.prepare import Shape, Source, checked, listing, prepare, size_of, take_holdout
-from bench.images import Aspect
-from bench.tables import Row, read_table
+from bench.storage.image_reader import Aspect
+from bench.storage.tables import Row, read_table
 
 FULL_SIZE = (632, 512)
 SMALLEST = 16  # pixels: the least side of a mammogram

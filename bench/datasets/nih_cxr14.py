@@ -18,8 +18,8 @@ from bench.datasets.prepare import (
     size_of,
     take_holdout,
 )
-from bench.images import Aspect
-from bench.tables import Row, read_lines, read_table
+from bench.storage.image_reader import Aspect
+from bench.storage.tables import Row, read_lines, read_table
 
 FINDINGS = (
     "Atelectasis",

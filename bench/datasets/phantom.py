@@ -24,8 +24,8 @@ from bench.datasets.csaw_preprocess import Acquisition, preprocess
 from bench.datasets.mammogram import WHITE, Anatomy, Mammogram, draw, pixel_mm
 from bench.datasets.masking import TEST_CASES, TRAIN_CASES, Woman, imagine
 from bench.datasets.prepare import Shape, seed_of_name, size_of
-from bench.progress import track
-from bench.store import code_digest, content_key, place, write_atomic
+from bench.runtime.progress import track
+from bench.storage.files import code_digest, content_key, place, write_atomic
 
 Part = Literal["train", "test"]
 

@@ -17,8 +17,9 @@ from typing import Any, get_args
 import PIL
 
 from bench.api import BenchError, DatasetInfo, ImageSet, Split
-from bench.images import READER_VERSION, Alpha, Aspect, ImageError, encode_png, load_set, read_grey, resize, write_set
-from bench.progress import track
+from bench.runtime.progress import track
+from bench.storage.image_reader import READER_VERSION, Alpha, Aspect, ImageError, encode_png, read_grey, resize
+from bench.storage.image_sets import load_set, write_set
 
 LISTED = 10  # faults of one kind that one message names
 LEAST_SIDE, GREATEST_SIDE = 8, 4096  # pixels of a working image

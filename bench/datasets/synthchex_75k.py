@@ -13,10 +13,11 @@ import PIL
 
 from bench.api import BenchError, Dataset, DatasetInfo, ImageSet, Label, Split
 from bench.datasets.prepare import Shape, checked, size_of
-from bench.images import BLANK_SPREAD, READER_VERSION, Aspect, encode_png, load_set, resize, write_set
-from bench.parquet import Colour, ImageTable, grey, label_value, labels_dict
-from bench.progress import track
-from bench.store import content_key, files_digest
+from bench.runtime.progress import track
+from bench.storage.files import content_key, files_digest
+from bench.storage.image_reader import BLANK_SPREAD, READER_VERSION, Aspect, encode_png, resize
+from bench.storage.image_sets import load_set, write_set
+from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
 
 FINDINGS = (
     "Atelectasis",

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.api import BenchError, Encoder, Evaluator, FeatureReader, Images, ImageSet, Material, Metric, Split
-from bench.damage import Indices, blur, contrast, copies, fewer_groups, noise, repeats, warp
-from bench.evaluate import evaluator_rng
-from bench.images import write_set
-from bench.progress import track
+from bench.pipeline.evaluation import evaluator_rng
+from bench.runtime.progress import track
+from bench.storage.image_sets import write_set
+from bench.validity.corruptions import Indices, blur, contrast, copies, fewer_groups, noise, repeats, warp
 from bench.validity.response import Place, Response, respond
 
 FEWEST = 50  # images under which most metrics refuse

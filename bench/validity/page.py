@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.api import DatasetInfo, Images, Metric
-from bench.images import encode_png
+from bench.storage.image_reader import encode_png
 from bench.validity.measure import DAMAGES, Damage
 from bench.validity.response import LIMIT, Response
 

@@ -10,9 +10,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from bench.api import Evaluator
-from bench.features import FeatureStore
-from bench.plugins import Encoders, build
-from bench.store import write_atomic, write_json
+from bench.pipeline.features import FeatureStore
+from bench.runtime.plugins import Encoders, build
+from bench.storage.files import write_atomic, write_json
 from bench.validity.measure import DAMAGES, Bench
 from bench.validity.page import Report, heat_map, page
 from bench.validity.response import LIMIT

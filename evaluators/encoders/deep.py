@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from bench.api import BenchError, Encoder, Images, Rows
-from bench.device import resolve
+from bench.runtime.device import resolve
 from evaluators.encoders.preprocessing import Preprocessing
 from evaluators.encoders.weights import Weights
 

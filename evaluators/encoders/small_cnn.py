@@ -54,7 +54,7 @@ def small_cnn(name: str, path: str | None, compute: Mapping[str, Any]) -> Deep:
 
     Args:
         name: the encoder's name in the configuration, for messages.
-        path: a file written by ``evaluators.encoders.train_small_cnn``; null takes the shipped one.
+        path: a file written by ``tools.train_small_cnn``; null takes the shipped one.
         compute: see ``deep.Compute``.
     """
     network = Network("small-cnn-1", FEATURES, partial(build, name))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError
-from bench.store import file_digest
+from bench.storage.files import file_digest
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 

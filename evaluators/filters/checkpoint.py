@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from bench.api import BenchError
-from bench.store import file_digest
+from bench.storage.files import file_digest
 
 WANTED = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 _REVISION = re.compile("[0-9a-f]{40}")

@@ -8,10 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.api import BenchError, FeatureReader, ImageSet, Rows, Split
-from bench.distances import nearest
-from bench.filtering import Filter, Verdict
-from bench.stats import Floats
+from bench.api import BenchError, FeatureReader, Filter, ImageSet, Rows, Split, Verdict
+from bench.statistics.distances import nearest
+from bench.statistics.resampling import Floats
 
 
 class Manifold(Filter):

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from bench.api import BenchError, FeatureReader, ImageSet, Label, Split
-from bench.device import resolve
-from bench.filtering import Filter, Verdict
+from bench.api import BenchError, FeatureReader, Filter, ImageSet, Label, Split, Verdict
+from bench.runtime.device import resolve
 from evaluators.filters.checkpoint import digest, find
 
 Unparsed = Literal["keep", "drop"]

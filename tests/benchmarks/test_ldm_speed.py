@@ -21,9 +21,9 @@ from benchmarks.ldm_agreement import STEPS, check, every_time, stir
 from benchmarks.ldm_loops import Material, Monai, Ours, Preset, Task, Variant, images, networks, seeds_of
 from benchmarks.ldm_speed import HEADER, PRESETS, VARIANTS, Part, Row, main, measure, options, report
 from benchmarks.ldm_training import Course
-from generators.latent.settings import AutoencoderSettings, DiffusionSettings
-from generators.latent.training import generator
-from generators.ldm import LatentDiffusion
+from generators.ldm.generator import LatentDiffusion
+from generators.ldm.settings import AutoencoderSettings, DiffusionSettings
+from generators.ldm.training import generator
 
 CPU = torch.device("cpu")
 PLAIN = Variant("float32")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench.api import BenchError
 from bench.datasets.imagefolder import ImageFolder, fill
-from bench.plugins import build
+from bench.runtime.plugins import build
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = Path(os.environ.get("BENCH_SHARED_DATA", ROOT.parent / "shared" / "data")) / "nih_cxr14"

@@ -16,7 +16,7 @@ from PIL import Image
 from bench.api import BenchError, DatasetInfo, ImageSet, Label
 from bench.datasets import prepare as module
 from bench.datasets.prepare import Shape, Source, checked, prepare, refuse_shared_patients, size_of, take_holdout
-from bench.images import write_set
+from bench.storage.image_sets import write_set
 
 INFO = DatasetInfo("toy", "Toy", "noise", (Label("finding", "binary", (0, 1)),), ("finding",), ("finding",))
 SHAPE = Shape((16, 16), "pad")

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from bench.api import BenchError, Split
 from bench.datasets.phantom import Population, drawn
-from bench.plugins import build
+from bench.runtime.plugins import build
 from tests.datasets import test_imagefolder, test_synthchex_75k
 from tests.datasets.test_csaw_m import full_size
 from tests.datasets.test_nih_cxr14 import official

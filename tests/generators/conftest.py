@@ -88,7 +88,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     made: dict[str, Path] = {}
 
     def folder(name: str) -> Path:
-        from tests.generators.tiny_pipelines import build
+        from tests.generators.text_to_image.tiny_pipelines import build
 
         if name not in made:
             made[name] = build(name, tmp_path_factory.mktemp(name))

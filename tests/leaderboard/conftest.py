@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.record import Cost, Entry, Failure, MetricRow, Record, RunRecord, ScoreRow
+from bench.storage.record import Cost, Entry, Failure, MetricRow, Record, RunRecord, ScoreRow
 
 DISTANCE = MetricRow(
     key="fd",

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from bench.record import MetricRow
+from bench.storage.record import MetricRow
 from leaderboard.__main__ import main
 from leaderboard.build import (
     DASH,

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.record import MetricRow, ScoreRow
+from bench.storage.record import MetricRow, ScoreRow
 from leaderboard.read import read_runs
 from leaderboard.table import (
     Arm,

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from bench.api import BenchError, Encoder
-from bench.plugins import build
+from bench.runtime.plugins import build
 
 FILES = sorted((Path(__file__).resolve().parents[3] / "conf" / "encoder").glob("*.yaml"))
 

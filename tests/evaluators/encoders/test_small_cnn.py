@@ -11,7 +11,7 @@ from scipy.stats import kendalltau
 from bench.api import BenchError
 from evaluators.encoders.deep import load_state, read_state
 from evaluators.encoders.small_cnn import FEATURES, INPUT, SHIPPED, TARGETS, SmallCnn, small_cnn
-from evaluators.encoders.train_small_cnn import Lesson, blurred, damaged, examine, lesson, train
+from tools.train_small_cnn import Lesson, blurred, damaged, examine, lesson, train
 
 COMPUTE = {"device": "cpu", "dtype": "float32", "block": 64}
 

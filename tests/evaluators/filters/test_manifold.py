@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.api import BenchError, ImageSet, Rows, Split
-from bench.images import write_set
+from bench.storage.image_sets import write_set
 from evaluators.filters.manifold import Manifold, limit_of
 from tests.conftest import INFO, toy_set
 

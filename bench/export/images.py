@@ -1,0 +1,213 @@
+"""``python -m bench.export RUN_FOLDER OUT``: a finished set of images, ready to be given to others."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from bench.api import BenchError
+from bench.export.dataset_card import Written, data_card
+from bench.pipeline.filtering import kept_ids
+from bench.pipeline.requests import PURPOSES
+from bench.runtime.progress import meter
+from bench.storage.files import file_digest, place, read_json
+from bench.storage.record import RunRecord
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow
+
+log = logging.getLogger(__name__)
+GROUP = 100  # rows that a reader must load together; viewers refuse large ones
+SHARD_BYTES = 400 * 2**20
+COLUMNS = ("image", "filename", "prompt", "labels_dict", "request_id", "purpose", "grade", "pixel_hash")
+
+
+def export(folder: Path, out: Path, purpose: str | None = None) -> Written:
+    """Write the images of the run in ``folder`` to ``out``; those a filter dropped are left out.
+
+    ``out/data/train-*.parquet`` has the columns of SynthCheX-75K (``image``, ``filename``, ``prompt``,
+    ``labels_dict``; Dutt 2025, arXiv:2505.10496), then ``request_id``, ``purpose``, one for each label and attribute
+    asked for (``asked``), ``pixel_hash``, and ``grade`` if a filter gave one; the prompt is empty where the generator
+    read none. ``out/README.md`` is the data card.
+    ``datasets.load_dataset(str(out))`` reads it. ``out`` appears whole or not at all.
+
+    Raises:
+        BenchError: the run is not finished or not whole, shows real images that may not be passed on, has no image
+            of ``purpose``, or ``out`` exists.
+    """
+    record = checked(folder)
+    if out.exists():
+        raise BenchError(f"{out} is there already; remove it or name another folder")
+    if not record.info["redistributable"]:
+        log.warning(
+            "what was asked for (labels, prompts) was taken from %s, whose images may not be passed on: "
+            "check that its terms allow publishing them",
+            record.dataset,
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        (draft / "data").mkdir()
+        features = columns(record)
+        written = _write(folder, record, features, purpose, draft / "data")
+        (draft / "README.md").write_text(data_card(folder, record, features, written), encoding="utf-8")
+        draft.chmod(0o755)
+        place(draft, out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return written
+
+
+def checked(folder: Path) -> RunRecord:
+    """The record of a run whose images may be exported; see ``export`` for what is refused."""
+    found = read_json(folder / "run.json")
+    if found is None:
+        raise BenchError(f"{folder} has no run.json; name the folder of a finished run, the one that holds it")
+    try:
+        record = RunRecord.model_validate(found)
+    except ValidationError as error:
+        raise BenchError(f"{folder / 'run.json'} is no valid record: {error}") from error
+    if record.status != "ok":
+        bad = [name for name, entry in record.evaluators.items() if entry.status == "failed"]
+        raise BenchError(f"{folder}: the run's status is {record.status} ({bad} failed); run it again until it is ok")
+    if record.shows_real and record.info.get("redistributable") is not True:
+        raise BenchError(
+            f"{folder}: the generator {record.generator} shows real images of {record.dataset}, which may not be "
+            "passed on; export the run of a generator that makes its own"
+        )
+    return record
+
+
+def columns(record: RunRecord) -> datasets.Features:
+    """The columns of the export and their types.
+
+    Raises:
+        BenchError: a label or attribute has the name of another column.
+    """
+    import datasets
+
+    labels, attributes = asked(record)
+    if taken := sorted({*COLUMNS} & {*labels, *attributes}):
+        raise BenchError(
+            f"{record.dataset}: labels or attributes {taken} have names that the export needs; rename them"
+        )
+    text, whole = datasets.Value("string"), datasets.Value("int64")
+    kinds: dict[str, Any] = {"image": datasets.Image(), "filename": text, "prompt": text}
+    if labels:
+        kinds["labels_dict"] = dict.fromkeys(labels, whole)
+    kinds |= {"request_id": text, "purpose": text} | dict.fromkeys(labels, whole) | dict.fromkeys(attributes, text)
+    if "kept" in record.images:
+        kinds["grade"] = text
+    return datasets.Features(kinds | {"pixel_hash": text})
+
+
+def asked(record: RunRecord) -> tuple[list[str], list[str]]:
+    """The labels and the attributes that decided the images: the conditions, and what else the generator was told.
+
+    The others came with a request from a real image (a woman's density, a patient's age) and say nothing of the image
+    that was made for it.
+    """
+    known = {*record.info["conditions"], *record.facts.get("columns_used", [])}
+    labels = [str(label["name"]) for label in record.info["labels"]]
+    return [name for name in labels if name in known], [str(n) for n in record.info["attributes"] if n in known]
+
+
+def _write(folder: Path, record: RunRecord, features: datasets.Features, purpose: str | None, data: Path) -> Written:
+    import pyarrow.parquet
+
+    schema = features.arrow_schema
+    total = record.images["made"]
+    rows = memory = 0
+    purposes: dict[str, int] = {}
+    shards: list[Path] = []
+    writer: pyarrow.parquet.ParquetWriter | None = None
+    with meter("exporting", total=total, unit="image") as bar:
+        for batch in _batches(folder, record, schema, purpose, bar):
+            if writer is None or shards[-1].stat().st_size > SHARD_BYTES:
+                _close(writer)
+                shards.append(data / f"{len(shards)}.parquet")
+                writer = pyarrow.parquet.ParquetWriter(shards[-1], schema)
+            writer.write_table(batch, row_group_size=GROUP)
+            rows, memory = rows + len(batch), memory + batch.nbytes
+            for each in batch["purpose"].to_pylist():
+                purposes[each] = purposes.get(each, 0) + 1
+    _close(writer)
+    if not rows:
+        raise BenchError(f"{folder} has no image for purpose={purpose}; it has {_asked(record)}")
+    for number, shard in enumerate(shards):
+        shard.rename(data / f"train-{number:05d}-of-{len(shards):05d}.parquet")
+    return Written(rows, memory, sum(path.stat().st_size for path in data.iterdir()), purposes)
+
+
+def _close(writer: Any) -> None:
+    if writer is not None:
+        writer.close()
+
+
+def _asked(record: RunRecord) -> dict[str, int]:
+    return {name: record.images[name] for name in PURPOSES if record.images.get(name)}
+
+
+def _batches(
+    folder: Path, record: RunRecord, schema: pyarrow.Schema, purpose: str | None, bar: Any
+) -> Iterator[pyarrow.Table]:
+    import pyarrow
+
+    grades = kept_ids(folder, record.digests.get("filter")) if "kept" in record.images else None
+    labels, prompted = asked(record)[0], "prompt" in record.facts.get("columns_used", [])
+    for path in _parts(folder, record):
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(GROUP):
+            rows = [row for row in batch.to_pylist() if purpose in (None, row["purpose"])]
+            kept = [row for row in rows if grades is None or row["image_id"] in grades]
+            chosen = [_row(row if prompted else row | {"prompt": None}, labels, grades) for row in kept]
+            bar.update(batch.num_rows)
+            if chosen:
+                # what the schema does not name is left out
+                yield pyarrow.Table.from_pylist(chosen, schema=schema)
+
+
+def _row(row: dict[str, Any], labels: list[str], grades: Mapping[str, str] | None) -> dict[str, Any]:
+    name = row["image_id"]
+    added = {
+        "image": {"bytes": row["image"]["bytes"], "path": f"{name}.png"},
+        "filename": f"{name}.png",
+        "labels_dict": {label: row[label] for label in labels},
+        "request_id": name,
+    }
+    return row | added | ({"grade": grades[name]} if grades else {})
+
+
+def _parts(folder: Path, record: RunRecord) -> list[Path]:
+    """The files of images, checked to be those the record speaks of."""
+    manifest = read_json(folder / "images.json")
+    if manifest is None or manifest["digest"] != record.digests["images"]:
+        raise BenchError(f"{folder}: images.json is missing or not what run.json speaks of; run it again")
+    paths = [folder / "images" / name for name in manifest["parts"]]
+    for path in paths:
+        if not path.exists() or file_digest(path) != manifest["parts"][path.name]:
+            raise BenchError(f"{path} is missing or changed since it was made; delete {folder} and run it again")
+    return paths
+
+
+def main() -> None:
+    """``python -m bench.export RUN_FOLDER OUT`` writes a run's images as a data set with a card."""
+    parser = argparse.ArgumentParser(prog="python -m bench.export", description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="a finished run's folder, the one that holds run.json")
+    parser.add_argument("out", type=Path, help="the folder to be made")
+    parser.add_argument("--purpose", choices=PURPOSES, help="only the images made for this; all by default")
+    given = parser.parse_args()
+    logging.basicConfig(format="%(message)s", level=logging.INFO)
+    try:
+        written = export(given.folder, given.out, given.purpose)
+    except BenchError as error:
+        sys.exit(str(error))
+    log.info("%d images in %s; its README.md is the data card to complete", written.rows, given.out)

@@ -1,0 +1,103 @@
+"""What a generator is asked for: one request an image, made from the real images' conditions."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.api import ImageSet, Purpose, Request, Split
+from bench.storage.files import content_key, write_atomic
+
+PURPOSES: tuple[Purpose, ...] = ("fidelity", "utility", "privacy")
+PRIVACY_SHARE = 500  # images asked for on each side where there are fewer conditions: the tail test needs them
+
+
+def request_seed(run_seed: int, request_id: str) -> int:
+    """63 bits of the SHA-256 of the run's seed and the request's id."""
+    return int.from_bytes(hashlib.sha256(f"{run_seed}:{request_id}".encode()).digest()[:8], "big") >> 1
+
+
+def make_requests(split: Split, run_seed: int, limits: Mapping[str, int | None]) -> list[Request]:
+    """The requests of a run, in the order fidelity, utility, privacy.
+
+    ``fidelity`` asks for the conditions of the test part, ``utility`` for those of the training part, ``privacy``
+    for those of training and holdout part in equal shares, so that neither side is favoured; a part with few rows is
+    asked for several times over, up to ``PRIVACY_SHARE``. Where ``limits`` caps a purpose, a fixed random choice of
+    rows (the same for every run seed) is asked for.
+    """
+    test, train, holdout = (_conditions(part) for part in (split.test, split.train, split.holdout))
+    # one source for each choice: a cap on one purpose must not change what another asks for
+    choosers = np.random.default_rng(len(test) + len(train) + len(holdout)).spawn(4)
+    half = max(PRIVACY_SHARE, min(len(train), len(holdout)))
+    cap = limits.get("privacy")
+    half = half if cap is None else min(half, cap // 2)
+    rows: dict[Purpose, list[dict[str, Any]]] = {
+        "fidelity": _choose(test, limits.get("fidelity"), choosers[0]),
+        "utility": _choose(train, limits.get("utility"), choosers[1]),
+        "privacy": _share(train, half, choosers[2]) + _share(holdout, half, choosers[3]),
+    }
+    requests = []
+    for purpose in PURPOSES:
+        for number, row in enumerate(rows[purpose]):
+            name = f"{purpose}-{number:06d}"
+            requests.append(Request(request_id=name, purpose=purpose, seed=request_seed(run_seed, name), **row))
+    return requests
+
+
+def _conditions(part: ImageSet) -> list[dict[str, Any]]:
+    labels = {label.name: part.column(label.name) for label in part.info.labels}
+    attributes = {name: part.column(name) for name in part.info.attributes}
+    ids, prompts = part.ids, part.column("prompt")
+    return [
+        {
+            "labels": {name: values[i] for name, values in labels.items()},
+            "attributes": {name: values[i] for name, values in attributes.items()},
+            "prompt": prompts[i],
+            "source": ids[i],
+        }
+        for i in range(len(part))
+    ]
+
+
+def _choose(rows: list[dict[str, Any]], limit: int | None, rng: np.random.Generator) -> list[dict[str, Any]]:
+    if limit is None or limit >= len(rows):
+        return rows
+    return [rows[i] for i in np.sort(rng.choice(len(rows), limit, replace=False))]
+
+
+def _share(rows: list[dict[str, Any]], count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
+    whole, rest = divmod(count, len(rows))
+    return rows * whole + (_choose(rows, rest, rng) if rest else [])
+
+
+def conditions_digest(requests: Sequence[Request], purpose: Purpose) -> str:
+    """16 hex digits over what is asked for one purpose, seeds left out: equal for runs that can be compared."""
+    rows = [asdict(request) for request in requests if request.purpose == purpose]
+    for row in rows:
+        del row["seed"]
+    return content_key(rows)
+
+
+def requests_digest(requests: Sequence[Request]) -> str:
+    """16 hex digits over the whole table, seeds included."""
+    return content_key([asdict(request) for request in requests])
+
+
+def write_requests(requests: Sequence[Request], path: Path) -> None:
+    """The table as CSV, for people who make their images elsewhere."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    labels, attributes = list(requests[0].labels), list(requests[0].attributes)
+    writer.writerow(["request_id", "purpose", "seed", "source", "prompt", *labels, *attributes])
+    for each in requests:
+        conditions = [*(each.labels[name] for name in labels), *(each.attributes[name] for name in attributes)]
+        cells = [each.request_id, each.purpose, each.seed, each.source, each.prompt, *conditions]
+        writer.writerow(["" if cell is None else cell for cell in cells])
+    write_atomic(path, buffer.getvalue().encode())

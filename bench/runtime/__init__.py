@@ -1,0 +1,1 @@
+"""What a run works with: processes, devices, plug-ins, progress, provenance."""

@@ -1,0 +1,1 @@
+"""The published CheXGenBench protocol, its slips included."""

@@ -1,0 +1,1 @@
+"""Radiomic features, one file a family (IBSI, arXiv:1612.07003)."""

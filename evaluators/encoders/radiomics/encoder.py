@@ -1,0 +1,121 @@
+"""Radiomic features in the definitions of the Image Biomarker Standardisation Initiative (IBSI, arXiv:1612.07003)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import BenchError, Encoder, Images, Rows
+from evaluators.encoders.radiomics import cooccurrence, first_order, run_lengths, tone_differences
+from evaluators.encoders.radiomics.image_filters import filtered
+
+Floats = npt.NDArray[np.float64]
+Levels = npt.NDArray[np.uint8]
+
+TEXTURES: dict[str, tuple[tuple[str, ...], Callable[[Levels, int], Floats]]] = {
+    "cooccurrence": (cooccurrence.NAMES, cooccurrence.cooccurrence_features),
+    "run_length": (run_lengths.RUN_NAMES, run_lengths.run_features),
+    "size_zone": (run_lengths.ZONE_NAMES, run_lengths.zone_features),
+    "tone_difference": (tone_differences.NAMES, tone_differences.tone_features),
+}
+FAMILIES: dict[str, tuple[str, ...]] = {"first_order": first_order.NAMES} | {k: v[0] for k, v in TEXTURES.items()}
+CHUNK_PIXELS = 1 << 18
+
+
+def fixed_bin_size(images: Images, count: int) -> Levels:
+    """IBSI "fixed bin size" from 0: ``floor(count * grey / 256)``, so a level means the same in every image."""
+    return (images.astype(np.uint16) * count // 256).astype(np.uint8)
+
+
+def fixed_bin_number(values: Floats, count: int) -> Levels:
+    """IBSI "fixed bin number": ``count`` equal bins between an image's extremes, for arbitrary units.
+
+    ``floor(count * (x - min) / (max - min))``, the maximum in the last bin; 0 everywhere for a flat image.
+    """
+    low = values.min(axis=(1, 2), keepdims=True)
+    span = values.max(axis=(1, 2), keepdims=True) - low
+    place = count * (values - low) / np.where(span == 0, 1.0, span)
+    return np.minimum(place, count - 1).astype(np.uint8)
+
+
+class Radiomics(Encoder):
+    """First-order and texture features of the whole image, of chosen filtered versions of it.
+
+    Conventions, in IBSI's words: two-dimensional, region of interest the whole image, no resampling; discretisation
+    by fixed bin size of the original (known units) and by fixed bin number of filter responses (arbitrary units);
+    distance 1; co-occurrence symmetric; co-occurrence and run length features averaged over four directions; zones
+    8-connected. Features that are exact linear functions of others are left out, so that covariances have full rank.
+
+    Attributes:
+        standardise: the features have different units; scale them by the real images before comparing.
+        feature_names: ``<image>_<family>_<feature>`` for every column.
+    """
+
+    standardise: ClassVar[bool] = True
+
+    def __init__(self, images: Mapping[str, Sequence[str]], levels: int = 32) -> None:
+        """What to measure on what.
+
+        Args:
+            images: families of features by image: ``original``, ``log_<sigma>`` (Laplacian of Gaussian, sigma in
+                pixels), ``wavelet_<ll|lh|hl|hh>`` (undecimated coiflet 1). Families: ``first_order``,
+                ``cooccurrence``, ``run_length``, ``size_zone``, ``tone_difference``.
+            levels: number of grey levels of the texture matrices, 2 to 256.
+
+        Raises:
+            BenchError: an unknown image or family, or a number of levels out of range.
+        """
+        self.images = {name: tuple(families) for name, families in images.items()}
+        self.levels = int(levels)
+        if not 2 <= self.levels <= 256:
+            raise BenchError(f"encoder radiomics: levels={levels}, needed 2 to 256")
+        for name, families in self.images.items():
+            self._check(name, families)
+        self.feature_names = tuple(
+            f"{name}_{family}_{feature}"
+            for name, families in self.images.items()
+            for family in families
+            for feature in FAMILIES[family]
+        )
+        self.dim = len(self.feature_names)
+        names = hashlib.sha256("\n".join(self.feature_names).encode()).hexdigest()[:16]
+        self.id = f"radiomics-1 {'+'.join(self.images)} levels={self.levels} features={names}"
+
+    def __call__(self, images: Images) -> Rows:
+        """Encode ``(B, H, W)`` uint8, at least 2x2 pixels, into ``(B, dim)`` float32, always finite."""
+        if min(images.shape[1:]) < 2:
+            raise BenchError(f"encoder radiomics: images of {images.shape[1:]} pixels, needed at least 2x2")
+        step = max(1, CHUNK_PIXELS // images[0].size)
+        chunks = [self._features(images[start : start + step]) for start in range(0, len(images), step)]
+        return np.concatenate(chunks).astype(np.float32)
+
+    def _features(self, images: Images) -> Floats:
+        columns = []
+        for name, families in self.images.items():
+            if name == "original":
+                values, levels = images.astype(np.float64), fixed_bin_size(images, self.levels)
+            else:
+                values = filtered(images, name)
+                levels = fixed_bin_number(values, self.levels)
+            for family in families:
+                if family == "first_order":
+                    columns.append(first_order.first_order(values, levels, self.levels))
+                else:
+                    columns.append(TEXTURES[family][1](levels, self.levels))
+        return np.concatenate(columns, axis=1)
+
+    @staticmethod
+    def _check(name: str, families: Sequence[str]) -> None:
+        unknown = [family for family in families if family not in FAMILIES]
+        if unknown:
+            raise BenchError(f"encoder radiomics: no feature family {unknown} (image {name}); there are {[*FAMILIES]}")
+        if name == "original":
+            return
+        try:
+            filtered(np.zeros((1, 8, 8), np.uint8), name)
+        except ValueError as error:
+            raise BenchError(f"encoder radiomics: {error}") from error

@@ -1,0 +1,1 @@
+"""Do synthetic images look like the test images, as a set?"""

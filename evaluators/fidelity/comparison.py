@@ -1,0 +1,111 @@
+"""Two sets of features, a real and a synthetic one, and where a score about them stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import Metric, Refused, Rows, Score
+from bench.statistics.estimate import Estimate
+from bench.statistics.resampling import Interval
+
+Indices = npt.NDArray[np.int64]
+CONSTANT = 1e-6  # a column whose SD is a smaller part of its mean is constant but for rounding
+
+
+class Members(NamedTuple):
+    """The real and synthetic images of a group, by index, in random folds; real ones fold by patient."""
+
+    group: str
+    real: Indices
+    fake: Indices
+    real_folds: Indices
+    fake_folds: Indices
+
+    @property
+    def n(self) -> int:
+        return min(len(self.real), len(self.fake))
+
+    @property
+    def fold_count(self) -> int:
+        return int(self.real_folds.max(initial=-1)) + 1
+
+    @property
+    def left(self) -> int:
+        """The fewest images of one side that remain when a fold leaves."""
+        return min(len(each) - int(np.bincount(each).max()) for each in (self.real_folds, self.fake_folds))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a score stands: writes it, or the refusal where the metric wants more images."""
+
+    n: int
+    group: str = "all"
+    encoder: str | None = None
+
+    def score(self, metric: Metric, value: float, interval: Interval | None, reason: str | None = None) -> Score:
+        if self.n < metric.minimum:
+            return self.refused(metric, f"{self.n} images, {metric.key} needs {metric.minimum}")
+        place = {"n": self.n, "group": self.group, "encoder": self.encoder}
+        return metric(value, interval=interval, reason=reason, **place)  # type: ignore[arg-type]
+
+    def estimated(self, metric: Metric, estimate: Estimate) -> Score:
+        """The score of an estimate with its interval, brought within the bounds of the metric."""
+        low, high = metric.bounds
+        value = min(max(estimate.value, low), high)
+        below, above = estimate.interval
+        return self.score(metric, value, (min(below, value), max(above, value)))
+
+    def refused(self, metric: Metric, reason: str) -> Score:
+        return metric.refused(reason, n=self.n, group=self.group, encoder=self.encoder)
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The features of a group of real and synthetic images, in one encoder.
+
+    Attributes:
+        real, fake: ``(N, D)`` and ``(M, D)``, as the encoder wants them compared.
+        members: whose they are and their folds.
+        k: which neighbour the ball of an image reaches to.
+        seed: of random choices made over them.
+    """
+
+    encoder: str
+    real: Rows
+    fake: Rows
+    members: Members
+    k: int
+    seed: int
+
+    @property
+    def place(self) -> Place:
+        return Place(self.members.n, self.members.group, self.encoder)
+
+    @property
+    def columns(self) -> int:
+        return self.real.shape[1]
+
+    @property
+    def folds(self) -> tuple[Indices, Indices]:
+        return self.members.real_folds, self.members.fake_folds
+
+    def coarser(self, columns: int, count: int) -> tuple[Indices, Indices]:
+        """The folds, merged into ``count`` where there are ``columns`` features or more and each fold is costly."""
+        real, fake = self.folds
+        return (real % count, fake % count) if self.columns >= columns else (real, fake)
+
+
+def standardise(real: Rows, fake: Rows) -> tuple[Rows, Rows]:
+    """Both sets with the real columns brought to mean 0 and SD 1; columns constant in the real set left out."""
+    mean, spread = real.mean(axis=0, dtype=np.float64), real.std(axis=0, dtype=np.float64)
+    varies = spread > CONSTANT * np.abs(mean)
+    if not varies.any():
+        raise Refused(f"all {len(varies)} features are constant over the test images")
+    scaled = ((rows[:, varies] - mean[varies]) / spread[varies] for rows in (real, fake))
+    real_scaled, fake_scaled = (rows.astype(np.float32) for rows in scaled)
+    return real_scaled, fake_scaled

@@ -1,0 +1,220 @@
+"""From an encoder that has what it takes to scores: measures that need more of it than features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.api import BenchError, Encoder, Material, Metric, Rows, Score
+from bench.statistics.estimate import Estimate
+from bench.statistics.inception_score import SPLITS, inception_scores
+from bench.statistics.resampling import jackknife_se, student_interval
+from evaluators.fidelity.alpha_precision import authenticity
+from evaluators.fidelity.comparison import Members, Place, Sides, standardise
+from evaluators.fidelity.feature_metrics import FEWEST_FOLDS, WIDE, too_few
+from evaluators.fidelity.frechet_distance import frechet_left_out
+from evaluators.fidelity.metrics import (
+    ALIGNMENT,
+    ALIGNMENT_REAL,
+    AUTHENTICITY,
+    FRD,
+    INCEPTION_SCORE,
+    LPIPS,
+    LPIPS_REAL,
+    SPECTRAL_SLOPE_GAP,
+    SPECTRUM_DISTANCE,
+)
+from evaluators.fidelity.ms_ssim import one_a_patient
+from evaluators.fidelity.spectral_distance import slope_gap, slopes, spectrum_distance
+from evaluators.fidelity.text_alignment import alignment
+
+IDENTICAL = 1e-9  # FD, relative to the variance, of a set with itself
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a special measure may look at: one encoder, all images.
+
+    Attributes:
+        members: all test and synthetic images in folds.
+        k: which neighbour the ball of an image reaches to.
+        pairs: most images of a side where each costs much.
+        seed: of random choices.
+    """
+
+    material: Material
+    name: str
+    members: Members
+    k: int
+    pairs: int
+    seed: int
+
+    @property
+    def encoder(self) -> Encoder:
+        return self.material.encoders[self.name]
+
+    @property
+    def place(self) -> Place:
+        return Place(self.members.n, "all", self.name)
+
+    def features(self) -> tuple[Rows, Rows]:
+        """Rows of the test and the synthetic images, as the encoder gives them."""
+        read, fake = self.material.features, self.material.images["fidelity"]
+        return read(self.name, self.material.split.test), read(self.name, fake)
+
+    def sides(self) -> Sides:
+        """The features on a common scale."""
+        return Sides(self.name, *standardise(*self.features()), self.members, self.k, self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A measure for encoders that have the attribute ``needs``.
+
+    Attributes:
+        metrics: what it yields, each measured or refused.
+        lacking: the reason given where no configured encoder has the attribute.
+    """
+
+    metrics: tuple[Metric, ...]
+    needs: str
+    lacking: str
+    scores: Callable[[Scene], Iterator[Score]]
+
+    def suits(self, encoder: Encoder) -> bool:
+        has = getattr(encoder, self.needs, None)
+        return has is not None and has is not False
+
+    def __call__(self, scenes: Sequence[Scene]) -> Iterator[Score]:
+        """Scores in every suitable encoder, or the refusal for want of one; ``scenes`` has one a encoder."""
+        suitable = [scene for scene in scenes if self.suits(scene.encoder)]
+        for scene in suitable:
+            reason = too_few(scene.members, scene.k)
+            if reason:
+                yield from (scene.place.refused(metric, reason) for metric in self.metrics)
+            else:
+                yield from self.scores(scene)
+
+
+def radiomics_distance(scene: Scene) -> Iterator[Score]:
+    """``frd``: the jackknife is of the logarithm, around the value at this number of images, its bias included."""
+    sides, place = scene.sides(), scene.place
+    if place.n < FRD.minimum:
+        yield place.refused(FRD, f"{place.n} images, frd needs {FRD.minimum}")
+        return
+    values = frechet_left_out(sides.real, sides.fake, *sides.coarser(WIDE, FEWEST_FOLDS))
+    if values.min() <= IDENTICAL * sides.columns:
+        yield place.refused(FRD, "the two sets have the same features, and the logarithm of 0 is no number")
+        return
+    logs = np.log(values)
+    yield place.estimated(FRD, Estimate(float(logs[0]), jackknife_se(logs[1:]), len(logs) - 1))
+
+
+def newness(scene: Scene) -> Iterator[Score]:
+    """``authenticity`` in the features of the training images, in their units of spread where the encoder wants it."""
+    train = scene.material.features(scene.name, scene.material.split.train)
+    fake = scene.features()[1]
+    if len(train) < 2:
+        yield scene.place.refused(AUTHENTICITY, f"{len(train)} training images; 2 are needed")
+        return
+    if getattr(scene.encoder, "standardise", False):
+        train, fake = standardise(train, fake)
+    place = Place(len(fake), "all", scene.name)
+    yield place.score(AUTHENTICITY, *authenticity(fake, train))
+
+
+def sureness(scene: Scene) -> Iterator[Score]:
+    """``inception_score``: the mean of ten parts in random order, with Student's interval over the parts."""
+    fake = scene.features()[1]
+    place = Place(len(fake), "all", scene.name)
+    if len(fake) < INCEPTION_SCORE.minimum:
+        reason = f"{len(fake)} images, inception_score needs {INCEPTION_SCORE.minimum}"
+        yield place.refused(INCEPTION_SCORE, reason)
+        return
+    order = np.random.default_rng([scene.seed, 2]).permutation(len(fake))
+    values = inception_scores(scene.encoder.logits(fake[order]), SPLITS)  # type: ignore[attr-defined]
+    yield place.score(INCEPTION_SCORE, float(values.mean()), student_interval(values))
+
+
+def spectra(scene: Scene) -> Iterator[Score]:
+    """``spectrum_distance`` and ``spectral_slope_gap``."""
+    real, fake = scene.features()
+    folds = scene.members.real_folds, scene.members.fake_folds
+    yield scene.place.estimated(SPECTRUM_DISTANCE, spectrum_distance(real, fake, *folds))
+    frequencies = scene.encoder.frequencies  # type: ignore[attr-defined]
+    gap = slope_gap(slopes(real, frequencies), slopes(fake, frequencies), *folds)
+    yield scene.place.estimated(SPECTRAL_SLOPE_GAP, gap)
+
+
+def perceptual_diversity(scene: Scene) -> Iterator[Score]:
+    """``lpips`` among images of as many patients.
+
+    LPIPS is the squared distance of rows, whose mean over all pairs is twice the trace of their covariance. Its
+    standard error is that of a mean over pairs, ``2 sd(|x - mean|^2) / sqrt(n)`` (Hoeffding 1948).
+    """
+    sides = ((LPIPS, scene.material.images["fidelity"]), (LPIPS_REAL, scene.material.split.test))
+    for number, (metric, images) in enumerate(sides):
+        rng = np.random.default_rng([scene.seed, 3, number])
+        chosen = images.select(one_a_patient(images.patients, scene.pairs, rng))
+        place = Place(len(chosen), "all", scene.name)
+        if len(chosen) < metric.minimum:
+            yield place.refused(metric, f"images of {len(chosen)} patients; {metric.minimum} are needed")
+            continue
+        rows = scene.material.features(scene.name, chosen).astype(np.float64)
+        away = np.square(rows - rows.mean(axis=0)).sum(axis=1)
+        value, se = 2 * away.sum() / (len(away) - 1), 2 * away.std(ddof=1) / math.sqrt(len(away))
+        yield place.estimated(metric, Estimate(float(value), float(se), len(away)))
+
+
+def agreement(scene: Scene) -> Iterator[Score]:
+    """``alignment`` of synthetic images with what was asked for and of real ones with what is known of them."""
+    sides = (
+        (ALIGNMENT, scene.material.images["fidelity"], scene.members.fake_folds),
+        (ALIGNMENT_REAL, scene.material.split.test, scene.members.real_folds),
+    )
+    for metric, images, folds in sides:
+        prompts = images.column("prompt")
+        place = Place(len(images), "all", scene.name)
+        if None in prompts or len(set(prompts)) < FEWEST_FOLDS:
+            reason = f"{len(set(prompts) - {None})} different prompts, {prompts.count(None)} images without one"
+            yield place.refused(metric, f"{reason}; every image needs one, and {FEWEST_FOLDS} different ones")
+            continue
+        kinds, which = np.unique(np.asarray(prompts, dtype=np.str_), return_inverse=True)
+        try:
+            texts = scene.encoder.texts(kinds.tolist())  # type: ignore[attr-defined]
+        except BenchError as missing:
+            yield place.refused(metric, str(missing))
+            continue
+        rows = scene.material.features(scene.name, images)
+        yield place.estimated(metric, alignment(rows, texts, which, folds))
+
+
+SPECIALS = (
+    Special(
+        (FRD,), "standardise", "no configured encoder has radiomics: add encoder=[...,radiomics]", radiomics_distance
+    ),
+    Special(
+        (INCEPTION_SCORE,), "logits", "no configured encoder is a classifier: add encoder=[...,inception]", sureness
+    ),
+    Special(
+        (SPECTRUM_DISTANCE, SPECTRAL_SLOPE_GAP),
+        "frequencies",
+        "no configured encoder gives spectra: add encoder=[...,spectrum]",
+        spectra,
+    ),
+    Special(
+        (LPIPS, LPIPS_REAL),
+        "perceptual",
+        "no configured encoder is LPIPS: add encoder=[...,lpips] and set encoder.lpips.path=FILE",
+        perceptual_diversity,
+    ),
+    Special(
+        (ALIGNMENT, ALIGNMENT_REAL),
+        "texts",
+        "no configured encoder reads text: add encoder=[...,biomedclip]",
+        agreement,
+    ),
+)

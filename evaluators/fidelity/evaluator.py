@@ -1,0 +1,219 @@
+"""Do synthetic images look like the test images, as a set: distances, neighbours, diversity, overall and by group."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Refused, Rows, Score
+from bench.statistics.resampling import cluster_folds, folds, normal_interval
+from bench.storage.files import write_json
+from evaluators.fidelity.comparison import Members, Place, Sides, standardise
+from evaluators.fidelity.encoder_metrics import SPECIALS, Scene, newness
+from evaluators.fidelity.feature_metrics import BROAD, FEWEST_FOLDS, at_infinity, likeness, too_few
+from evaluators.fidelity.metrics import (
+    AUTHENTICITY,
+    KID,
+    MS_SSIM,
+    MS_SSIM_GAP,
+    MS_SSIM_REAL,
+    OF_FEATURES,
+    OF_PIXELS,
+    OF_SOME,
+    OVERALL,
+)
+from evaluators.fidelity.ms_ssim import circle_se, scales, similarities
+from evaluators.fidelity.uncertainty_by_side import frechet_parts, kernel_parts
+
+Indices = npt.NDArray[np.int64]
+INTERVALS = "intervals.json"
+
+
+class Fidelity(Evaluator):
+    """Compares synthetic images asked for under the conditions of the test part with the test part.
+
+    Distances are measured in the features of every encoder made to judge likeness, over all images and within every
+    subgroup. An encoder that says ``standardise`` has its columns brought to mean 0 and SD 1 over the test images
+    first, and those that are constant there left out. The subgroups of one column are thinned at random, on both
+    sides, to one number of images, that of the smallest that can be measured. ``n`` of a score is the size of the
+    smaller side. Measures that need more of an encoder than features are taken where one has it, over all images.
+    ``intervals.json`` tells how much of the uncertainty of fd and kid is the synthetic set's and how much the real
+    one's.
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]] = OF_FEATURES + OVERALL + OF_SOME + OF_PIXELS
+    purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
+    version: ClassVar[str] = "3"
+
+    def __init__(
+        self,
+        encoders: Sequence[str] | None = None,
+        skip: Sequence[str] = (),
+        groups: Sequence[str] | None = None,
+        against_train: Sequence[str] = (),
+        **numbers: int,
+    ) -> None:
+        """Settings as in ``conf/evaluator/fidelity.yaml``; ``numbers`` are ``k``, ``folds`` and ``pairs``.
+
+        Raises:
+            BenchError: a setting unknown or out of range.
+        """
+        unknown = sorted(set(numbers) - {"k", "folds", "pairs"})
+        self.k, self.folds, self.pairs = numbers.get("k", 5), numbers.get("folds", 20), numbers.get("pairs", 256)
+        if unknown or not 1 <= self.k <= 20 or self.folds < FEWEST_FOLDS or self.pairs < MS_SSIM.minimum:
+            needs = f"1 <= k <= 20, folds >= {FEWEST_FOLDS}, pairs >= {MS_SSIM.minimum}"
+            raise BenchError(f"fidelity needs {needs}; got {numbers}")
+        self.encoders = None if encoders is None else tuple(encoders)
+        self.skip, self.against_train = tuple(skip), tuple(against_train)
+        self.groups = None if groups is None else tuple(groups)
+
+    def __call__(self, material: Material) -> Iterator[Score]:
+        real, fake = material.split.test, material.images["fidelity"]
+        if not len(real) or not len(fake):
+            raise Refused(f"{len(real)} test images and {len(fake)} synthetic images: there is nothing to compare")
+        seed = int(material.rng.integers(2**63))
+        members = list(self._members(material, seed))
+        parts = {}
+        judges = self._judges(material)
+        for name in judges:
+            real_rows, fake_rows = _features(material, name)
+            for each in members:
+                rows = real_rows[each.real], fake_rows[each.fake]
+                sides = Sides(name, *rows, each, self.k, _seed(seed, each.group))
+                yield from likeness(sides)
+                if each.group == "all":
+                    yield at_infinity(sides)
+                    parts[name] = _parts(sides)
+        if not judges:
+            reason = f"all configured encoders are skipped {list(self.skip)}: add one, e.g. encoder=[...,radiomics]"
+            yield from (Place(members[0].n).refused(metric, reason) for metric in OF_FEATURES + OVERALL)
+        yield from self._specials(material, members[0], seed)
+        yield from self._diversity(real, fake, np.random.default_rng([seed, _number("ms_ssim")]))
+        write_json(material.folder / INTERVALS, parts)
+
+    def _chosen(self, material: Material) -> list[str]:
+        if self.encoders is not None:
+            return list(self.encoders)
+        return [name for name in material.encoders if name not in self.skip]
+
+    def _judges(self, material: Material) -> list[str]:
+        """Encoders in which distances are measured: not those that exist for one special measure."""
+        found = {name: material.encoders[name] for name in self._chosen(material)}
+        return [
+            name
+            for name, encoder in found.items()
+            if not hasattr(encoder, "frequencies") and not getattr(encoder, "perceptual", False)
+        ]
+
+    def _members(self, material: Material, seed: int) -> Iterator[Members]:
+        """All images, then every subgroup, each with folds that depend on the seed and its name only."""
+        real, fake = material.split.test, material.images["fidelity"]
+        patients = np.asarray(real.patients, dtype=np.str_)
+        for group, i, j, most in self._groups(material, real, fake):
+            rng = np.random.default_rng([seed, _number(group)])
+            if group != "all":
+                i, j = (rng.permutation(each)[: min(len(i), len(j), most)] for each in (i, j))
+                i, j = np.sort(i), np.sort(j)
+            count = min(self.folds, len(np.unique(patients[i])), max(1, len(j)))
+            real_folds = cluster_folds(patients[i].tolist(), count, rng) if count else np.zeros(0, np.int64)
+            yield Members(group, i, j, real_folds, folds(len(j), max(1, count), rng))
+
+    def _groups(
+        self, material: Material, real: ImageSet, fake: ImageSet
+    ) -> Iterator[tuple[str, Indices, Indices, int]]:
+        """Every group with its real and synthetic images, and the most that may be used of each side.
+
+        Groups of one column that are large enough to be measured share one number of images: most metrics depend on
+        it, so a rare label would look worse than a common one.
+        """
+        yield "all", np.arange(len(real)), np.arange(len(fake)), max(len(real), len(fake))
+        known = material.split.info.groups
+        for name in known if self.groups is None else self.groups:
+            if name not in known:
+                raise BenchError(f"fidelity is asked for group {name!r}; {material.split.info.name} has {list(known)}")
+            ours, theirs = (np.asarray(each.group(name), dtype=np.str_) for each in (real, fake))
+            values = sorted(set(ours.tolist()) - {"unknown"})
+            if len(values) < 2:
+                continue
+            found = {each: (np.flatnonzero(ours == each), np.flatnonzero(theirs == each)) for each in values}
+            sizes = [min(map(len, sides)) for sides in found.values()]
+            most = min((size for size in sizes if size >= KID.minimum), default=max(sizes))
+            for value, (i, j) in found.items():
+                yield f"{name}={value}", i, j, most
+
+    def _specials(self, material: Material, members: Members, seed: int) -> Iterator[Score]:
+        """Measures that need more than features, in every encoder that has it, or refused for want of one."""
+        scenes = [self._scene(material, name, members, seed) for name in self._chosen(material)]
+        for special in SPECIALS:
+            if any(special.suits(scene.encoder) for scene in scenes):
+                yield from special(scenes)
+            else:
+                yield from (Place(members.n).refused(metric, special.lacking) for metric in special.metrics)
+        there = [name for name in self.against_train if name in list(material.encoders)]
+        for name in there:
+            yield from newness(self._scene(material, name, members, seed))
+        if not there:
+            reason = f"measured in the encoders of fidelity.against_train {list(self.against_train)}, none configured"
+            yield Place(members.n).refused(AUTHENTICITY, reason)
+
+    def _scene(self, material: Material, name: str, members: Members, seed: int) -> Scene:
+        return Scene(material, name, members, self.k, self.pairs, _seed(seed, "all"))
+
+    def _diversity(self, real: ImageSet, fake: ImageSet, rng: np.random.Generator) -> Iterator[Score]:
+        side = min(*real.size, *fake.size)
+        refuse = _too_alike(real, side)
+        if refuse:
+            yield from (Place(min(len(real), len(fake))).refused(metric, refuse) for metric in OF_PIXELS)
+            return
+        ours, theirs = similarities(real, self.pairs, rng), similarities(fake, self.pairs, rng)
+        fits = scales(side)
+        note = None if fits == 5 else f"{fits} of 5 scales fit images of {side} pixels"
+        for metric, values in ((MS_SSIM, theirs), (MS_SSIM_REAL, ours)):
+            mean = float(values.mean())
+            yield Place(len(values)).score(metric, mean, normal_interval(mean, circle_se(values)), note)
+        gap, se = abs(float(theirs.mean() - ours.mean())), float(np.hypot(circle_se(theirs), circle_se(ours)))
+        yield Place(min(len(ours), len(theirs))).score(MS_SSIM_GAP, gap, normal_interval(gap, se), note)
+
+
+def _parts(sides: Sides) -> dict[str, object]:
+    """The uncertainty of fd and kid by its cause, where they can be measured."""
+    members = sides.members
+    if too_few(members, sides.k):
+        return {}
+    arms = sides.real, sides.fake
+    found: dict[str, object] = {"kid": kernel_parts(*arms, *sides.folds).intervals()}
+    real_folds, fake_folds = sides.coarser(BROAD, FEWEST_FOLDS)
+    if members._replace(real_folds=real_folds, fake_folds=fake_folds).left > sides.columns:
+        found["fd"] = frechet_parts(*arms, real_folds, fake_folds).intervals()
+    return found
+
+
+def _too_alike(real: ImageSet, side: int) -> str | None:
+    """Why structural similarity between patients cannot be measured, if so."""
+    patients = len(set(real.patients))
+    if patients < MS_SSIM.minimum:
+        return f"images of {patients} patients; pairs of different patients need {MS_SSIM.minimum}"
+    return None if side > 10 else f"images of {side} pixels; the window of structural similarity has 11"
+
+
+def _features(material: Material, encoder: str) -> tuple[Rows, Rows]:
+    """Features of test and synthetic images, on the scale of the test images if the encoder wants it."""
+    real = material.features(encoder, material.split.test)
+    fake = material.features(encoder, material.images["fidelity"])
+    if not getattr(material.encoders[encoder], "standardise", False):
+        return real, fake
+    real, fake = standardise(real, fake)
+    return real, fake
+
+
+def _seed(seed: int, group: str) -> int:
+    return (seed ^ _number(group)) & (2**63 - 1)
+
+
+def _number(name: str) -> int:
+    """A seed word that belongs to a name."""
+    return zlib.crc32(name.encode())

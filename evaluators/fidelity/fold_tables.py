@@ -1,0 +1,88 @@
+"""Kernel distances from tables of sums by pairs of folds: the value, and the values with folds left out.
+
+``MMD^2 = mean_(i!=j) k(x_i, x_j) + mean_(i!=j) k(y_i, y_j) - 2 mean_ij k(x_i, y_j)`` (Gretton et al. 2012).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.statistics.estimate import Estimate
+from bench.statistics.resampling import Floats, Interval, jackknife_se
+
+Indices = npt.NDArray[np.int64]
+
+
+class Parts(NamedTuple):
+    """One value and its uncertainty by cause: a finite synthetic set, a finite real set, both together."""
+
+    value: float
+    synthetic: Estimate
+    real: Estimate
+    both: Estimate
+
+    def intervals(self) -> dict[str, float | Interval]:
+        """For a file: the value and the 95% interval of each cause."""
+        return {"value": self.value} | {name: getattr(self, name).interval for name in ("synthetic", "real", "both")}
+
+
+@dataclass(frozen=True, slots=True)
+class FoldTables:
+    """Sums of a kernel over pairs of folds of a first and a second set, pairs of an image with itself left out.
+
+    Attributes:
+        xx, yy, xy: ``(G, G)`` sums within the first, within the second, and across.
+        first, second: ``(G,)`` number of rows of each fold.
+    """
+
+    xx: Floats
+    yy: Floats
+    xy: Floats
+    first: Indices
+    second: Indices
+
+    def distance(self) -> float:
+        """The unbiased estimate from all rows."""
+        nothing = np.zeros(1)
+        return float(self._values(nothing, nothing, nothing, nothing, nothing)[0])
+
+    def without(self, *, first: bool, second: bool) -> Floats:
+        """``(G,)`` estimates without fold ``g`` of the sets named."""
+        none = np.zeros(len(self.xx))
+        xx = self.xx.sum(0) + self.xx.sum(1) - np.diag(self.xx) if first else none
+        yy = self.yy.sum(0) + self.yy.sum(1) - np.diag(self.yy) if second else none
+        xy = self.xy.sum(1) * first + self.xy.sum(0) * second - np.diag(self.xy) * (first and second)
+        return self._values(xx, yy, xy, self.first * first, self.second * second)
+
+    def _values(self, xx: Floats, yy: Floats, xy: Floats, first: Indices | Floats, second: Indices | Floats) -> Floats:
+        """Estimates with these sums and numbers of rows taken out."""
+        n, m = self.first.sum() - first, self.second.sum() - second
+        within = (self.xx.sum() - xx) / (n * (n - 1.0)) + (self.yy.sum() - yy) / (m * (m - 1.0))
+        return within - 2 * (self.xy.sum() - xy) / (n * (m * 1.0))
+
+    def parts(self, null: float = 0.0) -> Parts:
+        """The estimate and its error by cause; ``null`` is the SD between two samples of one population.
+
+        Near a distance of 0 the jackknife's error shrinks with the estimate, so ``null`` is added in quadrature; a
+        side alone gets its share ``1/n`` of ``1/n + 1/m``.
+        """
+        value, count = self.distance(), len(self.xx)
+        n, m = int(self.first.sum()), int(self.second.sum())
+        shares = {"synthetic": n / (n + m), "real": m / (n + m), "both": 1.0}
+        sides = {"synthetic": (False, True), "real": (True, False), "both": (True, True)}
+        made = {}
+        for name, (first, second) in sides.items():
+            se = jackknife_se(self.without(first=first, second=second))
+            made[name] = Estimate(value, float(np.hypot(se, null * shares[name])), count)
+        return Parts(value, **made)
+
+
+def add_up(rows: Floats, folds: Indices, count: int) -> Floats:
+    """``(G, G)`` sums from ``(N, G)`` sums of each row over the folds of the other set."""
+    table = np.zeros((count, rows.shape[1]))
+    np.add.at(table, folds, rows)
+    return table

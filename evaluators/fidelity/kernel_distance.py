@@ -1,0 +1,145 @@
+"""Kernel distance (KID): squared maximum mean discrepancy under a cubic kernel.
+
+``KID = mean_(i!=j) k(x_i, x_j) + mean_(i!=j) k(y_i, y_j) - 2 mean_ij k(x_i, y_j)`` with ``k(a, b) = (a.b/D + 1)^3``
+(Binkowski et al. 2018, arXiv 1801.01401). The mean runs over all pairs, not over random subsets: an unbiased
+estimate without the noise of a draw, and below 12,000 images also the cheaper one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import Rows
+from bench.statistics.distances import Centred, Tile, across, centred, mean_row, slices, sweep, within
+from bench.statistics.estimate import Estimate
+from bench.statistics.resampling import Floats, jackknife_se
+
+if TYPE_CHECKING:
+    import torch
+
+Indices = npt.NDArray[np.int64]
+
+
+class KernelSums:
+    """Consumer that sums the kernel less 1 over pairs of folds. The 1 cancels in KID; without it more digits remain.
+
+    Within one set the kernel of a row with itself is left out and every pair is counted in both orders. Float32
+    products, float64 sums.
+
+    Attributes:
+        table: ``(G, G)`` sums by fold of the left and of the right row.
+        totals: ``(N,)`` sums of each left row.
+        squares: the sum of the squares.
+    """
+
+    def __init__(self, left: Centred, right: Centred, left_folds: Indices, right_folds: Indices, count: int) -> None:
+        self.left_folds, self.right_folds = left_folds, right_folds
+        self.table, self.totals, self.squares = np.zeros((count, count)), np.zeros(len(left)), 0.0
+        self._scale = 1 / left.rows.shape[1]
+        self._left, self._right = _lift(left), _lift(right)
+
+    def __call__(self, tile: Tile) -> None:
+        import torch
+
+        rows, columns, products, place = tile
+        dot = torch.add(torch.from_numpy(self._right[columns]), products, alpha=self._scale)
+        dot.add_(torch.from_numpy(self._left[rows, None]))
+        kernel = (dot + 3).mul_(dot).add_(3).mul_(dot)
+        if place == "diagonal":
+            kernel.fill_diagonal_(0)
+        by_fold = (self._marks(self.left_folds[rows]).T @ kernel).double()
+        table = (by_fold @ self._marks(self.right_folds[columns]).double()).numpy()
+        square = float(kernel.flatten().dot(kernel.flatten()))
+        self.table += table
+        self.squares += square
+        self.totals[rows] += kernel.sum(dim=1).numpy()
+        if place == "above":
+            self.table += table.T
+            self.squares += square
+            self.totals[columns] += by_fold.sum(dim=0).numpy()
+
+    def _marks(self, folds: Indices) -> torch.Tensor:
+        """``(n, G)``, 1 where a row is of a fold."""
+        import torch
+
+        return torch.eye(len(self.table))[torch.from_numpy(folds)]
+
+
+def _lift(points: Centred) -> npt.NDArray[np.float32]:
+    """``(x.c - c.c / 2) / D`` of rows ``x`` about the centre ``c``: what turns centred products into ``x.y / D``."""
+    centre = points.centre.astype(np.float64)
+    lift = np.empty(len(points))
+    for part in slices(len(points), 1024):
+        lift[part] = points.rows[part] @ centre
+    return ((lift - centre @ centre / 2) / len(centre)).astype(np.float32)
+
+
+def null_variance(sums: Floats, squares: float) -> float:
+    """``E k_c(x, x')^2`` of the centred kernel ``k_c``, unbiased, from sums over the other rows ``(N,)`` and squares.
+
+    Two samples of one population of ``n`` and ``m`` have KID with variance ``2 (1/n + 1/m)^2`` times this
+    (Gretton et al. 2012, section 6).
+    """
+    n, total = len(sums), float(sums.sum())
+    pairs = n * (n - 1.0)
+    of_means = (float(sums @ sums) - squares) / (pairs * (n - 2.0))
+    return max(0.0, squares / pairs - 2 * of_means + (total / pairs) ** 2)
+
+
+def kernel_distance(first: Rows, second: Rows, first_folds: Indices, second_folds: Indices) -> Estimate:
+    """KID of ``(N1, D)`` and ``(N2, D)`` features.
+
+    One table of kernel sums by pairs of folds gives the estimate and the estimate without each fold. The squared
+    standard error is the delete-fold jackknife's plus that of two samples of the first population: near 0 the
+    jackknife's own shrinks with the estimate, and intervals of it alone are too short.
+
+    Raises:
+        ValueError: a fold without a row.
+    """
+    centre = mean_row(first)
+    x, y = centred(first, centre), centred(second, centre)
+    sums = kernel_sums(x, y, first_folds, second_folds)
+    for each, tiles in zip(sums, (within(x), within(y), across(x, y)), strict=True):
+        sweep(tiles, [each])
+    return from_sums(sums, first_folds, second_folds)
+
+
+Sums = tuple[KernelSums, KernelSums, KernelSums]
+
+
+def kernel_sums(first: Centred, second: Centred, first_folds: Indices, second_folds: Indices) -> Sums:
+    """What is to be summed within the first set, within the second and across them.
+
+    Raises:
+        ValueError: a fold without a row.
+    """
+    count = int(max(first_folds.max(), second_folds.max())) + 1
+    sizes = [np.bincount(folds, minlength=count) for folds in (first_folds, second_folds)]
+    if any((size == 0).any() for size in sizes):
+        raise ValueError(f"{count} folds, but some hold no row: sizes {sizes}")
+    return (
+        KernelSums(first, first, first_folds, first_folds, count),
+        KernelSums(second, second, second_folds, second_folds, count),
+        KernelSums(first, second, first_folds, second_folds, count),
+    )
+
+
+def from_sums(sums: Sums, first_folds: Indices, second_folds: Indices) -> Estimate:
+    """KID of two sets whose pairs have all been summed."""
+    xx, yy, xy = sums
+    count = len(xx.table)
+    n, m = (len(folds) - np.append(0, np.bincount(folds, minlength=count)) for folds in (first_folds, second_folds))
+    within_x, within_y = _left(xx.table) / (n * (n - 1.0)), _left(yy.table) / (m * (m - 1.0))
+    values = within_x + within_y - 2 * _left(xy.table) / (n * (m * 1.0))
+    null = null_variance(xx.totals, xx.squares)
+    se = np.hypot(jackknife_se(values[1:]), (1 / n[0] + 1 / m[0]) * np.sqrt(2 * null))
+    return Estimate(float(values[0]), float(se), count)
+
+
+def _left(table: Floats) -> Floats:
+    """The sum over all pairs, then without fold ``g`` for each ``g``, from sums by pairs of folds ``(G, G)``."""
+    total = table.sum()
+    return np.append(total, total - table.sum(axis=0) - table.sum(axis=1) + np.diag(table))

@@ -1,0 +1,51 @@
+"""How the fineness of synthetic images differs from that of real ones, from radial power spectra.
+
+Generators built on upsampling leave a spectrum that real images do not have (Durall et al. 2020, arXiv 2003.01826).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import Rows
+from bench.statistics.estimate import Estimate
+from bench.statistics.resampling import Floats, jackknife_se
+
+Indices = npt.NDArray[np.int64]
+DECIBEL = 10.0  # decibels in a factor of ten of power
+COARSE = 2  # the lowest bands, which the window and the outline of the body shape, left out of the slope
+
+
+def slopes(spectra: Rows, frequencies: Floats) -> Floats:
+    """Least-squares slope ``(N,)`` of log power on log frequency, ``(N, B)`` spectra: -2 for power as ``f^-2``."""
+    place = np.log10(frequencies[COARSE:])
+    place = place - place.mean()
+    return spectra[:, COARSE:].astype(np.float64) @ place / (place @ place)
+
+
+def slope_gap(real: Floats, fake: Floats, real_folds: Indices, fake_folds: Indices) -> Estimate:
+    """Mean slope of synthetic less that of real images, with the delete-fold jackknife over both sets."""
+    count = int(max(real_folds.max(), fake_folds.max())) + 1
+    values = [float(fake[fake_folds != g].mean() - real[real_folds != g].mean()) for g in range(-1, count)]
+    return Estimate(values[0], jackknife_se(np.array(values[1:])), count)
+
+
+def spectrum_distance(real: Rows, fake: Rows, real_folds: Indices, fake_folds: Indices) -> Estimate:
+    """Mean over bands of the squared difference of the mean spectra, in dB^2, free of bias; ``(N, B)`` in decades.
+
+    ``mean_b ((m - m')^2 - v / N - v' / M)`` with ``m`` the means and ``v`` the variances of a band. The squared
+    standard error is the delete-fold jackknife's plus that of two samples of one population,
+    ``2 (1/N + 1/M)^2 tr C^2 / B^2`` with ``C`` the covariance of the bands.
+    """
+    ours, theirs = DECIBEL * real.astype(np.float64), DECIBEL * fake.astype(np.float64)
+    count = int(max(real_folds.max(), fake_folds.max())) + 1
+    values = [_unbiased(ours[real_folds != g], theirs[fake_folds != g]) for g in range(-1, count)]
+    covariance = np.cov(ours, rowvar=False) / real.shape[1]
+    null = (1 / len(real) + 1 / len(fake)) * np.sqrt(2 * (covariance**2).sum())
+    return Estimate(values[0], float(np.hypot(jackknife_se(np.array(values[1:])), null)), count)
+
+
+def _unbiased(real: Floats, fake: Floats) -> float:
+    gap = (fake.mean(axis=0) - real.mean(axis=0)) ** 2
+    return float((gap - fake.var(axis=0, ddof=1) / len(fake) - real.var(axis=0, ddof=1) / len(real)).mean())

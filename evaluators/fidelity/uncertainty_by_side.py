@@ -1,0 +1,54 @@
+"""Where the uncertainty of FD and KID comes from: a finite synthetic set, a finite real set, or both."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import Rows
+from bench.statistics.distances import across, centred, mean_row, sweep, within
+from bench.statistics.estimate import Estimate
+from bench.statistics.resampling import jackknife_se
+from evaluators.fidelity.fold_tables import FoldTables, Parts
+from evaluators.fidelity.frechet_distance import frechet_jackknife, frechet_left_out, null_se, spectrum
+from evaluators.fidelity.kernel_distance import kernel_sums, null_variance
+
+Indices = npt.NDArray[np.int64]
+
+
+def kernel_parts(first: Rows, second: Rows, first_folds: Indices, second_folds: Indices) -> Parts:
+    """KID of real ``first`` and synthetic ``second`` features with the error that each side brings.
+
+    One pass over the pairs: leaving folds out of one side only needs the same sums as leaving them out of both.
+    """
+    centre = mean_row(first)
+    x, y = centred(first, centre), centred(second, centre)
+    sums = kernel_sums(x, y, first_folds, second_folds)
+    for each, tiles in zip(sums, (within(x), within(y), across(x, y)), strict=True):
+        sweep(tiles, [each])
+    xx, yy, xy = sums
+    count = len(xx.table)
+    sizes = [np.bincount(folds, minlength=count) for folds in (first_folds, second_folds)]
+    null = (1 / len(first) + 1 / len(second)) * np.sqrt(2 * null_variance(xx.totals, xx.squares))
+    return FoldTables(xx.table, yy.table, xy.table, sizes[0], sizes[1]).parts(float(null))
+
+
+def frechet_parts(first: Rows, second: Rows, first_folds: Indices, second_folds: Indices) -> Parts:
+    """FD, bias removed, of real ``first`` and synthetic ``second`` features with the error that each side brings.
+
+    The error of a side is the delete-fold jackknife's with the other side whole, and its share of the deviation
+    between two samples of one population, as in ``frechet_jackknife``.
+    """
+    both = frechet_jackknife(first, second, first_folds, second_folds).corrected
+    n, m = len(first), len(second)
+    null = null_se(spectrum(first), n, m)
+    whole = [np.full_like(folds, -1) for folds in (first_folds, second_folds)]
+    sides = {
+        "synthetic": (frechet_left_out(first, second, whole[0], second_folds), n / (n + m)),
+        "real": (frechet_left_out(first, second, first_folds, whole[1]), m / (n + m)),
+    }
+    made = {
+        name: Estimate(both.value, float(np.hypot(jackknife_se(values[1:]), null * share)), both.folds)
+        for name, (values, share) in sides.items()
+    }
+    return Parts(both.value, made["synthetic"], made["real"], both)

@@ -1,0 +1,55 @@
+"""Vendi score: how many different images a set amounts to.
+
+``exp(-sum l_i log l_i)`` over the eigenvalues of ``K / n``, with ``K`` the cosines between rows (Friedman & Dieng 2023,
+arXiv 2210.02410). It grows with ``n``, so sets are compared at equal numbers of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import Rows
+from bench.statistics.estimate import Estimate
+from bench.statistics.resampling import Floats, jackknife_se
+from evaluators.fidelity.cmmd import unit
+
+Indices = npt.NDArray[np.int64]
+
+
+def effective_number(gram: Floats) -> float:
+    """``exp`` of the entropy of the eigenvalues of a positive semi-definite matrix, scaled to trace 1."""
+    import torch
+
+    values = torch.linalg.eigvalsh(torch.from_numpy(gram)).clamp(min=0).numpy()
+    shares = values[values > 0] / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def vendi(rows: Rows, folds: Indices) -> Floats:
+    """Vendi score of ``(N, D)`` rows, then without each fold: ``(1 + G,)``.
+
+    ``X^T X`` and ``X X^T`` have the same eigenvalues but for zeros; the smaller one is taken.
+    """
+    x = unit(rows)
+    count = int(folds.max()) + 1
+    if len(x) <= x.shape[1]:
+        kernel = x @ x.T
+        kept = [np.flatnonzero(folds != fold) for fold in (-1, *range(count))]
+        return np.array([effective_number(kernel[np.ix_(each, each)]) for each in kept])
+    parts = np.stack([x[folds == fold].T @ x[folds == fold] for fold in range(count)])
+    whole = parts.sum(axis=0)
+    return np.array([effective_number(whole), *(effective_number(whole - part) for part in parts)])
+
+
+def diversity(fake: Sequence[float] | Floats, real: Sequence[float] | Floats) -> tuple[Estimate, Estimate, Estimate]:
+    """Vendi score of the synthetic set, of the real set, and their ratio, from ``(1 + G,)`` values each.
+
+    Errors are those of the delete-fold jackknife, around the value at this number of images.
+    """
+    ours, theirs = np.asarray(fake), np.asarray(real)
+    found = (ours, theirs, ours / theirs)
+    synthetic, actual, ratio = (Estimate(float(v[0]), jackknife_se(v[1:]), len(v) - 1) for v in found)
+    return synthetic, actual, ratio

@@ -1,0 +1,1 @@
+"""Does the generator give away which patients it learned from?"""

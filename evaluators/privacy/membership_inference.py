@@ -1,0 +1,154 @@
+"""Whether training patients can be told from holdout patients: by the split alone, and by the synthetic images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.api import Rows
+from bench.statistics.classification import auc, patient_weights, percentile_interval
+from bench.statistics.resampling import Floats, Interval, cluster_folds, normal_interval
+
+Integers = npt.NDArray[np.int64]
+Truths = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """The ``k`` closest images of one part of the split for every synthetic image, closest first.
+
+    Attributes:
+        distances: ``(M, k)``.
+        owners: ``(M, k)`` whose images they are: patients ``0..patients-1``.
+    """
+
+    distances: Floats
+    owners: Integers
+    patients: int
+
+    def closest(self, kept: Truths) -> Floats:
+        """``(M,)`` distance to the closest image of the ``kept (patients,)``; the ``k``-th where none is listed."""
+        listed = kept[self.owners]
+        column = np.where(listed.any(axis=1), listed.argmax(axis=1), listed.shape[1] - 1)
+        return self.distances[np.arange(len(column)), column]
+
+
+def blind_auc(
+    train: Rows, holdout: Rows, patients: Sequence[str], rng: np.random.Generator, shuffles: int = 200
+) -> tuple[float, Interval]:
+    """How well a linear classifier tells training from holdout images without seeing a synthetic one.
+
+    Five-fold cross-validation by patient of a ridge discriminant on standardised features; scores are ranked within
+    their fold, pooled, and summed up as an area under the ROC curve (Das et al. 2024, arXiv 2406.16201). 0.5 for a
+    random split. The interval is the normal one with the standard deviation of the same figure over ``shuffles`` of
+    the patients' labels: folds share their training images, so a bootstrap of the pooled scores is too narrow.
+
+    Args:
+        patients: of the training rows, then of the holdout rows.
+    """
+    rows = np.concatenate([train, holdout]).astype(np.float64)
+    names, place = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
+    owner = np.zeros(len(names), np.bool_)
+    owner[place[: len(train)]] = True
+    labels = np.stack([owner, *(rng.permutation(owner) for _ in range(shuffles))], axis=1)[place]
+    fold = cluster_folds(patients, 5, rng)
+    ranked = np.empty(labels.shape)
+    for number in range(5):
+        test = fold == number
+        scores = ridge_scores(rows[~test], labels[~test], rows[test])
+        ranked[test] = (scores.argsort(axis=0).argsort(axis=0) + 0.5) / test.sum()
+    areas = column_auc(ranked, labels)
+    return float(areas[0]), normal_interval(float(areas[0]), float(areas[1:].std(ddof=1)))
+
+
+def ridge_scores(rows: Floats, labels: Truths, new: Floats, penalty: float = 0.1) -> Floats:
+    """``(T, C)`` scores of ``new (T, D)`` from one ridge regression on ``rows (n, D)`` for each column of labels.
+
+    Columns of features are standardised; ``penalty * n`` is added to the diagonal of their cross-products.
+    """
+    centre, spread = rows.mean(axis=0), rows.std(axis=0)
+    spread[spread == 0] = 1.0
+    z, target = (rows - centre) / spread, labels - labels.mean(axis=0)
+    query = (new - centre) / spread
+    narrow = z.shape[1] <= len(z)
+    gram = z.T @ z if narrow else z @ z.T
+    gram[np.diag_indices_from(gram)] += penalty * len(z)
+    if narrow:
+        return query @ np.linalg.solve(gram, z.T @ target)
+    return query @ (z.T @ np.linalg.solve(gram, target))
+
+
+def column_auc(scores: Floats, positive: Truths) -> Floats:
+    """Area under the ROC curve of each column of ``(n, C)`` scores and truths, from ranks."""
+    from scipy import stats
+
+    ranks = stats.rankdata(scores, axis=0)
+    hits = positive.sum(axis=0)
+    return ((ranks * positive).sum(axis=0) - hits * (hits + 1) / 2) / (hits * (len(scores) - hits))
+
+
+def patient_auc(
+    scores: Floats, member: Truths, patients: Sequence[str], rng: np.random.Generator
+) -> tuple[float, Interval]:
+    """Area under the ROC curve of members against non-members, with its patient-cluster bootstrap interval."""
+    value = float(auc(scores, member, np.ones((1, len(scores))))[0])
+    return value, percentile_interval(value, auc(scores, member, patient_weights(patients, rng)))
+
+
+def by_patient(scores: Floats, patients: Sequence[str]) -> tuple[Floats, list[str]]:
+    """The highest score of each patient, and the patients in the same order."""
+    names, place = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
+    highest = np.full(len(names), -np.inf)
+    np.maximum.at(highest, place, scores)
+    return highest, names.tolist()
+
+
+def true_positive_rate(
+    members: Floats, others: Floats, rng: np.random.Generator, allowed: float = 0.01
+) -> tuple[int, int]:
+    """Members scored above the threshold that a random half of the others exceeds at rate ``allowed``: (hits, members).
+
+    The threshold is fixed on that half alone.
+    """
+    half = rng.permutation(others)[: len(others) // 2]
+    threshold = np.quantile(half, 1 - allowed, method="higher")
+    return int((members > threshold).sum()), len(members)
+
+
+def matched_ratio(train: Neighbours, holdout: Neighbours, rng: np.random.Generator) -> tuple[float, Interval] | None:
+    """Mean distance to the closest training image over that to the closest holdout image, patients matched in number.
+
+    The larger side is thinned to as many random patients as the smaller has, and the ratio averaged over 50 such
+    choices. The interval is the normal one with the standard error over 200 bootstrap resamples of patients on both
+    sides and of synthetic images. ``None`` where every distance to the holdout is 0.
+
+    Means, not medians: with three training patients to a holdout patient, thinning hides two copies in three, and a
+    median does not see the third.
+    """
+    count = min(train.patients, holdout.patients)
+    images = len(train.distances)
+    if not holdout.closest(np.ones(holdout.patients, np.bool_)).any():
+        return None
+
+    def chosen(patients: int, replace: bool) -> Truths:
+        kept = np.zeros(patients, np.bool_)
+        kept[rng.choice(patients, count, replace=replace)] = True
+        return kept
+
+    def ratio(weights: Floats, replace: bool) -> float:
+        near = train.closest(chosen(train.patients, replace)) @ weights
+        far = holdout.closest(chosen(holdout.patients, replace)) @ weights
+        return float(near / far)
+
+    value = float(np.mean([ratio(np.ones(images), False) for _ in range(50)]))
+    resampled = rng.multinomial(images, np.full(images, 1 / images), size=200).astype(np.float64)
+    spread = float(np.std([ratio(weights, True) for weights in resampled], ddof=1))
+    return value, normal_interval(value, spread)
+
+
+def neighbours_needed(patients: int, matched: int, images: int) -> int:
+    """How many neighbours to list so that almost every image finds one after thinning ``patients`` to ``matched``."""
+    return int(min(images, max(8, min(256, -(-8 * patients // matched)))))

@@ -1,0 +1,1 @@
+"""Controls that stand on the board beside the contenders."""

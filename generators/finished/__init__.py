@@ -1,0 +1,1 @@
+"""Images that were made elsewhere."""

@@ -1,0 +1,243 @@
+"""Images made elsewhere: a folder of files and a table of what each is an image of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Purpose, Request
+from bench.runtime.progress import track
+from bench.storage.files import file_digest
+from bench.storage.image_reader import decode_grey, resize, size_span
+from bench.storage.tables import Row, read_table
+from generators.assignment import shuffle_by_seeds
+
+Aspect = Literal["pad", "crop"]
+SHOWN = 5  # entries of a long list that an error message shows
+EXPORT = "the run's folder has requests.csv, one line for each image asked for: make images for those lines"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the table. ``labels`` has the condition labels for which the table has any value."""
+
+    path: Path
+    where: str
+    request_id: str
+    purpose: str
+    labels: tuple[tuple[str, int | None], ...]
+
+
+class Folder(Generator):
+    """Scores images that any other program made.
+
+    The table has the column ``file_name`` (relative to the folder) and may have ``request_id``, ``purpose`` and the
+    data set's condition labels as numbers or as their names, empty where unknown. With ``request_id`` every image
+    belongs to one request. Without it, each request takes an image of its purpose with the conditions it asks for,
+    at random and none twice within a purpose.
+
+    ``facts["own_size"]`` is ``[[least height, least width], [greatest height, greatest width]]`` in pixels of the
+    images that are given, before they are resized.
+    """
+
+    learns_from: ClassVar[Part | None] = None
+
+    def __init__(
+        self,
+        path: str | None = None,
+        table: str = "metadata.csv",
+        resize: Aspect | None = None,
+        window: Sequence[float] | None = None,
+        reuse: bool = False,
+        block: int = 256,
+    ) -> None:
+        """``path``: the folder. ``table``: its CSV, relative to the folder. ``window``: grey range of 16-bit files.
+
+        ``resize``: ``pad`` or ``crop`` to the data set's size; by default another size is an error. ``reuse``: give
+        an image to several requests when there are too few, which every diversity metric will punish.
+        """
+        if resize is not None and resize not in get_args(Aspect):
+            raise BenchError(f"generator.resize is {resize!r}; it must be pad, crop or null")
+        self.block = block
+        self._path, self._table_name = path, table
+        self._resize, self._reuse = resize, reuse
+        self._window = None if window is None else (float(window[0]), float(window[1]))
+        self._given: dict[str, Entry] = {}
+        self.reads = (path,) if path else ()
+        self.facts: dict[str, Any] = {}
+
+    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
+        """Read the table; nothing is learned from ``train`` but the image size and the label names."""
+        if not self._path:
+            raise BenchError("generator.path is not set; name the folder of images, e.g. generator.path=my/images")
+        root = Path(self._path).expanduser()
+        if not root.is_dir():
+            raise BenchError(f"generator.path: {root} is not a folder")
+        table = root / self._table_name
+        if not table.is_file():
+            raise BenchError(
+                f"{table} does not exist; write a CSV with the column file_name and, where known, request_id, "
+                f"purpose and {', '.join(train.info.conditions) or 'no labels'} (generator.table names another file)"
+            )
+        self._size = train.size
+        labels = [train.info.label(name) for name in train.info.conditions]
+        self._entries = read_entries(table, root, labels)
+        self.uses = tuple(name for name, _ in self._entries[0].labels)
+        self.facts = {"table": self._table_name, "table_sha256": file_digest(table), "images": len(self._entries)}
+
+    def plan(self, requests: Sequence[Request]) -> None:
+        """Choose an image for every request, and see how large the chosen ones are.
+
+        Raises:
+            BenchError: images and requests do not match, or an unreadable image.
+        """
+        by_id = any(entry.request_id for entry in self._entries)
+        if by_id:
+            self._given = join(self._entries, requests)
+        else:
+            self._given = allot(self._entries, requests, self.uses, reuse=self._reuse)
+        used = {str(entry.path): entry for entry in self._given.values()}
+        self.facts |= {"matched_by": "request_id" if by_id else "conditions", "images_used": len(used)}
+        if used:
+            sizes = track(used.values(), "looking at the sizes of images", total=len(used), unit="image")
+            self.facts["own_size"] = size_span(self._own_size(entry) for entry in sizes)
+
+    def sample(self, requests: Sequence[Request]) -> Images:
+        return np.stack([self._read(self._given[each.request_id]) for each in requests])
+
+    def _own_size(self, entry: Entry) -> tuple[int, int]:
+        try:
+            with Image.open(entry.path, formats=("PNG", "JPEG", "TIFF")) as picture:
+                return picture.height, picture.width
+        except Exception:  # the reader knows what is wrong with it, or copes
+            height, width = self._decoded(entry).shape
+            return height, width
+
+    def _decoded(self, entry: Entry) -> npt.NDArray[np.uint8]:
+        try:
+            return decode_grey(entry.path, window=self._window)
+        except BenchError as error:
+            raise BenchError(f"{entry.where}: {error}") from error
+
+    def _read(self, entry: Entry) -> npt.NDArray[np.uint8]:
+        image = self._decoded(entry)
+        if image.shape == self._size:
+            return image
+        if self._resize is None:
+            raise BenchError(
+                f"{entry.where}: {entry.path} is {image.shape[0]} x {image.shape[1]}, the data set is "
+                f"{self._size[0]} x {self._size[1]} (height x width); set generator.resize=pad or crop to allow it"
+            )
+        return resize(image, self._size, self._resize)
+
+
+def read_entries(table: Path, root: Path, labels: Sequence[Label]) -> list[Entry]:
+    """The lines of ``table``, checked: every file exists inside ``root``.
+
+    Raises:
+        BenchError: no line, a file missing or outside ``root``, an unknown purpose or label value, ids given for
+            only some of the images.
+    """
+    names = [label.name for label in labels]
+    rows = read_table(table, delimiter=",", required=["file_name"], optional=["request_id", "purpose", *names])
+    stated = [label for label in labels if any(row[label.name] for row in rows)]
+    entries = [_entry(row, root.resolve(), stated) for row in rows]
+    without = [entry.where for entry in entries if not entry.request_id]
+    if 0 < len(without) < len(entries):
+        raise BenchError(f"{_some(without)}: no request_id, but other lines have one; give every line one, or none")
+    return entries
+
+
+def join(entries: Sequence[Entry], requests: Sequence[Request]) -> dict[str, Entry]:
+    """The entry of every request, by ``request_id``.
+
+    Raises:
+        BenchError: an id twice, a request without an image, an image without a request.
+    """
+    given = {entry.request_id: entry for entry in entries}
+    if len(given) < len(entries):
+        twice = [name for name, count in Counter(entry.request_id for entry in entries).items() if count > 1]
+        raise BenchError(f"{len(twice)} values of request_id have several images: {_some(twice)}; give each one image")
+    asked = {each.request_id for each in requests}
+    missing = sorted(asked - given.keys())
+    extra = sorted(given.keys() - asked)
+    if missing or extra:
+        raise BenchError(
+            f"images and requests do not match: {len(missing)} requests have no image ({_some(missing)}), "
+            f"{len(extra)} images have no request ({_some(extra)}); {EXPORT}"
+        )
+    return given
+
+
+def allot(
+    entries: Sequence[Entry], requests: Sequence[Request], names: Sequence[str], *, reuse: bool
+) -> dict[str, Entry]:
+    """An entry with the asked labels ``names`` for every request, at random, none twice within a purpose.
+
+    With ``reuse`` the images of one kind go round again when they have all been given.
+
+    Raises:
+        BenchError: too few images; the message counts them by purpose and labels.
+    """
+    given: dict[str, Entry] = {}
+    short: list[str] = []
+    for purpose in get_args(Purpose):
+        asking = sorted((each for each in requests if each.purpose == purpose), key=lambda each: each.seed)
+        kinds: dict[tuple[tuple[str, int | None], ...], list[Request]] = {}
+        for each in asking:
+            kinds.setdefault(tuple((name, each.labels.get(name)) for name in names), []).append(each)
+        rng = shuffle_by_seeds(asking)
+        for kind in sorted(kinds, key=repr):
+            held = [each for each in entries if each.purpose in ("", purpose) and each.labels == kind]
+            if not held or (len(held) < len(kinds[kind]) and not reuse):
+                short.append(f"{purpose}, {_kind(kind)}: {len(kinds[kind])} asked, {len(held)} there")
+                continue
+            order = rng.permutation(len(held))
+            for position, each in enumerate(kinds[kind]):
+                given[each.request_id] = held[order[position % len(held)]]
+    if short:
+        raise BenchError(
+            f"too few images for {len(short)} kinds of request: {_some(short, 20)}. {EXPORT}, "
+            "or set generator.reuse=true to give images to several requests where there is at least one of each kind"
+        )
+    return given
+
+
+def _entry(row: Row, root: Path, labels: Sequence[Label]) -> Entry:
+    name = row["file_name"]
+    path = (root / name).resolve()
+    if not name or not path.is_relative_to(root):
+        raise BenchError(f"{row.where}: file_name {name!r} must be inside {root}")
+    if not path.is_file():
+        raise BenchError(f"{row.where}: {path} does not exist")
+    if row["purpose"] not in ("", *get_args(Purpose)):
+        raise row.error("purpose", f"empty or one of {', '.join(get_args(Purpose))}")
+    values = tuple((label.name, _value(row, label)) for label in labels)
+    return Entry(path, row.where, row["request_id"], row["purpose"], values)
+
+
+def _value(row: Row, label: Label) -> int | None:
+    text = row[label.name]
+    if text in ("", "unknown"):
+        return None
+    for value in label.values:
+        if text in (str(value), label.text(value)):
+            return value
+    allowed = [label.text(value) for value in label.values]
+    raise row.error(label.name, f"empty or one of {', '.join(allowed)}")
+
+
+def _kind(kind: tuple[tuple[str, int | None], ...]) -> str:
+    return ", ".join(f"{name}={'unknown' if value is None else value}" for name, value in kind) or "any labels"
+
+
+def _some(items: Sequence[str], shown: int = SHOWN) -> str:
+    more = f" and {len(items) - shown} more" if len(items) > shown else ""
+    return "; ".join(items[:shown]) + more if items else "none"

@@ -1,0 +1,282 @@
+"""Sets of synthetic images that others published: parquet with an image column, or a folder of image files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+
+from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Request
+from bench.runtime.progress import track
+from bench.storage.image_reader import Aspect, Grey, decode_grey, resize, size_span
+from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
+from generators.assignment import UNKNOWN, assign, conditions_of_requests, shuffle_by_seeds
+
+By = Literal["request_id", "conditions"]
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+SHOWN = 5  # entries of a long list that an error message shows
+EXPORT = "export the run without --purpose, or set generator.by=conditions"
+
+
+@dataclass
+class Parquet(Generator):
+    """Gives each request an image of a finished set: its own where the set knows requests, else one of its kind.
+
+    ``path`` is a parquet file, a folder with parquet files, or a folder of image files (which states no labels).
+    Labels are read from columns of their names, or from ``labels_dict``. ``conf/generator/parquet.yaml`` explains
+    the settings; ``facts`` counts images of other conditions than asked and images given more than once, and has
+    ``own_size``: ``[[least height, least width], [greatest height, greatest width]]`` in pixels of the images that are
+    given, after ``crop_rows`` and before they are resized.
+    """
+
+    learns_from: ClassVar[Part | None] = None
+
+    path: str | None = None
+    by: By | None = None
+    crop_rows: Sequence[int] = (0, 0)
+    resize: Aspect | None = None
+    colour: Colour = "refuse"
+    unknown: Sequence[int] = ()
+    other_conditions_tolerance: int = 0
+    repeat_tolerance: int = 0
+    block: int = 64
+    facts: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (("by", self.by, By), ("resize", self.resize, Aspect)):
+            if value is not None and value not in get_args(choices):
+                raise BenchError(f"generator.{name} is {value!r}; it must be null or one of {list(get_args(choices))}")
+        if self.colour not in get_args(Colour):
+            raise BenchError(f"generator.colour is {self.colour!r}; it must be one of {list(get_args(Colour))}")
+        if len(self.crop_rows) != 2 or min(self.crop_rows) < 0:
+            raise BenchError(f"generator.crop_rows is {list(self.crop_rows)}; needed rows off the top and the bottom")
+        self.reads = (str(Path(self.path).expanduser()),) if self.path else ()
+        self._given: dict[str, int] = {}
+
+    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
+        """Open the set; nothing is learned from ``train`` but the image size and the labels."""
+        if not self.path:
+            raise BenchError("generator.path is not set; name a parquet file, or a folder of parquet or image files")
+        self._source = open_source(Path(self.path).expanduser())
+        self._size, self._folder = train.size, folder
+        labels = [train.info.label(name) for name in train.info.conditions]
+        self._labels = self._source.labels(labels, self.unknown)
+        self.uses = tuple(self._labels)
+        self.facts = {"images": len(self._source), "crop_rows": list(self.crop_rows), "colour": self.colour}
+
+    def plan(self, requests: Sequence[Request]) -> None:
+        """Choose an image for every request, and read the chosen ones in the order they lie on disk.
+
+        Raises:
+            BenchError: images and requests do not match, more images of other conditions or given twice than
+                tolerated, or an unreadable image.
+        """
+        ids = self._source.request_ids()
+        by = self.by or ("request_id" if ids else "conditions")
+        if by == "request_id":
+            if ids is None:
+                raise BenchError(f"{self.path} has no column request_id; set generator.by=conditions")
+            self._given = join(ids, requests)
+        else:
+            self._given = self._drawn(requests)
+        other = [each.request_id for each in requests if not self._fits(each)]
+        _tolerate(
+            other, self.other_conditions_tolerance, "other_conditions_tolerance", "get an image of other conditions"
+        )
+        twice = repeated(self._given, requests)
+        _tolerate(twice, self.repeat_tolerance, "repeat_tolerance", "get an image that another of their purpose has")
+        self.facts |= {"matched_by": by, "images_used": len(set(self._given.values()))}
+        self.facts |= {"other_conditions": len(other), "repeats": len(twice)}
+        sizes = self._read(sorted(set(self._given.values())))
+        if sizes:
+            self.facts["own_size"] = size_span(sizes)
+
+    def sample(self, requests: Sequence[Request]) -> Images:
+        return np.array(self._pixels[[self._places[self._given[each.request_id]] for each in requests]])
+
+    def _read(self, rows: Sequence[int]) -> set[tuple[int, int]]:
+        """Keep the images of ``rows`` at the data set's size; the sizes they had."""
+        self._places = {row: place for place, row in enumerate(rows)}
+        # rows of parquet come in groups, so picking them one by one would read each group many times over; the file
+        # has no name and goes with the process
+        with tempfile.TemporaryFile(dir=self._folder) as file:
+            self._pixels = np.memmap(file, np.uint8, "w+", shape=(max(1, len(rows)), *self._size))
+        images, sizes = self._source.images(rows, self.colour), set[tuple[int, int]]()
+        for row, image in track(images, "reading images", total=len(rows), unit="image"):
+            cut = self._cut(row, image)
+            sizes.add((cut.shape[0], cut.shape[1]))
+            self._pixels[self._places[row]] = self._shaped(row, cut)
+        return sizes
+
+    def _drawn(self, requests: Sequence[Request]) -> dict[str, int]:
+        held = np.zeros((len(self._source), len(self.uses) + 1), np.int32)
+        for place, values in enumerate(self._labels.values()):
+            held[:, place] = [UNKNOWN if value is None else value for value in values]
+        given: dict[str, int] = {}
+        for purpose in sorted({each.purpose for each in requests}):
+            asking = sorted((each for each in requests if each.purpose == purpose), key=lambda each: each.seed)
+            rows = assign(conditions_of_requests(asking, self.uses), held, shuffle_by_seeds(asking))
+            given |= {each.request_id: int(row) for each, row in zip(asking, rows, strict=True)}
+        return given
+
+    def _fits(self, request: Request) -> bool:
+        row = self._given[request.request_id]
+        return all(values[row] == request.labels.get(name) for name, values in self._labels.items())
+
+    def _cut(self, row: int, image: Grey) -> Grey:
+        top, bottom = self.crop_rows
+        if top + bottom >= len(image):
+            raise BenchError(f"{self._source.where(row)}: {len(image)} rows, generator.crop_rows takes {top + bottom}")
+        return image[top : len(image) - bottom]
+
+    def _shaped(self, row: int, image: Grey) -> Grey:
+        if image.shape == self._size:
+            return image
+        if self.resize is None:
+            raise BenchError(
+                f"{self._source.where(row)} is {image.shape[0]} x {image.shape[1]}, the data set is {self._size[0]} x "
+                f"{self._size[1]} (height x width); set generator.resize=pad or crop to allow it"
+            )
+        return resize(image, self._size, self.resize)
+
+
+class Table:
+    """A set in parquet files."""
+
+    def __init__(self, path: Path) -> None:
+        self._table = ImageTable(path)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def where(self, row: int) -> str:
+        """What a message calls the image."""
+        return self._table.where(row)
+
+    def request_ids(self) -> list[str] | None:
+        """The request each image was made for, if the set says so."""
+        return self._table.column("request_id") if "request_id" in self._table.names else None
+
+    def labels(self, labels: Sequence[Label], unknown: Sequence[int]) -> dict[str, list[int | None]]:
+        """Every image's values of those ``labels`` that the set has.
+
+        Raises:
+            BenchError: a value that the label cannot take.
+        """
+        cells = self._table.column("labels_dict") if "labels_dict" in self._table.names else []
+        dicts = [labels_dict(cell, self.where(row)) for row, cell in enumerate(cells)]
+        found: dict[str, list[int | None]] = {}
+        for label in labels:
+            if label.name in self._table.names:
+                found[label.name] = self._values(label, self._table.column(label.name), unknown)
+            elif any(label.name in each for each in dicts):
+                found[label.name] = self._values(label, [each.get(label.name) for each in dicts], unknown)
+        return found
+
+    def _values(self, label: Label, cells: Sequence[Any], unknown: Sequence[int]) -> list[int | None]:
+        values = []
+        for row, cell in enumerate(cells):
+            try:
+                values.append(label_value(cell, label.values, unknown))
+            except ValueError as error:
+                remedy = "values that mean unknown are listed in generator.unknown"
+                raise BenchError(f"{self.where(row)}, label {label.name!r}: {error}; {remedy}") from None
+        return values
+
+    def images(self, rows: Sequence[int], colour: Colour) -> Iterator[tuple[int, Grey]]:
+        """Row and decoded image of the given rows."""
+        for row, content in self._table.content(rows):
+            yield row, grey(content, self.where(row), colour=colour)
+
+
+class Files:
+    """A set of image files that says nothing of them."""
+
+    def __init__(self, folder: Path) -> None:
+        found = (each for each in folder.rglob("*") if each.suffix.lower() in SUFFIXES)
+        self._paths = sorted(
+            (each for each in found if each.name[0] != "."), key=lambda each: each.relative_to(folder).parts
+        )
+        if not self._paths:
+            raise BenchError(f"generator.path: {folder} has neither parquet nor image files")
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def where(self, row: int) -> str:
+        """The file."""
+        return str(self._paths[row])
+
+    def request_ids(self) -> None:
+        """Files belong to no request."""
+
+    def labels(self, labels: Sequence[Label], unknown: Sequence[int]) -> dict[str, list[int | None]]:
+        """None is stated; ``generator=folder`` reads a table of labels."""
+        return {}
+
+    def images(self, rows: Sequence[int], colour: Colour) -> Iterator[tuple[int, Grey]]:
+        """Row and decoded image of the given rows."""
+        for row in rows:
+            path = self._paths[row]
+            yield row, decode_grey(path) if colour == "refuse" else grey(path.read_bytes(), str(path), colour=colour)
+
+
+def open_source(path: Path) -> Table | Files:
+    """The set at ``path``; parquet files are looked for before image files.
+
+    Raises:
+        BenchError: nothing there that could be one.
+    """
+    if not path.exists():
+        raise BenchError(f"generator.path: {path} does not exist")
+    return Table(path) if path.is_file() or next(path.rglob("*.parquet"), None) else Files(path)
+
+
+def join(ids: Sequence[str], requests: Sequence[Request]) -> dict[str, int]:
+    """The row of every request, by its id.
+
+    Raises:
+        BenchError: an id twice, a request without image, an image without request.
+    """
+    given = {name: row for row, name in enumerate(ids)}
+    if len(given) < len(ids):
+        twice = [str(name) for name, count in Counter(ids).items() if count > 1]
+        raise BenchError(f"{len(twice)} values of request_id have several images: {_some(twice)}; {EXPORT}")
+    asked = {each.request_id for each in requests}
+    missing, extra = sorted(asked - given.keys()), sorted(given.keys() - asked)
+    if missing or extra:
+        raise BenchError(
+            f"images and requests do not match: {len(missing)} requests have no image ({_some(missing)}), {len(extra)} "
+            f"images have no request ({_some(extra)}); {EXPORT}"
+        )
+    return given
+
+
+def repeated(given: dict[str, int], requests: Sequence[Request]) -> list[str]:
+    """Requests whose image an earlier request of the same purpose has."""
+    seen: set[tuple[str, int]] = set()
+    found = []
+    for each in requests:
+        place = (each.purpose, given[each.request_id])
+        if place in seen:
+            found.append(each.request_id)
+        seen.add(place)
+    return found
+
+
+def _tolerate(names: Sequence[str], tolerance: int, setting: str, what: str) -> None:
+    if len(names) > tolerance:
+        raise BenchError(
+            f"{len(names)} requests {what}, tolerated are {tolerance}: {_some(names)}. Ask for fewer images "
+            f"(requests=), or set generator.{setting}={len(names)}: they are counted in the record"
+        )
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return "; ".join(items[:SHOWN]) + more if items else "none"

@@ -1,0 +1,197 @@
+"""A latent diffusion model, trained here: MONAI's autoencoder and denoising U-Net."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Request
+from bench.runtime.device import resolve
+from bench.storage.files import content_key
+from generators.ldm.settings import AutoencoderSettings, DiffusionSettings, Precision, SamplingSettings, parse
+
+if TYPE_CHECKING:
+    import torch
+
+    from generators.ldm.conditions import Condition
+    from generators.ldm.model import Model
+
+
+class LatentDiffusion(Generator):
+    """Diffusion in the latents of an autoencoder (Rombach et al., arXiv:2112.10752; for brain images, as here with
+    MONAI: Pinaya et al., arXiv:2209.07162), conditioned on the data set's labels or on its prompts.
+
+    A row of ``sample`` is decided by its request's seed and condition, its place in the block, and the block's size;
+    on a CPU with one thread the place does not matter either.
+
+    Attributes:
+        facts: parameters, latent and padded image size, steps, precision, device, digests; empty before ``fit``.
+    """
+
+    incidental: ClassVar[tuple[str, ...]] = ("device", "checkpoint_every")
+    sampling_only: ClassVar[tuple[str, ...]] = ("sampling", "block")
+
+    def __init__(
+        self,
+        autoencoder: Mapping[str, Any],
+        diffusion: Mapping[str, Any],
+        sampling: Mapping[str, Any],
+        block: int = 64,
+        checkpoint_every: int = 250,
+        precision: Precision = "float32",
+        channels_last: bool = False,
+        compiled: bool = False,
+        processes: int = 1,
+        device: str = "auto",
+    ) -> None:
+        """The sections are described in ``generators/ldm/settings.py``.
+
+        Args:
+            channels_last: whether weights lie in memory with their channels last, which is faster on most GPUs.
+            compiled: whether ``torch.compile`` makes the kernels of training and of the denoiser's sampling; needs a
+                C++ compiler.
+            processes: how many processes train together, each on its rows of every batch.
+            device: auto, cpu, cuda, cuda:1…
+        """
+        self._autoencoder = parse(AutoencoderSettings, autoencoder, "autoencoder")
+        self._diffusion = parse(DiffusionSettings, diffusion, "diffusion")
+        self._sampling = parse(SamplingSettings, sampling, "sampling")
+        if precision not in ("bf16", "float32"):
+            raise BenchError(f"generator.precision={precision!r}, needed bf16 or float32")
+        if block < 1 or checkpoint_every < 1:
+            raise BenchError(f"generator: block={block}, checkpoint_every={checkpoint_every}; needed at least 1")
+        for name, section in (("autoencoder", self._autoencoder), ("diffusion", self._diffusion)):
+            if processes < 1 or section.batch % processes:
+                raise BenchError(f"generator: {name}.batch={section.batch} must be a multiple of processes={processes}")
+        if self._sampling.guidance != 1 and not self._diffusion.drop:
+            raise BenchError(
+                f"generator.sampling.guidance={self._sampling.guidance:g} compares with hidden labels, which a model "
+                "trained with diffusion.drop=0 never saw; set guidance to 1, or drop to 0.1"
+            )
+        self.block, self.processes = block, processes
+        weights = self._autoencoder.perceptual_weights if self._autoencoder.perceptual else None
+        read = (self._diffusion.text_encoder, weights)
+        self.reads = tuple(each for each in read if each is not None)
+        self.facts: dict[str, Any] = {}
+        self._every, self._precision, self._device = checkpoint_every, precision, device
+        self._channels_last, self._compiled = channels_last, compiled
+        self._model: Model | None = None
+
+    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
+        """Two stages with checkpoints, ``history.csv`` and ``ldm_losses.png``, a sheet of images each and
+        ``ldm_progress.png``, samples of the same seeds at a few steps; then ``model.safetensors`` and ``model.json``.
+        A folder that holds ``model.json`` is loaded and nothing is trained.
+
+        Raises:
+            BenchError: the folder holds a model of other settings or images, or a damaged file; losses or images
+                that are not finite; labels, prompts or weights missing; other than ``processes`` processes.
+        """
+        import torch
+
+        from generators.ldm.fitting import clear
+
+        if self._compiled:
+            # kernels kept from another model of this process would decide which are made
+            torch.compiler.reset()
+        device = _device(self._device)
+        self._condition = self._conditions(train.info, device)
+        self.uses = self._condition.uses
+        identity = self._identity(train, seed)
+        model = self._build(train.size, self._condition.width, seed, device)
+        kept = model.take(folder, identity) or self._trained(model, train, seed, folder)
+        clear(folder)
+        if self._compiled:
+            model.denoiser.compile(dynamic=False)
+        self._model = model
+        self.facts = self._facts(model, kept) | {"torch": torch.__version__}
+
+    def sample(self, requests: Sequence[Request]) -> Images:
+        if self._model is None:
+            raise BenchError("ldm: sample before fit")
+        condition, hidden = self._condition.of_requests(requests), self._condition.nothing(len(requests))
+        return self._model.draw([each.seed for each in requests], condition, hidden, self._sampling)
+
+    def _trained(self, model: Model, train: ImageSet, seed: int, folder: Path) -> dict[str, Any]:
+        """Train and keep ``model``, alone or as one of several processes; what is to be said of it."""
+        from generators.ldm.fitting import Fitting
+        from generators.ldm.partners import partners
+        from generators.ldm.training import Keeper, Way
+
+        identity = self._identity(train, seed)
+        with partners(self.processes, model.device) as those:
+            keeper = Keeper(folder, self._every, content_key(identity), those.is_main)
+            way = Way(model.precision, self._compiled, those)
+            found = Fitting(model, self._condition, train, seed, keeper, self._sampling, way).run()
+            with those.main_first() as is_main:
+                if is_main:
+                    model.keep(folder, identity | found)
+        # what is on disk is what every process goes on with
+        kept = model.take(folder, identity)
+        assert kept is not None
+        return kept
+
+    def _conditions(self, info: DatasetInfo, device: torch.device) -> Condition:
+        from generators.ldm.conditions import Labels, Prompts
+
+        if self._diffusion.text_encoder is None:
+            return Labels(info)
+        return Prompts(self._diffusion.text_encoder, self._diffusion.text_width, device)
+
+    def _build(self, size: tuple[int, int], label_width: int, seed: int, device: torch.device) -> Model:
+        import torch
+
+        from generators.ldm.model import Model, build_model
+
+        autoencoder, denoiser, grey = build_model(self._autoencoder, self._diffusion, size, label_width, seed)
+        if self._channels_last:
+            autoencoder.to(memory_format=torch.channels_last)
+            denoiser.to(memory_format=torch.channels_last)
+        precision = torch.bfloat16 if self._precision == "bf16" else torch.float32
+        return Model(autoencoder.to(device), denoiser.to(device), grey, device, precision, self._diffusion)
+
+    def _identity(self, train: ImageSet, seed: int) -> dict[str, Any]:
+        from generators.ldm.perceptual import weights_digest
+
+        return {
+            # the weights of the perceptual distance count, and not where they lie
+            "autoencoder": asdict(self._autoencoder) | {"perceptual_weights": weights_digest(self._autoencoder)},
+            "diffusion": asdict(self._diffusion),
+            "precision": self._precision,
+            "channels_last": self._channels_last,
+            "compiled": self._compiled,
+            "processes": self.processes,
+            "seed": seed,
+            "train": train.digest,
+            "image_size": list(train.size),
+            "conditions": {name: list(train.info.label(name).values) for name in train.info.conditions},
+        }
+
+    def _facts(self, model: Model, kept: Mapping[str, Any]) -> dict[str, Any]:
+        drawn, guided = self._sampling, model.guided_steps(self._sampling)
+        return {
+            "parameters": {
+                "autoencoder": sum(each.numel() for each in model.autoencoder.parameters()),
+                "denoiser": sum(each.numel() for each in model.denoiser.parameters()),
+            },
+            "steps": {"autoencoder": self._autoencoder.steps, "diffusion": self._diffusion.steps},
+            "sampler": f"DDIM, {drawn.steps} steps, {guided or 'none'} of them with guidance {drawn.guidance:g}",
+            "own_size": (model.grey.size, model.grey.size),
+            "latent_shape": list(model.latent_shape),
+            "padded_size": list(model.grey.padded),
+            "precision": self._precision,
+            "processes": self.processes,
+            "device": model.device.type,
+            "checkpoint_sha256": kept["sha256"],
+            **{name: kept[name] for name in ("scale_factor", "darkest_grey", "reconstruction_psnr_db")},
+        }
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    device = torch.device(resolve(name))
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BenchError(f"device={name}, but this machine has no usable CUDA device; set device=cpu")
+    return device

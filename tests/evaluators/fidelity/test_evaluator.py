@@ -1,0 +1,373 @@
+"""The fidelity evaluator as a whole: what it yields, what it refuses, and that it only depends on what it should."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from bench.api import BenchError, ImageSet, Material, Refused, Rows, Score, Split
+from evaluators.fidelity.comparison import Members, Sides, standardise
+from evaluators.fidelity.evaluator import INTERVALS, Fidelity
+from evaluators.fidelity.feature_metrics import likeness
+from evaluators.fidelity.metrics import OF_FEATURES, OF_PIXELS, OF_SOME, OVERALL
+from tests.conftest import ROOT, toy_set
+
+
+class Blocks:
+    """Means of a coarse grid: a stand-in for an encoder, 16 columns."""
+
+    id, dim = "blocks", 16
+    standardise = False
+
+    def __call__(self, images: np.ndarray) -> Rows:
+        cells = images.reshape(len(images), 4, images.shape[1] // 4, 4, -1).mean(axis=(2, 4))
+        return cells.reshape(len(images), 16).astype(np.float32)
+
+
+class Scaled(Blocks):
+    """The same, to be standardised."""
+
+    standardise = True
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    folder = tmp_path_factory.mktemp("fidelity")
+    return Split(toy_set(folder, "train", 8), toy_set(folder, "holdout", 8), toy_set(folder, "test", 240))
+
+
+@pytest.fixture(scope="module")
+def fake(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    return toy_set(tmp_path_factory.mktemp("fake"), "fake", 240)
+
+
+def measure(split: Split, fake: ImageSet, encoders: Sequence[str] = ("blocks",), **settings: Any) -> list[Score]:
+    known = {"blocks": Blocks(), "scaled": Scaled()}
+    chosen: Any = {name: known[name] for name in encoders}
+    with TemporaryDirectory() as folder:
+        return list(Fidelity(**settings)(material_of(split, fake, chosen, Path(folder))))
+
+
+def material_of(split: Split, fake: ImageSet, encoders: Any, folder: Path) -> Material:
+    return Material(
+        split=split,
+        images={"fidelity": fake},
+        encoders=encoders,
+        features=lambda name, images: encoders[name](images.pixels()),
+        rng=np.random.default_rng(0),
+        folder=folder,
+    )
+
+
+def of(scores: list[Score], metric: str, group: str = "all") -> Score:
+    (found,) = [score for score in scores if (score.metric, score.group) == (metric, group)]
+    return found
+
+
+def test_summaries_say_under_which_conditions_they_hold() -> None:
+    said = {metric.key: metric.summary for metric in OVERALL + OF_SOME + OF_FEATURES}
+    assert "Gaussian features of independent images" in said["fd_floor"] and "chest radiographs" in said["fd_floor"]
+    assert "on other features than theirs" in said["frd"] and "90 by the IBSI definitions" in said["frd"]
+    for key in ("fd", "kid"):
+        assert "independent images" in said[key] and "free of bias" not in said[key]
+    for key in ("precision", "recall", "density"):
+        assert "at this number of images" in said[key].replace("\n", " ")
+
+
+@pytest.mark.parametrize("good", [0.04, 0.05, 0.1, 0.5])
+def test_clipped_coverage_has_no_interval_narrower_than_the_binomial_one(good: float) -> None:
+    """Read off a table of steps, it may not change when a fold is left out, as if nothing were left to chance."""
+    n, columns = 118, 16
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        real, fake = rng.normal(size=(2, n, columns)).astype(np.float32)
+        fake[round(good * n) :] += 3
+        folds = rng.permutation(np.arange(n) % 20), rng.permutation(np.arange(n) % 20)
+        sides = Sides("blocks", real, fake, Members("all", np.arange(n), np.arange(n), *folds), 5, 0)
+        score = of(list(likeness(sides)), "clipped_coverage")
+        assert score.value is not None and score.low is not None and score.high is not None
+        centre = (score.value + 1.92 / n) / (1 + 3.84 / n)  # Wilson 1927
+        half = 1.96 * np.sqrt(score.value * (1 - score.value) / n + 0.96 / n**2) / (1 + 3.84 / n)
+        assert score.high - score.low >= min(1.0, centre + half) - max(0.0, centre - half)
+        assert score.low <= score.value <= score.high
+
+
+def test_every_metric_is_yielded_once_for_every_place(split: Split, fake: ImageSet) -> None:
+    scores = measure(split, fake, ("blocks", "scaled"), pairs=40)
+    places = [(score.metric, score.group, score.encoder) for score in scores]
+    groups, encoders = ("all", "dense=no", "dense=yes"), ("blocks", "scaled")
+    expected = {(metric.key, group, encoder) for metric in OF_FEATURES for group in groups for encoder in encoders}
+    expected |= {(metric.key, "all", encoder) for metric in OVERALL for encoder in encoders}
+    expected |= {(metric.key, "all", None) for metric in OF_PIXELS + OF_SOME if metric.key != "frd"}
+    assert len(places) == len(set(places))
+    assert set(places) == expected | {("frd", "all", "scaled")}
+    assert {score.metric for score in scores} == {metric.key for metric in Fidelity.metrics}
+
+
+def test_images_of_the_same_source_look_perfect(split: Split, fake: ImageSet) -> None:
+    scores = measure(split, fake)
+    for key in ("fd", "kid", "cmmd", "fd_infinity"):
+        score = of(scores, key)
+        assert score.low is not None and score.high is not None and score.low <= 0 <= score.high
+    assert of(scores, "coverage").value > 0.9
+    assert of(scores, "ms_ssim_gap").low == 0
+    assert 0 < of(scores, "fd_plain").value < 3 * of(scores, "fd_floor").value
+
+
+def test_the_test_images_themselves_are_at_distance_zero(split: Split) -> None:
+    scores = measure(split, split.test)
+    assert abs(of(scores, "fd_plain").value) < 1e-6 * Blocks()(split.test.pixels()).var(axis=0).sum()
+    assert of(scores, "precision").value == of(scores, "recall").value == of(scores, "coverage").value == 1.0
+
+
+def test_darker_images_are_worse_in_every_distance(split: Split, fake: ImageSet) -> None:
+    def darker(images: ImageSet) -> ImageSet:
+        return images.select(np.flatnonzero(np.array(images.column("level")) == 1).repeat(4))
+
+    good, bad = measure(split, fake), measure(split, darker(fake))
+    for key in ("fd", "kid", "fd_plain", "fd_infinity"):
+        assert of(bad, key).value > of(good, key).value
+        assert of(bad, key).low is None or of(bad, key).low > of(good, key).high
+    for key in ("recall", "clipped_coverage", "alpha_precision", "beta_recall", "vendi_ratio"):
+        assert of(bad, key).value < of(good, key).value
+
+
+def test_a_group_is_compared_with_its_own_images_at_equal_number(split: Split, fake: ImageSet) -> None:
+    unequal = fake.select(np.flatnonzero((np.arange(240) % 4 > 1) | (np.arange(240) < 60)))
+    scores = measure(split, unequal)
+    assert of(scores, "kid", "dense=yes").n == 120
+    assert of(scores, "fd", "dense=no").value is None
+    assert of(scores, "fd", "dense=no").n == 30
+    assert "30 images" in of(scores, "fd", "dense=no").reason
+
+
+def test_groups_of_one_column_share_one_number_of_images(split: Split, fake: ImageSet) -> None:
+    unequal = fake.select(np.flatnonzero((np.arange(240) % 4 > 1) | (np.arange(240) < 160)))
+    scores = measure(split, unequal)
+    assert of(scores, "kid", "dense=yes").n == of(scores, "kid", "dense=no").n == 80
+
+
+def test_a_group_only_one_side_has_is_refused(split: Split, fake: ImageSet) -> None:
+    dense = fake.select(np.flatnonzero(np.array(fake.column("dense")) == 1))
+    score = of(measure(split, dense), "kid", "dense=no")
+    assert score.value is None and score.n == 0 and score.reason
+
+
+def test_distance_is_refused_where_images_are_fewer_than_features(split: Split, fake: ImageSet, tmp_path: Path) -> None:
+    class Wide(Blocks):
+        dim = 256
+
+        def __call__(self, images: np.ndarray) -> Rows:
+            return images[:, ::2, ::2].reshape(len(images), 256).astype(np.float32)
+
+    wide: Any = {"wide": Wide()}
+    scores = list(Fidelity(groups=[], pairs=20)(material_of(split, fake, wide, tmp_path)))
+    assert "240 images for 256 features" in of(scores, "fd").reason
+    assert of(scores, "fd_plain").value > 0
+    assert of(scores, "kid").low is not None
+
+
+def test_few_images_are_refused_with_the_number_needed(tiny_split: Split) -> None:
+    scores = measure(tiny_split, tiny_split.holdout)
+    assert all(score.value is None and "50 are needed" in score.reason for score in scores if score.encoder)
+    assert of(scores, "ms_ssim").value is not None
+
+
+def test_no_images_at_all_refuse_the_whole(split: Split, fake: ImageSet) -> None:
+    with pytest.raises(Refused, match="0 synthetic images"):
+        measure(split, fake.select([]))
+
+
+def test_few_patients_are_refused(split: Split, fake: ImageSet) -> None:
+    rows = split.test.rows.remove_columns("patient_id").add_column("patient_id", [str(i % 9) for i in range(240)])
+    few = Split(split.train, split.holdout, ImageSet(rows, split.info))
+    scores = measure(few, fake, groups=[])
+    assert "9 patients; 10 are needed" in of(scores, "kid").reason
+    assert "9 patients" in of(scores, "ms_ssim").reason
+
+
+def test_images_of_a_patient_widen_the_interval(split: Split, fake: ImageSet) -> None:
+    """Four images with the same features count little more than one."""
+    repeated = split.test.select(np.repeat(np.arange(60), 4))
+    owners = [f"patient {i // 4}" for i in range(240)]
+    rows = repeated.rows.remove_columns("patient_id")
+    widths = {}
+    for name, patients in (("clustered", owners), ("apart", [str(i) for i in range(240)])):
+        real = ImageSet(rows.add_column("patient_id", patients), split.info)
+        score = of(measure(Split(split.train, split.holdout, real), fake, groups=[]), "kid")
+        widths[name] = score.high - score.low
+    assert widths["clustered"] > 1.2 * widths["apart"]
+
+
+def test_the_same_material_gives_the_same_scores_whatever_else_is_measured(split: Split, fake: ImageSet) -> None:
+    alone = [score for score in measure(split, fake, ("scaled",)) if score.encoder == "scaled"]
+    together = [score for score in measure(split, fake, ("blocks", "scaled")) if score.encoder == "scaled"]
+    assert alone == together
+    assert measure(split, fake) == measure(split, fake)
+
+
+def test_standardised_features_do_not_depend_on_units(split: Split) -> None:
+    rng = np.random.default_rng(0)
+    real, fake = (rng.normal(size=(80, 5)).astype(np.float32) for _ in range(2))
+    units = np.array([1, 1e3, 1e-3, 7, 0.5], np.float32)
+    for ours, theirs in zip(standardise(real, fake), standardise(real * units + 3, fake * units + 3), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_columns_constant_over_the_real_images_are_left_out() -> None:
+    rng = np.random.default_rng(0)
+    real, fake = (rng.normal(size=(80, 3)).astype(np.float32) for _ in range(2))
+    real[:, 1] = np.float32(0.1)
+    assert [rows.shape for rows in standardise(real, fake)] == [(80, 2), (80, 2)]
+    with pytest.raises(Refused, match="all 3 features are constant"):
+        standardise(np.ones_like(real), fake)
+
+
+@pytest.mark.parametrize("settings", [{"k": 0}, {"folds": 5}, {"pairs": 3}, {"stuff": 1}])
+def test_settings_out_of_range_are_errors(settings: dict[str, int]) -> None:
+    with pytest.raises(BenchError, match="fidelity needs"):
+        Fidelity(**settings)
+
+
+def test_an_unknown_group_is_an_error(split: Split, fake: ImageSet) -> None:
+    with pytest.raises(BenchError, match=r"group 'age'; toy has \['dense'\]"):
+        measure(split, fake, groups=["age"])
+
+
+def test_the_configuration_builds_it() -> None:
+    settings = yaml.safe_load((ROOT / "conf/evaluator/fidelity.yaml").read_text())["fidelity"]
+    assert settings.pop("_target_") == "evaluators.fidelity.evaluator.Fidelity"
+    assert (Fidelity(**settings).k, Fidelity(**settings).folds) == (5, 20)
+
+
+def test_encoders_made_for_copies_are_skipped_unless_asked_for_by_name(split: Split, fake: ImageSet) -> None:
+    left = measure(split, fake, ("blocks", "scaled"), groups=[], skip=["blocks"])
+    assert {score.encoder for score in left} == {"scaled", None}
+    none = measure(split, fake, ("blocks",), groups=[], skip=["blocks"])
+    assert "are skipped" in of(none, "fd").reason and of(none, "ms_ssim").value is not None
+    with TemporaryDirectory() as folder:
+        named = Fidelity(encoders=["blocks"], skip=["blocks"], groups=[])
+        scores = list(named(material_of(split, fake, {"blocks": Blocks()}, Path(folder))))
+    assert of(scores, "fd").value is not None
+
+
+def test_measures_no_encoder_can_give_say_which_would(split: Split, fake: ImageSet) -> None:
+    scores = measure(split, fake, groups=[])
+    for key, wanted in (("lpips", "lpips"), ("alignment", "biomedclip"), ("spectrum_distance", "spectrum")):
+        assert f"add encoder=[...,{wanted}]" in of(scores, key).reason
+    assert "against_train [], none configured" in of(scores, "authenticity").reason
+
+
+def test_the_file_of_intervals_splits_the_uncertainty(split: Split, fake: ImageSet, tmp_path: Path) -> None:
+    encoders: Any = {"blocks": Blocks()}
+    scores = list(Fidelity(groups=[])(material_of(split, fake, encoders, tmp_path)))
+    parts = json.loads((tmp_path / INTERVALS).read_text())["blocks"]
+    for key in ("fd", "kid"):
+        score = of(scores, key)
+        assert parts[key]["value"] == pytest.approx(score.value, rel=1e-6, abs=1e-9)
+        assert parts[key]["both"] == pytest.approx([score.low, score.high], rel=1e-6, abs=1e-9)
+        widths = {name: parts[key][name][1] - parts[key][name][0] for name in ("synthetic", "real", "both")}
+        assert 0 < widths["synthetic"] < widths["both"] and 0 < widths["real"] < widths["both"]
+
+
+class Bands(Blocks):
+    """Sixteen columns passed off as bands."""
+
+    frequencies = (np.arange(16) + 0.5) / 32
+
+
+class Classes(Blocks):
+    """Two classes, bright and dark."""
+
+    def logits(self, rows: Rows) -> Rows:
+        light = rows.mean(axis=1) - 45
+        return np.stack([light, -light], axis=1)
+
+
+class Seen(Blocks):
+    perceptual = True
+
+
+class Reader(Blocks):
+    """Knows the brightness that a prompt asks for."""
+
+    def __call__(self, images: np.ndarray) -> Rows:
+        bright = (images.mean(axis=(1, 2)) > images.mean()).astype(np.float32)
+        return np.stack([bright, 1 - bright], axis=1)
+
+    def texts(self, prompts: Sequence[str]) -> Rows:
+        return np.array([[1, 0] if "bright" in each else [0, 1] for each in prompts], np.float32)
+
+
+def prompted(images: ImageSet, prompts: Sequence[str | None]) -> ImageSet:
+    return ImageSet(images.rows.remove_columns("prompt").add_column("prompt", list(prompts)), images.info)
+
+
+def special(split: Split, fake: ImageSet, encoder: Any, tmp_path: Path, **settings: Any) -> list[Score]:
+    return list(Fidelity(groups=[], **settings)(material_of(split, fake, {"it": encoder}, tmp_path)))
+
+
+def test_spectra_are_measured_where_an_encoder_has_bands(split: Split, fake: ImageSet, tmp_path: Path) -> None:
+    scores = special(split, fake, Bands(), tmp_path)
+    assert of(scores, "spectrum_distance").low < 0 < of(scores, "spectrum_distance").high
+    assert of(scores, "spectral_slope_gap").low < 0 < of(scores, "spectral_slope_gap").high
+    assert "skipped" in of(scores, "fd").reason
+
+
+def test_the_inception_score_of_two_clear_classes_is_near_two(
+    split: Split, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    many = toy_set(tmp_path_factory.mktemp("many"), "many", 600)
+    score = of(special(split, many, Classes(), tmp_path), "inception_score")
+    assert 1.1 < score.low < score.value < score.high <= 2 and score.n == 600
+    few = of(special(split, split.test, Classes(), tmp_path), "inception_score")
+    assert few.value is None and "needs 500" in few.reason
+
+
+def test_perceptual_diversity_is_the_mean_over_all_pairs(split: Split, fake: ImageSet, tmp_path: Path) -> None:
+    from scipy.spatial.distance import pdist
+
+    scores = special(split, fake, Seen(), tmp_path)
+    rows = Blocks()(fake.pixels())
+    assert of(scores, "lpips").value == pytest.approx(np.square(pdist(rows)).mean(), rel=1e-4)
+    assert of(scores, "lpips").n == 240 and of(scores, "lpips_real").low > 0
+
+
+def test_alignment_needs_prompts_and_finds_who_follows_them(split: Split, fake: ImageSet, tmp_path: Path) -> None:
+    def aligned(images: ImageSet, prompts: Sequence[str | None]) -> Score:
+        return of(special(split, prompted(images, prompts), Reader(), tmp_path), "alignment")
+
+    pixels = fake.pixels()
+    bright = pixels.mean(axis=(1, 2)) > pixels.mean()
+    right = [f"{'bright' if each else 'dim'} {i % 6}" for i, each in enumerate(bright)]
+    good = aligned(fake, right)
+    assert good.low > 0.3
+    ignored = aligned(fake, [right[i] for i in np.random.default_rng(0).permutation(240)])
+    assert ignored.low < 0 < ignored.high
+    assert "240 images without one" in aligned(fake, [None] * 240).reason
+    assert "different" in aligned(fake, ["bright"] * 240).reason
+
+
+def test_authenticity_finds_copies_of_the_training_images(
+    split: Split, fake: ImageSet, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    train = toy_set(tmp_path_factory.mktemp("more"), "more", 200)
+    whole = Split(train, split.holdout, split.test)
+    fresh = of(special(whole, fake, Scaled(), tmp_path, against_train=["it"]), "authenticity")
+    copied = of(special(whole, train.select(np.arange(100)), Scaled(), tmp_path, against_train=["it"]), "authenticity")
+    assert fresh.value > 0.3 and fresh.n == 240
+    assert copied.value == 0 and copied.high < 0.05
+
+
+def test_radiomics_distance_is_the_logarithm_of_the_plain_one(split: Split, fake: ImageSet, tmp_path: Path) -> None:
+    scores = special(split, fake, Scaled(), tmp_path)
+    assert of(scores, "frd").value == pytest.approx(np.log(of(scores, "fd_plain").value), rel=1e-6)
+    same = special(split, split.test, Scaled(), tmp_path)
+    assert "logarithm of 0" in of(same, "frd").reason

@@ -1,0 +1,42 @@
+"""FD at infinite n against the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.statistics.resampling import folds
+from evaluators.fidelity.frechet_at_infinity import frechet_infinity, frechet_infinity_jackknife, intercept
+from evaluators.fidelity.frechet_distance import frechet
+
+
+def test_a_line_is_read_at_infinity() -> None:
+    sizes = np.array([100.0, 150, 200, 400])
+    assert intercept(sizes, 3 + 50 / sizes) == pytest.approx(3)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.15])
+def test_the_bias_is_gone_and_the_interval_holds_the_truth(shift: float) -> None:
+    columns, n, trials = 8, 300, 30
+    truth = columns * shift**2
+    rng = np.random.default_rng(0)
+    values, plain, held = [], [], 0
+    for _ in range(trials):
+        x, y = (rng.normal(size=(n, columns)).astype(np.float32) for _ in range(2))
+        a, b = folds(n, 20, rng), folds(n, 20, rng)
+        found = frechet_infinity_jackknife(x, y + np.float32(shift), a, b)
+        values.append(found.value)
+        plain.append(frechet(x, y + np.float32(shift)))
+        held += found.interval[0] <= truth <= found.interval[1]
+    error = np.std(values) / np.sqrt(trials)
+    assert abs(np.mean(values) - truth) < max(3 * error, 0.15 * abs(np.mean(plain) - truth))
+    assert held >= 26
+
+
+def test_unequal_sides_are_extrapolated_too() -> None:
+    rng = np.random.default_rng(1)
+    values = []
+    for _ in range(20):
+        x, y = rng.normal(size=(400, 10)).astype(np.float32), rng.normal(size=(200, 10)).astype(np.float32)
+        values.append(frechet_infinity(x, y, folds(400, 20, rng), folds(200, 20, rng)))
+    assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(20)

@@ -1,0 +1,90 @@
+"""One pass gives what separate passes give, and its tiles cover every pair."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.statistics import distances
+from bench.statistics.distances import Nearest, Tile, across, centred, mean_row, sweep, within
+from bench.statistics.neighbours import neighbours
+from bench.statistics.resampling import folds
+from evaluators.fidelity.kernel_distance import kernel_distance
+from evaluators.fidelity.pairwise_pass import compare
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distances, "HEIGHT", 7)
+    monkeypatch.setattr(distances, "WIDTH", 30)
+
+
+def sets(n: int, m: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng([n, m])
+    x = (rng.normal(size=(n, columns)) + 3).astype(np.float32)
+    y = (0.9 * rng.normal(size=(m, columns)) + 3.1).astype(np.float32)
+    return x, y, folds(n, 10, rng), folds(m, 10, rng)
+
+
+def table(tiles: object, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """Products put back in place, pairs of one set in both orders, and how often each place was filled."""
+    products, filled = np.zeros((n, m)), np.zeros((n, m), int)
+
+    def put(tile: Tile) -> None:
+        rows, columns = tile.rows, tile.columns
+        products[rows, columns] = tile.products.numpy()
+        filled[rows, columns] += 1
+        if tile.place == "above":
+            products[columns, rows] = tile.products.numpy().T
+            filled[columns, rows] += 1
+
+    sweep(tiles, [put])  # type: ignore[arg-type]
+    return products, filled
+
+
+@pytest.mark.parametrize("n", [5, 30, 61, 97])
+def test_tiles_hold_every_pair_once(n: int, small_tiles: None) -> None:
+    x, y, _, _ = sets(n, 47, 6)
+    centre = mean_row(x)
+    left, right = centred(x, centre), centred(y, centre)
+    for tiles, other in ((within(left), left), (across(left, right), right)):
+        products, filled = table(tiles, n, len(other))
+        assert (filled == 1).all()
+        expected = (x - left.centre.astype(float)) @ (other.rows - left.centre.astype(float)).T
+        np.testing.assert_allclose(products, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("n", "m"), [(160, 170), (150, 90)])
+def test_values_and_errors_are_those_of_separate_passes(n: int, m: int, small_tiles: None) -> None:
+    x, y, a, b = sets(n, m, 12)
+    kid, found = compare(x, y, 5, a, b)
+    alone = kernel_distance(x, y, a, b)
+    assert found == neighbours(x, y, 5, a, b)
+    assert kid.value == pytest.approx(alone.value, abs=1e-7)
+    assert kid.se == pytest.approx(alone.se, rel=1e-4)
+
+
+def test_lists_of_small_tiles_are_those_of_all_distances(small_tiles: None) -> None:
+    x, y, _, _ = sets(140, 111, 5)
+    centre = mean_row(x)
+    left, right = centred(x, centre), centred(y, centre)
+    for one, other, tiles in ((left, left, within(left)), (right, left, across(right, left))):
+        found = Nearest(one, other, 6)
+        sweep(tiles, [found])
+        truth = np.sqrt(((one.rows[:, None].astype(float) - other.rows[None]) ** 2).sum(axis=-1))
+        if one is other:
+            np.fill_diagonal(truth, np.inf)
+        distances_, indices = found.exact()
+        np.testing.assert_allclose(distances_, np.sort(truth, axis=1)[:, :6], rtol=1e-12)
+        np.testing.assert_array_equal(indices, np.argsort(truth, axis=1)[:, :6])
+
+
+def test_rounding_that_leaves_the_order_open_is_settled_in_float64() -> None:
+    # Rows 1e-4 apart at a distance of 1e4 from their centre: float32 products cannot order them.
+    rng = np.random.default_rng(0)
+    near = 1e4 + np.arange(60)[:, None] * np.float32(2**-9) + np.zeros((60, 4))
+    points = np.concatenate([near, -near, rng.normal(size=(20, 4))]).astype(np.float32)
+    truth = np.sqrt(((points[:, None].astype(float) - points[None]) ** 2).sum(axis=-1))
+    np.fill_diagonal(truth, np.inf)
+    found, _ = distances.nearest(points, points, 3, exclude_self=True)
+    np.testing.assert_allclose(found, np.sort(truth, axis=1)[:, :3], rtol=1e-12)

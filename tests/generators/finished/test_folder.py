@@ -1,0 +1,171 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.api import BenchError
+from generators.finished.folder import Folder
+
+
+def write(folder: Path, rows: list[dict[str, str]], size: tuple[int, int] = (16, 12)) -> Path:
+    """Save an image of its own grey levels for each row, and the table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for position, row in enumerate(rows):
+        image = np.random.default_rng(position).integers(0, 256, size).astype(np.uint8)
+        path = folder / row["file_name"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    with (folder / "metadata.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def train(toy):
+    return toy.labelled(8)
+
+
+def sample(generator: Folder, train, requests, folder: Path) -> np.ndarray:
+    generator.fit(train, folder, 0)
+    generator.plan(requests)
+    return generator.sample(requests)
+
+
+def test_images_join_requests_by_id(toy, train, tmp_path):
+    requests = [toy.request(f"r{i}", level=1, side=0) for i in range(3)]
+    folder = write(tmp_path, [{"file_name": f"sub/{i}.png", "request_id": f"r{2 - i}"} for i in range(3)])
+    made = sample(Folder(str(folder)), train, requests, tmp_path)
+    for position in range(3):
+        assert np.array_equal(made[position], np.asarray(Image.open(folder / f"sub/{2 - position}.png")))
+
+
+def test_ids_must_agree_in_both_directions(toy, train, tmp_path):
+    requests = [toy.request(f"r{i}", level=1, side=0) for i in range(3)]
+    folder = write(tmp_path, [{"file_name": f"{i}.png", "request_id": f"r{i + 2}"} for i in range(3)])
+    with pytest.raises(BenchError, match=r"2 requests have no image \(r0; r1\), 2 images have no request \(r3; r4\)"):
+        sample(Folder(str(folder)), train, requests, tmp_path)
+    folder = write(tmp_path / "twice", [{"file_name": f"{i}.png", "request_id": "r1"} for i in range(2)])
+    with pytest.raises(BenchError, match="several images: r1"):
+        sample(Folder(str(folder)), train, requests, tmp_path)
+    folder = write(tmp_path / "some", [{"file_name": f"{i}.png", "request_id": "r1" * i} for i in range(2)])
+    with pytest.raises(BenchError, match=r"metadata.csv line 2: no request_id"):
+        sample(Folder(str(folder)), train, requests, tmp_path)
+
+
+def test_images_are_given_by_conditions_once_within_a_purpose(toy, train, tmp_path):
+    rows = [{"file_name": f"{i}.png", "level": str(i % 3), "side": ["left", "1"][i % 2]} for i in range(12)]
+    folder = write(tmp_path, rows)
+    requests = [
+        toy.request(f"{purpose}{i}", purpose, level=i % 3, side=i % 2)
+        for purpose in ("fidelity", "utility")
+        for i in range(12)
+    ]
+    made = sample(Folder(str(folder)), train, requests, tmp_path)
+    files = {np.asarray(Image.open(folder / f"{i}.png")).tobytes(): i for i in range(12)}
+    got = [files[image.tobytes()] for image in made]
+    assert sorted(got[:12]) == sorted(got[12:]) == list(range(12))
+    assert all(i % 6 == file % 6 for i, file in enumerate(got[:12]))
+    again = sample(Folder(str(folder)), train, requests[::-1], tmp_path)
+    assert np.array_equal(made[::-1], again)
+
+
+def test_too_few_images_are_counted_and_reuse_is_a_choice(toy, train, tmp_path):
+    rows = [{"file_name": f"{i}.png", "level": str(i % 2), "purpose": "fidelity"} for i in range(4)]
+    folder = write(tmp_path, rows)
+    requests = [toy.request(f"r{i}", level=i % 2, side=0) for i in range(9)]
+    with pytest.raises(BenchError) as error:
+        sample(Folder(str(folder)), train, requests, tmp_path)
+    assert "fidelity, level=0: 5 asked, 2 there; fidelity, level=1: 4 asked, 2 there" in str(error.value)
+    assert "requests.csv" in str(error.value) and "reuse" in str(error.value)
+    generator = Folder(str(folder), reuse=True)
+    assert len(np.unique(sample(generator, train, requests, tmp_path), axis=0)) == 4
+    assert generator.uses == ("level",) and generator.facts["images_used"] == 4
+    with pytest.raises(BenchError, match="level=3: 1 asked, 0 there"):
+        generator.plan([*requests, toy.request("r9", level=3, side=0)])
+    with pytest.raises(BenchError, match="utility, level=0: 1 asked, 0 there"):
+        generator.plan([*requests, toy.request("r9", "utility", level=0, side=0)])
+
+
+def test_images_without_conditions_serve_any_request(toy, train, tmp_path):
+    folder = write(tmp_path, [{"file_name": f"{i}.png"} for i in range(3)])
+    requests = [toy.request(f"r{i}", level=i, side=None) for i in range(3)]
+    assert len(np.unique(sample(Folder(str(folder)), train, requests, tmp_path), axis=0)) == 3
+
+
+def test_another_size_is_an_error_unless_resizing_is_asked_for(toy, train, tmp_path):
+    folder = write(tmp_path, [{"file_name": "a.png"}], size=(32, 32))
+    requests = [toy.request("r")]
+    with pytest.raises(BenchError, match=r"line 2: .*a.png is 32 x 32, the data set is 16 x 12"):
+        sample(Folder(str(folder)), train, requests, tmp_path)
+    for resize in ("pad", "crop"):
+        assert sample(Folder(str(folder), resize=resize), train, requests, tmp_path).shape == (1, 16, 12)
+    with pytest.raises(BenchError, match="pad, crop"):
+        Folder(str(folder), resize="squash")
+
+
+def mixed(folder: Path) -> Path:
+    """Images of two levels and two sizes, and one of a third level that is larger than all."""
+    sizes = {"a.png": (20, 30), "b.tif": (28, 12), "c.jpg": (200, 300)}
+    write(folder, [{"file_name": name, "level": str(level)} for level, name in enumerate(sizes)])
+    for name, size in sizes.items():
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, size).astype(np.uint8)).save(folder / name)
+    return folder
+
+
+def test_the_own_size_of_the_given_images_is_known_before_any_is_decoded(toy, train, tmp_path, monkeypatch):
+    folder = mixed(tmp_path)
+    requests = [toy.request(f"r{i}", level=i % 2, side=0) for i in range(4)]
+    generator = Folder(str(folder), resize="pad", reuse=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("generators.finished.folder.decode_grey", lambda *_, **__: pytest.fail("pixels were read"))
+        generator.fit(train, tmp_path, 0)
+        generator.plan(requests)
+    assert generator.facts["own_size"] == ((20, 12), (28, 30))
+    assert generator.sample(requests).shape == (4, 16, 12)
+    generator.plan([toy.request("r", level=2, side=0)])
+    assert generator.facts["own_size"] == ((200, 300),) * 2
+    empty = Folder(str(folder), resize="pad")
+    empty.fit(train, tmp_path, 0)
+    empty.plan([])
+    assert "own_size" not in empty.facts
+    (folder / "a.png").write_bytes(b"not a picture")
+    with pytest.raises(BenchError, match=r"metadata.csv line 2: .*a.png"):
+        generator.plan(requests)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"file_name": "../outside.png"}, "must be inside"),
+        ({"file_name": "/etc/hostname"}, "must be inside"),
+        ({"file_name": "link.png"}, "must be inside"),
+        ({"file_name": "gone.png"}, "gone.png does not exist"),
+        ({"file_name": "a.png", "purpose": "fun"}, "column 'purpose': got 'fun'"),
+        ({"file_name": "a.png", "level": "7"}, "column 'level': got '7', needed empty or one of 0, 1, 2, 3"),
+    ],
+)
+def test_bad_lines_are_refused_with_their_place(train, tmp_path, row, message):
+    folder = write(tmp_path / "inside", [{"file_name": "a.png"}])
+    Image.fromarray(np.eye(16, 12, dtype=np.uint8)).save(tmp_path / "outside.png")
+    (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    (folder / "metadata.csv").write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n")
+    with pytest.raises(BenchError, match=r"metadata.csv line 2.*" + message):
+        Folder(str(folder)).fit(train, tmp_path, 0)
+
+
+def test_damaged_images_and_missing_tables_are_named(toy, train, tmp_path):
+    folder = write(tmp_path, [{"file_name": "a.png"}])
+    (folder / "a.png").write_bytes(b"not a picture")
+    with pytest.raises(BenchError, match=r"metadata.csv line 2: .*a.png"):
+        sample(Folder(str(folder)), train, [toy.request("r")], tmp_path)
+    (folder / "metadata.csv").unlink()
+    with pytest.raises(BenchError, match=r"metadata.csv does not exist; write a CSV .* purpose and level, side"):
+        Folder(str(folder)).fit(train, tmp_path, 0)
+    with pytest.raises(BenchError, match=r"generator.path is not set"):
+        Folder().fit(train, tmp_path, 0)
+    with pytest.raises(BenchError, match="is not a folder"):
+        Folder(str(folder / "gone")).fit(train, tmp_path, 0)

@@ -1,0 +1,158 @@
+"""Each image is decoded and encoded once, ever."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.api import BenchError, Encoder, Images, ImageSet, Rows, Split
+from bench.pipeline.features import FeatureStore, device_type
+from bench.runtime.code_digest import part_digest
+
+
+class Means(Encoder):
+    """Mean grey level of the four quarters; counts what it sees."""
+
+    id = "means-1"
+    dim = 4
+    block = 16
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def __call__(self, images: Images) -> Rows:
+        self.seen.append(len(images))
+        half = images.shape[1] // 2
+        parts = (images[:, :half, :half], images[:, :half, half:], images[:, half:, :half], images[:, half:, half:])
+        return np.stack([part.mean(axis=(1, 2)) for part in parts], axis=1).astype(np.float32)
+
+
+def test_rows_are_in_order_and_blocks_are_full(tiny_split: Split, tmp_path: Path) -> None:
+    encoder = Means()
+    features = FeatureStore(tmp_path, {"means": encoder})
+    rows = features("means", tiny_split.test)
+    expected = tiny_split.test.pixels()[:, :16, :16].mean(axis=(1, 2))
+    assert np.allclose(rows[:, 0], expected)
+    assert encoder.seen == [16, 16] and features.encoded["means"] == 24
+
+
+def test_a_subset_and_a_second_process_encode_nothing(tiny_split: Split, tmp_path: Path) -> None:
+    first = FeatureStore(tmp_path, {"means": Means()})
+    rows = first("means", tiny_split.train)
+    encoder = Means()
+    second = FeatureStore(tmp_path, {"means": encoder})
+    assert np.array_equal(second("means", tiny_split.train.select([5, 3])), rows[[5, 3]])
+    assert encoder.seen == [] and not second.encoded
+
+
+def test_several_encoders_share_one_decoding(
+    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    pixels = ImageSet.pixels
+    monkeypatch.setattr(ImageSet, "pixels", lambda self, rows=None: decoded.append(len(rows)) or pixels(self, rows))
+    other = Means()
+    other.id = "means-2"
+    features = FeatureStore(tmp_path, {"means": Means(), "other": other})
+    features.prepare(["means", "other"], tiny_split.test)
+    assert sum(decoded) == 24 and features.encoded == {"means": 24, "other": 24}
+
+
+def test_another_encoder_id_does_not_find_the_old_rows(tiny_split: Split, tmp_path: Path) -> None:
+    FeatureStore(tmp_path, {"means": Means()})("means", tiny_split.test)
+    other = Means()
+    other.id = "means-2"
+    FeatureStore(tmp_path, {"means": other})("means", tiny_split.test)
+    assert other.seen == [16, 16]
+
+
+def test_equal_pixels_share_a_row(tiny_split: Split, tmp_path: Path) -> None:
+    features = FeatureStore(tmp_path, {"means": Means()})
+    features("means", tiny_split.test.select([0, 0, 1, 0]))
+    assert features.encoded["means"] == 2
+
+
+def test_non_finite_features_are_an_error(tiny_split: Split, tmp_path: Path) -> None:
+    class Broken(Means):
+        def __call__(self, images: Images) -> Rows:
+            return super().__call__(images) * np.float32("nan")
+
+    with pytest.raises(BenchError, match="broken gave non-finite features for 24 images"):
+        FeatureStore(tmp_path, {"broken": Broken()})("broken", tiny_split.test)
+
+
+def test_wrong_shape_names_what_was_got_and_needed(tiny_split: Split, tmp_path: Path) -> None:
+    class Thin(Means):
+        def __call__(self, images: Images) -> Rows:
+            return super().__call__(images)[:, :2]
+
+    with pytest.raises(BenchError, match=r"gave float32\(16, 2\), needed float32\(16, 4\)"):
+        FeatureStore(tmp_path, {"thin": Thin()})("thin", tiny_split.test)
+
+
+@pytest.fixture
+def laboratory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package with an encoder, a function in a module of its own that builds it, and a module of neither."""
+    folder = tmp_path / "otherlab"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "kind.py").write_text(
+        "from tests.pipeline.test_features import Means\n\nclass Mine(Means):\n    id = 'mine-1'\n"
+    )
+    (folder / "building.py").write_text("from otherlab.kind import Mine\n\ndef mine():\n    return Mine()\n")
+    (folder / "stranger.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    for name in [each for each in sys.modules if each.startswith("otherlab")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(("changed", "again"), [("kind", 24), ("building", 24), ("stranger", 0)])
+def test_changed_code_of_an_encoder_does_not_find_the_old_rows(
+    laboratory: Path, tiny_split: Split, tmp_path: Path, changed: str, again: int
+) -> None:
+    from otherlab.building import mine
+
+    def encoded() -> int:
+        features = FeatureStore(tmp_path / "cache", {"mine": mine()}, targets={"mine": "otherlab.building.mine"})
+        features("mine", tiny_split.test)
+        return features.encoded["mine"]
+
+    assert (encoded(), encoded()) == (24, 0)
+    path = laboratory / f"{changed}.py"
+    path.write_text(path.read_text() + "# another line\n")
+    assert (encoded(), encoded()) == (again, 0)
+
+
+def test_a_class_named_as_target_is_the_same_code() -> None:
+    own = part_digest(Means())
+    assert own == part_digest(Means(), "tests.pipeline.test_features.Means") and len(own) == 16
+
+
+def on(device: object) -> Means:
+    encoder = Means()
+    encoder.device = device  # type: ignore[attr-defined]
+    return encoder
+
+
+def test_rows_of_a_gpu_and_of_a_cpu_are_kept_apart(tiny_split: Split, tmp_path: Path) -> None:
+    encoders = [Means(), on("cpu"), on(None), on("cuda:1"), on("cuda")]
+    found = []
+    for encoder in encoders:
+        features = FeatureStore(tmp_path, {"means": encoder})
+        features("means", tiny_split.test)
+        found.append(features.encoded["means"])
+    assert found == [24, 0, 0, 24, 0]
+    assert len(list(tmp_path.glob("means-*"))) == 2
+
+
+def test_an_automatic_device_counts_as_what_it_turns_out_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    for there, expected in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert device_type(on("auto")) == expected
+    assert device_type(on(torch.device("cuda", 1))) == "cuda"

@@ -1,0 +1,63 @@
+"""What generators are asked for."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from bench.api import Split
+from bench.pipeline.requests import conditions_digest, make_requests, requests_digest, write_requests
+
+NO_LIMITS = {"fidelity": None, "utility": None, "privacy": None}
+
+
+def test_purposes_ask_for_the_conditions_of_their_part(tiny_split: Split) -> None:
+    requests = make_requests(tiny_split, 0, NO_LIMITS)
+    counts = Counter(each.purpose for each in requests)
+    assert counts == {"fidelity": 24, "utility": 48, "privacy": 1000}
+    test = [each for each in requests if each.purpose == "fidelity"]
+    assert [each.labels["level"] for each in test] == tiny_split.test.column("level")
+    assert [each.source for each in test] == tiny_split.test.ids
+
+
+def test_privacy_favours_neither_side(tiny_split: Split) -> None:
+    for limit, share in ((None, 500), (40, 20)):
+        requests = make_requests(tiny_split, 0, {**NO_LIMITS, "privacy": limit})
+        asked = [each.source for each in requests if each.purpose == "privacy"]
+        train, holdout = set(tiny_split.train.ids), set(tiny_split.holdout.ids)
+        assert sum(each in train for each in asked) == sum(each in holdout for each in asked) == share
+
+
+def test_a_small_part_is_asked_for_evenly_over_and_over(tiny_split: Split) -> None:
+    asked = [each for each in make_requests(tiny_split, 0, NO_LIMITS) if each.purpose == "privacy"]
+    holdout = set(tiny_split.holdout.ids)
+    times = Counter(each.source for each in asked if each.source in holdout)
+    assert set(times.values()) == {20, 21} and len({each.seed for each in asked}) == 1000
+
+
+def test_seed_changes_the_noise_and_nothing_that_is_compared(tiny_split: Split) -> None:
+    limits = {"fidelity": 10, "utility": 5, "privacy": 8}
+    first, second = (make_requests(tiny_split, seed, limits) for seed in (0, 1))
+    assert requests_digest(first) != requests_digest(second)
+    for purpose in ("fidelity", "utility", "privacy"):
+        assert conditions_digest(first, purpose) == conditions_digest(second, purpose)
+    assert not {each.seed for each in first} & {each.seed for each in second}
+    assert len({each.seed for each in first}) == len(first) == 23
+
+
+def test_the_table_can_be_read_back(tiny_split: Split, tmp_path: Path) -> None:
+    requests = make_requests(tiny_split, 3, NO_LIMITS)
+    write_requests(requests, tmp_path / "requests.csv")
+    with (tmp_path / "requests.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["request_id"] for row in rows] == [each.request_id for each in requests]
+    assert [int(row["seed"]) for row in rows] == [each.seed for each in requests]
+    assert rows[0]["level"] == str(requests[0].labels["level"])
+
+
+def test_a_cap_on_one_purpose_changes_no_other(tiny_split: Split) -> None:
+    free = make_requests(tiny_split, 0, NO_LIMITS)
+    capped = make_requests(tiny_split, 0, {**NO_LIMITS, "fidelity": 5})
+    for purpose in ("utility", "privacy"):
+        assert conditions_digest(free, purpose) == conditions_digest(capped, purpose)

@@ -1,0 +1,130 @@
+"""What making the images cost and what was counted meanwhile, over kills and over several processes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.api import Generator, Images, Request, Split
+from bench.pipeline import sampling
+from bench.pipeline.requests import make_requests
+from bench.pipeline.sampling import Sampled, Sampler, unread
+from bench.runtime.processes import ALONE, Team
+from tests.runtime.test_processes import in_threads
+
+
+class Counting(Generator):
+    """Speckle; counts every image made for a level over 2, may stop after some blocks, as a kill would."""
+
+    block = 2
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.facts: dict[str, Any] = {"parameters": 7, "bright": 0, "name": "counting"}
+        self.left, self.seen = stop_after, set[str]()
+
+    def sample(self, requests: Sequence[Request]) -> Images:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left = None if self.left is None else self.left - 1
+        self.seen |= {each.request_id for each in requests if (each.labels["level"] or 0) > 2}
+        self.facts["bright"] = len(self.seen)
+        images = [np.random.default_rng(each.seed).integers(0, 256, (32, 32)) for each in requests]
+        return np.stack(images).astype(np.uint8)
+
+
+Sample = Callable[..., Sampled]
+
+
+@pytest.fixture
+def sample(tiny_split: Split, monkeypatch: pytest.MonkeyPatch) -> Sample:
+    """Make the 24 + 7 images of two purposes in parts of 4; every part takes one second."""
+    requests = make_requests(tiny_split, 0, {"fidelity": None, "utility": 7, "privacy": 0})
+    ticks = itertools.count()
+    monkeypatch.setattr(sampling, "PART", 4)
+    monkeypatch.setattr(sampling, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+
+    def go(folder: Path, generator: Generator, team: Team = ALONE) -> Sampled:
+        folder.mkdir(exist_ok=True)
+        return Sampler(folder, tiny_split.info, (32, 32), {"seed": 0}, 0, team)(generator, requests)
+
+    return go
+
+
+def bright(sampled: Sampled) -> int:
+    return sum(level > 2 for level in sampled.images.column("level"))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "images").glob("part-*")}
+
+
+def test_a_killed_sampling_reports_the_whole_cost_and_every_count(sample: Sample, tmp_path: Path) -> None:
+    whole = sample(tmp_path / "whole", Counting())
+    assert len(whole.images) == 31 and whole.seconds == 8 and whole.counted == {"bright": bright(whole)}
+    for stop in (5, 7):  # 2 blocks a part: in the middle of the third, then of the sixth part
+        with pytest.raises(KeyboardInterrupt):
+            sample(tmp_path / "killed", Counting(stop_after=stop))
+    assert not (tmp_path / "killed" / "images.json").exists()
+    last = Counting()
+    resumed = sample(tmp_path / "killed", last)
+    assert 0 < last.facts["bright"] < bright(whole), "the last process made only some of them"
+    assert (resumed.seconds, resumed.counted) == (whole.seconds, whole.counted)
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+    manifest = json.loads((tmp_path / "killed" / "images.json").read_text())
+    assert manifest["seconds"] == 8 and manifest["counted"] == whole.counted
+
+
+def test_a_part_without_its_account_is_made_again(sample: Sample, tmp_path: Path) -> None:
+    whole = sample(tmp_path, Counting())
+    before = content(tmp_path)
+    (tmp_path / "images" / ".part-00002-of-00008.json").unlink()
+    again = Counting()
+    assert sample(tmp_path, again).counted == whole.counted
+    assert 0 < len(again.seen) < bright(whole) and content(tmp_path) == before
+    assert not list((tmp_path / "images").glob(".*.parquet"))
+
+
+def test_an_account_without_its_part_is_written_anew(
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", _stop_at_a_part(Path.replace))
+        sample(tmp_path, Counting())
+    assert (tmp_path / "images" / ".part-00000-of-00008.json").exists() and not content(tmp_path)
+    whole = sample(tmp_path, Counting())
+    assert whole.seconds == 8 and whole.counted == {"bright": bright(whole)}
+
+
+def _stop_at_a_part(replace: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+    def stop(source: Path, target: Path) -> Path:
+        if target.suffix == ".parquet":
+            raise KeyboardInterrupt
+        return replace(source, target)
+
+    return stop
+
+
+def test_several_processes_report_the_sum_of_their_counts(sample: Sample, tmp_path: Path) -> None:
+    alone = sample(tmp_path / "one", Counting())
+    generators = [Counting() for _ in range(3)]
+    found = in_threads(lambda team: sample(tmp_path / "three", generators[team.rank], team), 3)
+    assert all(each.counted == alone.counted for each in found), found
+    assert all(0 < each.facts["bright"] < bright(alone) for each in generators)
+    assert content(tmp_path / "three") == content(tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("uses", "expected"),
+    [(["level", "dense"], []), (["dense"], ["level"]), ([], ["level"]), (["prompt"], [])],
+)
+def test_conditions_not_among_the_columns_used_are_unread(
+    tiny_split: Split, uses: list[str], expected: list[str]
+) -> None:
+    assert unread(tiny_split.info, uses) == expected

@@ -1,0 +1,73 @@
+"""Writes are whole or absent, keys depend on content, a folder has one owner."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.api import BenchError
+from bench.storage.files import Busy, canonical, content_key, owned, read_json, write_atomic, write_json
+
+
+def test_key_depends_on_content_and_not_on_order() -> None:
+    assert content_key({"a": 1, "b": [1, 2]}) == content_key({"b": [1, 2], "a": 1})
+    assert content_key({"a": 1}) != content_key({"a": 2})
+    assert len(content_key("x")) == 16
+
+
+def test_non_finite_numbers_have_no_canonical_form() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical({"value": float("nan")})
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "scores.json"
+    write_atomic(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, b"new and longer")
+    assert path.read_bytes() == b"old"
+    assert [each.name for each in tmp_path.iterdir()] == ["scores.json"]
+
+
+def test_json_that_is_damaged_names_the_file_and_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"half": ')
+    with pytest.raises(BenchError, match=r"a\.json is not valid JSON.*delete it"):
+        read_json(tmp_path / "a.json")
+    assert read_json(tmp_path / "none.json") is None
+
+
+def test_json_refuses_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"x": float("inf")})
+    assert not (tmp_path / "a.json").exists()
+
+
+def _hold(folder: Path, ready: str) -> None:
+    with owned(folder):
+        Path(ready).touch()
+        time.sleep(60)
+
+
+def test_a_second_owner_is_refused_and_a_dead_one_forgotten(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    child = multiprocessing.get_context("spawn").Process(target=_hold, args=(tmp_path / "run", str(ready)))
+    child.start()
+    while not ready.exists():
+        time.sleep(0.05)
+    with pytest.raises(Busy, match=f"in use by process {child.pid}"), owned(tmp_path / "run"):
+        pass
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    with owned(tmp_path / "run"):
+        pass

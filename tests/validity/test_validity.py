@@ -1,0 +1,189 @@
+"""The report on metrics: verdicts by definition, and known metrics judged rightly on the toy images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+
+from bench.api import BenchError, Encoder, Evaluator, Images, ImageSet, Material, Metric, Purpose, Rows, Score, Split
+from bench.pipeline.features import FeatureStore
+from bench.validity.measure import DAMAGES, Bench
+from bench.validity.page import Report, heat_map, page
+from bench.validity.report import table
+from bench.validity.response import Place, Response, judge, loss, respond, spearman
+from tests.conftest import toy_set
+
+LOW = Metric("low", "", "lower", "")
+EVEN = (1.0,) * 5
+
+
+class Moments(Encoder):
+    """Mean, standard deviation and roughness of an image."""
+
+    id = "moments"
+    dim = 3
+
+    def __call__(self, images: Images) -> Rows:
+        pixels = images.astype(np.float64)
+        rough = np.abs(np.diff(pixels, axis=2)).mean(axis=(1, 2))
+        return np.stack([pixels.mean(axis=(1, 2)), pixels.std(axis=(1, 2)), rough], axis=1).astype(np.float32)
+
+
+class Naive(Evaluator):
+    """A metric that sees roughness, one that rewards it, one that only describes, and one that always refuses."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("gap", "", "lower", ""),
+        Metric("rough", "", "higher", ""),
+        Metric("real", "", "neither", ""),
+        Metric("none", "", "lower", ""),
+    )
+    purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
+
+    def __call__(self, material: Material) -> Iterator[Score]:
+        sets = material.split.test, material.images["fidelity"]
+        real, fake = (material.features("moments", each)[:, 2].mean() for each in sets)
+        gap, rough, constant, none = self.metrics
+        place = {"n": 24, "encoder": "moments"}
+        yield gap(abs(fake - real), **place, reason="toy")
+        yield rough(fake, **place, reason="toy")
+        yield rough(0.0, n=24, group="level=1", encoder="moments", reason="toy")
+        yield constant(real, **place, reason="toy")
+        yield none.refused("never", **place)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    folder = tmp_path_factory.mktemp("validity")
+    split = Split(*(toy_set(folder, name, n) for name, n in (("train", 120), ("holdout", 60), ("test", 60))))
+    encoders = {"moments": Moments()}
+    return Bench(split, {"naive": Naive()}, encoders, FeatureStore(folder, encoders), None, 4, 0)
+
+
+@pytest.fixture(scope="module")
+def responses(bench: Bench) -> list[Response]:
+    return bench.responses()
+
+
+def test_known_metrics_are_judged_rightly(responses: list[Response]) -> None:
+    found = {(each.metric, each.damage): each for each in responses}
+    assert len(found) == 3 * len(DAMAGES)
+    assert found["gap", "noise"].verdict == "sees" and found["gap", "noise"].spearman == pytest.approx(1, abs=0.1)
+    assert found["rough", "noise"].verdict == "fooled"
+    assert found["rough", "blur"].verdict == "sees"
+    assert found["gap", "copies"].verdict == found["rough", "copies"].verdict == "blind"
+    assert {each.verdict for (metric, _), each in found.items() if metric == "none"} == {"refused"}
+    assert {metric for metric, _ in found} == {"gap", "rough", "none"}, "what only describes is not judged"
+
+
+def test_the_same_numbers_every_time_and_no_image_encoded_twice(bench: Bench, responses: list[Response]) -> None:
+    assert isinstance(bench.pipeline.features, FeatureStore)
+    before = bench.pipeline.features.encoded["moments"]
+    assert bench.responses() == responses
+    assert bench.pipeline.features.encoded["moments"] == before
+
+
+def test_the_page_holds_every_verdict_and_no_real_image_unasked(bench: Bench, responses: list[Response]) -> None:
+    report = Report(bench.split.info, bench.n, 60, 4, bench.metrics, responses)
+    picture = heat_map(report)
+    assert picture == heat_map(report) and picture.startswith(b"\x89PNG")
+    shown = page(report, picture, bench.examples())
+    assert shown.count("data:image/png") == 1 + 4 * 6
+    assert all(damage.title in shown for damage in DAMAGES) and "<script" not in shown
+    assert report.described == ["real"] and "Not judged" in shown and "<code>real</code>" in shown
+    lines = table(report).splitlines()
+    assert len(lines) == 1 + 3 + 3 and lines[-1] == "not judged, because they only describe: real"
+    judging = replace(report, metrics={name: each for name, each in bench.metrics.items() if name != "real"})
+    assert "Not judged" not in page(judging, picture, {}) and "not judged" not in table(judging)
+    private = replace(report, info=replace(report.info, redistributable=False))
+    assert page(private, picture, bench.examples()).count("data:image/png") == 1
+
+
+def test_too_few_images_are_refused(tiny_split: Split) -> None:
+    with pytest.raises(BenchError, match="24 holdout images"):
+        Bench(tiny_split, {}, {}, lambda encoder, images: np.zeros((0, 0), np.float32), None, 4, 0)
+
+
+@pytest.mark.parametrize(
+    ("losses", "spread", "expected"),
+    [
+        ((0, 1, 2, 3, 4, 5), 0.1, ("sees", 1)),
+        ((0, 0.1, 0.2, 3, 4, 5), 0.1, ("sees", 3)),
+        ((0, 5, 0.1, 3, 4, 5), 0.1, ("sees", 3)),
+        ((0, 1, 2, 3, 4, 5), 2.0, ("blind", None)),
+        ((0, 9, 9, 9, 9, 0), 0.1, ("blind", None)),
+        ((0, -1, 2, 3, 4, 5), 0.1, ("fooled", None)),
+        ((7, 7, 7, 7, 7, 7), 0.0, ("blind", None)),
+    ],
+)
+def test_verdicts(losses: tuple[float, ...], spread: float, expected: tuple[str, int | None]) -> None:
+    assert judge(losses, spread * np.ones(5)) == expected
+
+
+def test_rank_correlation() -> None:
+    assert spearman([0, 1, 2, 3]) == pytest.approx(1)
+    assert spearman([3, 2, 1, 0]) == pytest.approx(-1)
+    assert spearman([0, 0, 0]) == 0
+    assert spearman([0, 1, 1, 2]) == pytest.approx(0.9486832980505138)
+
+
+def test_badness_follows_the_direction() -> None:
+    assert loss(LOW, 3.0) == 3.0
+    assert loss(Metric("high", "", "higher", ""), 3.0) == -3.0
+    assert loss(Metric("aim", "", "target", "", target=0.5), 0.2) == pytest.approx(0.3)
+    assert loss(LOW, None) is None
+    with pytest.raises(ValueError, match="real only describes"):
+        loss(Metric("real", "", "neither", ""), 3.0)
+
+
+def test_a_refused_grade_leaves_no_verdict() -> None:
+    place = Place("encoder", "blur", EVEN)
+    assert respond(LOW, place, [1, 2, None, 4, 5, 6], [1, 1, 1]).verdict == "refused"
+    assert respond(LOW, place, [1, 2, 3, 4, 5, 6], [1, 1, None, 1]).verdict == "sees"
+
+
+def test_more_chance_needs_more_change() -> None:
+    losses, idle = [0, 1, 2, 3, 4, 5], [0, 0.1, 0.2]
+    assert respond(LOW, Place("encoder", "repeats", EVEN), losses, idle).verdict == "sees"
+    assert respond(LOW, Place("encoder", "repeats", (15.0,) * 5), losses, idle).verdict == "blind"
+
+
+def test_the_configuration_judges_fidelity_over_all_images_only() -> None:
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("validity", overrides=["encoder=[pixels,radiomics]"])
+    assert list(config.evaluator) == ["fidelity"] and config.evaluator.fidelity.groups == []
+    assert set(config.encoder) == {"pixels", "radiomics"}
+
+
+@pytest.mark.slow
+def test_the_command_measures_a_configured_data_set(tmp_path: Path) -> None:
+    from bench.validity.report import report
+
+    choices = ["experiment=smoke", "encoder=[pixels]", "encoder.pixels.side=4", "draws=3"]
+    choices += [
+        "dataset.n_train=120",
+        "dataset.holdout_fraction=0.5",
+        "dataset.n_test=60",
+        "evaluator.fidelity.pairs=20",
+    ]
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("validity", overrides=[*choices, f"cache={tmp_path}", "evaluator.fidelity.folds=10"])
+    text = report(config, tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "validity.json").read_text())
+    assert content["dataset"] == "phantom"
+    assert "ms_ssim_real" in content["described"]
+    assert not {each["metric"] for each in content["responses"]} & set(content["described"])
+    assert {each["metric"] for each in content["responses"]} >= {"kid", "precision", "ms_ssim"}
+    assert (tmp_path / "out" / "validity.html").exists() and "kid" in text
+
+
+def test_images_keep_no_patient_twice(bench: Bench, tmp_path: Path) -> None:
+    twice: ImageSet = bench._written(bench._images(np.zeros(3, np.int64)), tmp_path / "set")
+    assert len(set(twice.patients)) == 3 and len(set(twice.column("pixel_hash"))) == 1
