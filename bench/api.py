@@ -26,6 +26,9 @@ OwnSize = tuple[tuple[int, int], tuple[int, int]]  # least, greatest (height, wi
 Purpose = Literal["fidelity", "utility", "privacy"]
 Part = Literal["train", "holdout", "test"]
 Better = Literal["lower", "higher", "target", "neither"]
+Role = Literal["headline", "scores", "describes", "ceiling"]
+Area = Literal["fidelity", "privacy", "utility", "card"]
+ColumnUnits = Literal["alike", "different"]
 Control = Literal["ceiling", "floor", "memoriser", "baseline"]
 CONTROLS: Mapping[Control, str] = MappingProxyType(
     {
@@ -297,12 +300,15 @@ class Encoder(ABC):
     Attributes:
         id: name, version and, where there are weights, their hash and the compute dtype: all that decides a row.
         dim: columns of a row.
+        column_units: ``different`` where columns measure different things, so that whoever compares rows first brings
+            every column to one scale; ``alike`` where distances of rows mean something as they are.
         block: images encoded in one call; belongs to the protocol like ``Generator.block``.
     """
 
     id: str
     dim: int
     block: int = 64
+    column_units: ColumnUnits = "alike"
 
     @abstractmethod
     def __call__(self, images: Images) -> Rows:
@@ -320,6 +326,11 @@ class Metric:
         reference: the source of the definition, as arXiv id or DOI.
         minimum: fewest images (``n``) the metric means anything for.
         summary: one sentence for a reader who does not know the metric.
+        role: ``headline`` or ``scores`` judge a generator; ``describes`` says something of the real images, the split
+            or a test; ``ceiling`` is what real images score on the metric ``ceiling_of``. The last two are never
+            ranked: they go with ``better="neither"``.
+        area: which question it answers, where the board and the card need to know.
+        ceiling_of: key of the metric that this one is the ceiling of.
     """
 
     key: str
@@ -331,6 +342,9 @@ class Metric:
     unit: str = ""
     minimum: int = 2
     summary: str = ""
+    role: Role = "scores"
+    area: Area | None = None
+    ceiling_of: str | None = None
 
     def __call__(
         self,
@@ -390,6 +404,12 @@ class Score:
     words: str | None = None
 
 
+class Leave(Protocol):
+    """Takes the name, relative to the run's folder, and the content of a file that an evaluator leaves."""
+
+    def __call__(self, name: str, content: bytes) -> None: ...
+
+
 class FeatureReader(Protocol):
     """Rows of features of an image set, computed once and kept."""
 
@@ -446,7 +466,7 @@ class Material:
         encoders: the configured encoders by name.
         features: ``features("radiomics", split.test)`` is ``(N, D)`` float32.
         rng: this evaluator's own source of randomness.
-        folder: where it may leave pictures, tables, a card (the run's folder).
+        leave: ``leave("privacy.json", content)`` puts a file into the run's folder.
         scores: the scores of evaluators that ran before it in this run, with their names.
         generator: what the run says of the generator (name, target, parameters, control, provenance).
     """
@@ -456,7 +476,7 @@ class Material:
     encoders: Mapping[str, Encoder]
     features: FeatureReader
     rng: np.random.Generator
-    folder: Path
+    leave: Leave
     scores: Mapping[str, Sequence[Score]] = field(default_factory=dict)
     generator: Mapping[str, Any] = field(default_factory=dict)
 
@@ -465,16 +485,24 @@ class Evaluator(ABC):
     """Measures generated images against real ones.
 
     Attributes:
+        id: its name in protocols: lasting, whatever its module, class or place in a configuration is called.
         metrics: every metric it can yield.
         purposes: the purposes of the generated images it reads.
         version: changes whenever the same images would give other numbers.
         reads_scores: whether it reads ``Material.scores``.
+        reads_parts: the real parts whose features it reads.
+        encoders: names of the encoders it reads, ``None`` for all that are configured.
+        skip: names of configured encoders it does not read.
     """
 
+    id: ClassVar[str]
     metrics: ClassVar[tuple[Metric, ...]]
     purposes: ClassVar[tuple[Purpose, ...]]
     version: ClassVar[str] = "1"
     reads_scores: ClassVar[bool] = False
+    reads_parts: ClassVar[tuple[Part, ...]] = ("test",)
+    encoders: Sequence[str] | None = None
+    skip: Sequence[str] = ()
 
     def check(self, split: Split) -> None:  # noqa: B027 - most can measure on any split
         """Say before any image is made that nothing could be measured on this split.

@@ -71,7 +71,7 @@ class Course:
             made[side.name], speeds[side.name] = self._sampled(side.sampler(self.task.steps), condition)
         real, unseen = split.test.pixels(rows), split.holdout.pixels(rows)
         shown = [each[:SHOWN] for each in (real, *made.values())]
-        contact_sheet(np.concatenate(shown), folder / "samples.png", len(shown[0]))
+        (folder / "samples.png").write_bytes(contact_sheet(np.concatenate(shown), len(shown[0])))
         distances = distances_of(real, {**made, "held out": unseen})
         first, second = self.steps()
         return {

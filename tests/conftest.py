@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.api import DatasetInfo, ImageSet, Label, Split
+from bench.api import DatasetInfo, ImageSet, Label, Leave, Split
 from bench.storage.image_sets import write_set
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,6 +57,15 @@ def toy_set(folder: Path, name: str, count: int, size: int = 32) -> ImageSet:
             | {"attributes": side}
         )
     return write_set(rows, INFO, folder / f"{name}-{count}-{size}")
+
+
+def leaving(folder: Path) -> Leave:
+    """Where an evaluator of a test leaves its files."""
+
+    def leave(name: str, content: bytes) -> None:
+        (folder / name).write_bytes(content)
+
+    return leave
 
 
 @pytest.fixture(scope="session")

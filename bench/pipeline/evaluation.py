@@ -43,16 +43,16 @@ def evaluator_rng(name: str, seed: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(words))
 
 
-def evaluate(task: Task, material: Material) -> tuple[Record, Entry]:
+def evaluate(task: Task, material: Material, folder: Path) -> tuple[Record, Entry]:
     """Read the record back if it is there and still true, else measure and write it."""
-    path = material.folder / "scores" / f"{task.name}.json"
+    path = folder / "scores" / f"{task.name}.json"
     found = _found(path, task)
     if found is not None:
         log.info("%s: found", task.name)
         return found
     log.info("%s: measuring", task.name)
     begin = time.perf_counter()
-    record = _measure(task, material)
+    record = _measure(task, material, folder)
     write_json(path, record.model_dump(by_alias=True))
     entry = _entry(record, path, time.perf_counter() - begin)
     write_json(path.with_name(f".{task.name}.entry.json"), entry.model_dump())
@@ -77,7 +77,7 @@ def _entry(record: Record, path: Path, seconds: float) -> Entry:
     return Entry(status=record.status, file=file, sha256=file_digest(path), seconds=round(seconds, 2))
 
 
-def _measure(task: Task, material: Material) -> Record:
+def _measure(task: Task, material: Material, folder: Path) -> Record:
     fixed: dict[str, Any] = {
         "schema": SCHEMA,
         "evaluator": task.name,
@@ -85,13 +85,13 @@ def _measure(task: Task, material: Material) -> Record:
         "key": task.key,
         "metrics": [metric_row(metric) for metric in task.evaluator.metrics],
     }
-    before = _files(material.folder)
+    before = _files(folder)
     try:
         for purpose, images in material.images.items():
             if not len(images):
                 raise Refused(f"no image was asked for the purpose {purpose}: see requests.{purpose}")
         scores = list(task.evaluator(material))
-        left = {name: file_digest(material.folder / name) for name in _left(before, material.folder)}
+        left = {name: file_digest(folder / name) for name in _left(before, folder)}
         return Record(**fixed, status="ok", scores=_rows(scores), artifacts=left)
     except Refused as reason:
         log.warning("%s refused: %s", task.name, reason)

@@ -38,7 +38,7 @@ from bench.runtime.code_digest import class_digest, part_digest
 from bench.runtime.plugins import Encoders, build, settings
 from bench.runtime.processes import ALONE, Team
 from bench.runtime.provenance import peak_memory_mb, provenance
-from bench.storage.files import content_key, files_digest, owned, read_json, write_json
+from bench.storage.files import content_key, files_digest, owned, read_json, write_atomic, write_json
 from bench.storage.image_reader import as_own_size, contact_sheet, size_span
 from bench.storage.record import SCHEMA, Cost, Entry, Record, RunRecord, Span
 from bench.tracking.wandb_runs import Training, followed
@@ -196,7 +196,7 @@ class Run:
             counted = {name: before.get(name, 0) + count for name, count in sampled.counted.items()}
             known = read_json(self.folder / "fit.json")
             write_json(self.folder / "fit.json", known | {"facts": dict(generator.facts) | counted})
-            contact_sheet(sampled.images.pixels(range(min(SHEET, len(requests)))), sheet)
+            write_atomic(sheet, contact_sheet(sampled.images.pixels(range(min(SHEET, len(requests))))))
         return sampled
 
     def _kept(self, images: ImageSet, split: Split, features: FeatureStore, protocol: Mapping[str, Any]) -> Filtered:
@@ -311,11 +311,11 @@ class Run:
                 encoders=self._encoders,
                 features=_together(features, task.evaluator, self._identities(task.evaluator), judged),
                 rng=evaluator_rng(task.name, self.config.evaluation_seed),
-                folder=self.folder,
+                leave=lambda name, content: write_atomic(self.folder / name, content),
                 scores=dict(scores),
                 generator=self._described(generator, split),
             )
-            records[task.name], entries[task.name] = evaluate(task, material)
+            records[task.name], entries[task.name] = evaluate(task, material, self.folder)
             scores[task.name] = as_scores(records[task.name])
         return records, entries
 

@@ -84,9 +84,14 @@ def _umask() -> int:
     return mask
 
 
+def as_json(value: Any) -> bytes:
+    """The content of a JSON file: indented, keys in the order given; NaN and infinities are errors."""
+    return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Atomic, indented, keys in the order given; NaN and infinities are errors."""
-    write_atomic(path, (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
+    """Leave ``as_json(value)`` at ``path``, atomically."""
+    write_atomic(path, as_json(value))
 
 
 def read_json(path: Path) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -266,17 +265,14 @@ def encode_png(image: Grey) -> bytes:
     return buffer.getvalue()
 
 
-def contact_sheet(images: Images, path: Path, columns: int = 8) -> None:
-    """Save ``(N, H, W)`` uint8 as one PNG, ``columns`` in a row with a white pixel between."""
+def contact_sheet(images: Images, columns: int = 8) -> bytes:
+    """``(N, H, W)`` uint8 as one PNG file, ``columns`` in a row with a white pixel between."""
     count, height, width = images.shape
     sheet = np.full((-(-count // columns) * (height + 1) - 1, min(columns, count) * (width + 1) - 1), 255, np.uint8)
     for index, image in enumerate(images):
         top, left = index // columns * (height + 1), index % columns * (width + 1)
         sheet[top : top + height, left : left + width] = image
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_bytes(encode_png(sheet))
-    draft.replace(path)
+    return encode_png(sheet)
 
 
 def as_own_size(own_size: Any) -> OwnSize | None:

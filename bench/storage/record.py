@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bench.api import Better, Control
+from bench.api import Area, Better, Control, Role
 
 SCHEMA: Literal[1] = 1
 Status = Literal["ok", "refused", "failed"]
@@ -36,6 +36,9 @@ class MetricRow(Strict):
     unit: str = ""
     minimum: int = 2
     summary: str = ""
+    role: Role = "scores"
+    area: Area | None = None
+    ceiling_of: str | None = None
 
 
 class ScoreRow(Strict):

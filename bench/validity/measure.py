@@ -183,7 +183,7 @@ class Bench:
                 encoders=self.encoders,
                 features=self.features,
                 rng=evaluator_rng(title, self.seed),
-                folder=folder,
+                leave=lambda name, content: None,
             )
             values |= {(each.metric, each.encoder): each.value for each in evaluator(material) if each.group == "all"}
         return values

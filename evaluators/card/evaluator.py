@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import Evaluator, ImageSet, Material, Metric, Purpose, Score
+from bench.api import Evaluator, ImageSet, Material, Metric, Part, Purpose, Score
 from bench.statistics.resampling import folds, jackknife_se, normal_interval
 from evaluators.card.documents import DOCUMENTED, filled_attributes, recorded
 from evaluators.card.page import write_card
@@ -104,11 +104,14 @@ class Card(Evaluator):
 
     metrics: ClassVar[tuple[Metric, ...]] = (*CEILINGS, COMPLIANCE, COMPREHENSION, *CEILINGS.values())
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
+    id: ClassVar[str] = "card"
+    encoders: tuple[str, ...]
+    reads_parts: ClassVar[tuple[Part, ...]] = ("test", "holdout")
     version: ClassVar[str] = "2"
     reads_scores: ClassVar[bool] = True
 
     def __init__(self, encoder: str = "radiomics", pairs: int = 256) -> None:
-        self.encoders = [encoder]
+        self.encoders = (encoder,)
         self.pairs = pairs
 
     def __call__(self, material: Material) -> Iterator[Score]:

@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import CONTROLS, DatasetInfo, ImageSet, Material, Metric, Score
-from bench.storage.files import write_atomic, write_json
+from bench.storage.files import as_json
+from bench.storage.image_reader import contact_sheet
 from bench.storage.record import sizes_words
 
 SCHEMA = 1
+SHOWN = 32  # images on the card
 
 
 def write_card(
     material: Material, scores: Sequence[Score], metrics: Sequence[Metric], terms: Mapping[str, Any]
 ) -> None:
-    """Leave ``card.json``, ``card.md`` and ``card.html`` in the run's folder; all three say the same."""
+    """Leave ``card.json``, ``card.md`` and ``card.html``; all three say the same."""
     card = describe(material, scores, metrics, terms)
-    folder = material.folder
-    write_json(folder / "card.json", card)
-    write_atomic(folder / "card.md", markdown(card).encode())
-    write_atomic(folder / "card.html", html(card, _picture(material)).encode())
+    material.leave("card.json", as_json(card))
+    material.leave("card.md", markdown(card).encode())
+    material.leave("card.html", html(card, _picture(material)).encode())
 
 
 def describe(
@@ -116,11 +117,10 @@ def _others(material: Material) -> list[dict[str, Any]]:
 
 
 def _picture(material: Material) -> str | None:
-    path = material.folder / "sheet.png"
-    real = bool(material.generator.get("shows_real"))
-    if not path.exists() or (real and not material.split.info.redistributable):
+    if material.generator.get("shows_real") and not material.split.info.redistributable:
         return None
-    return base64.b64encode(path.read_bytes()).decode()
+    fake = material.images["fidelity"]
+    return base64.b64encode(contact_sheet(fake.pixels(range(min(SHOWN, len(fake)))))).decode()
 
 
 def _notice(card: Mapping[str, Any]) -> str:

@@ -50,6 +50,8 @@ class CheXGenBench(Evaluator):
     smallest: ClassVar[int] = 512
     metrics: ClassVar[tuple[Metric, ...]] = ALL
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
+    id: ClassVar[str] = "chexgenbench"
+    encoders: tuple[str, ...]
 
     def __init__(self, inception: str, rad_dino: str, labels: Sequence[str] = ()) -> None:
         """``inception`` and ``rad_dino`` name configured encoders, ``labels`` binary labels of the data set."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Refused, Rows, Score
 from bench.statistics.resampling import cluster_folds, folds, normal_interval
-from bench.storage.files import write_json
+from bench.storage.files import as_json
 from evaluators.fidelity.comparison import Members, Place, Sides, standardise
 from evaluators.fidelity.encoder_metrics import SPECIALS, Scene, newness
 from evaluators.fidelity.feature_metrics import BROAD, FEWEST_FOLDS, at_infinity, likeness, too_few
@@ -47,6 +47,7 @@ class Fidelity(Evaluator):
 
     metrics: ClassVar[tuple[Metric, ...]] = OF_FEATURES + OVERALL + OF_SOME + OF_PIXELS
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
+    id: ClassVar[str] = "fidelity"
     version: ClassVar[str] = "3"
 
     def __init__(
@@ -93,7 +94,7 @@ class Fidelity(Evaluator):
             yield from (Place(members[0].n).refused(metric, reason) for metric in OF_FEATURES + OVERALL)
         yield from self._specials(material, members[0], seed)
         yield from self._diversity(real, fake, np.random.default_rng([seed, _number("ms_ssim")]))
-        write_json(material.folder / INTERVALS, parts)
+        material.leave(INTERVALS, as_json(parts))
 
     def _chosen(self, material: Material) -> list[str]:
         if self.encoders is not None:

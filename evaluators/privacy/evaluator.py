@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Rows, Score, Split
+from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Part, Purpose, Rows, Score, Split
 from bench.statistics.distances import nearest
 from bench.statistics.resampling import Floats, clopper_pearson, holm
-from bench.storage.files import write_json
+from bench.storage.files import as_json
 from bench.storage.image_reader import contact_sheet
 from evaluators.fidelity.comparison import CONSTANT
 from evaluators.privacy import membership_inference, patient_permutation
@@ -111,6 +111,9 @@ class Privacy(Evaluator):
         *MEMBERSHIP,
     )
     purposes: ClassVar[tuple[Purpose, ...]] = ("privacy",)
+    id: ClassVar[str] = "privacy"
+    encoders: tuple[str, ...]
+    reads_parts: ClassVar[tuple[Part, ...]] = ("train", "holdout")
     version: ClassVar[str] = "2"
 
     def __init__(
@@ -156,7 +159,7 @@ class Privacy(Evaluator):
         report["tail"] = {name: _facts(tail, adjusted[name]) for name, tail in tails.items()}
         if tails and split.info.redistributable:
             _picture(next(iter(tails.values())), material)
-        write_json(material.folder / "privacy.json", report)
+        material.leave("privacy.json", as_json(report))
 
     def _view(self, name: str, material: Material, rng: np.random.Generator) -> View:
         sets = (material.images["privacy"], material.split.train, material.split.holdout)
@@ -369,4 +372,4 @@ def _picture(tail: Tail, material: Material) -> None:
     count = len(split.train)
     real = [(split.train.pixels([i]) if i < count else split.holdout.pixels([i - count])) for i in pooled.tolist()]
     pictures = np.concatenate([material.images["privacy"].pixels(order.tolist()), *real])
-    contact_sheet(pictures, material.folder / "privacy_pairs.png", columns=8)
+    material.leave("privacy_pairs.png", contact_sheet(pictures, columns=8))

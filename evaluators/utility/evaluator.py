@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bench.api import Evaluator, ImageSet, Material, Metric, Purpose, Refused, Score, Split
 from bench.statistics.classification import patient_weights, percentile_interval
 from bench.statistics.resampling import Floats
-from bench.storage.files import write_atomic, write_json
+from bench.storage.files import as_json
 from evaluators.utility import label_recovery
 from evaluators.utility.classifier import UNKNOWN, Lesson, Recipe, train_and_score
 from evaluators.utility.test_set import (
@@ -101,6 +101,8 @@ class Utility(Evaluator):
 
     metrics: ClassVar[tuple[Metric, ...]] = (*METRICS.values(), *label_recovery.METRICS.values())
     purposes: ClassVar[tuple[Purpose, ...]] = ("utility", "fidelity")
+    id: ClassVar[str] = "utility"
+    encoders = ()
 
     def __init__(
         self,
@@ -135,8 +137,8 @@ class Utility(Evaluator):
         for (kind, images), exam, own in zip(judged.items(), others, further, strict=True):
             resampling = patient_weights(exam.patients, rng, self.resamples), picks["real"]
             found.append(label_recovery.recover(kind, images, (exam, own), faults, resampling))
-        write_json(material.folder / "utility.json", _report(material, faults, figures, found))
-        write_atomic(material.folder / "utility_roc.png", roc_picture(answers, test, targets))
+        material.leave("utility.json", as_json(_report(material, faults, figures, found)))
+        material.leave("utility_roc.png", roc_picture(answers, test, targets))
         yield from _scores(test, figures, faults)
         ceiling, followed = found
         yield from followed.scores(label_recovery.untold_targets(split.info, material.generator.get("unread", ())))

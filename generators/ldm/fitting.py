@@ -14,6 +14,7 @@ import torch
 
 from bench.api import Images, ImageSet
 from bench.runtime.progress import track
+from bench.storage.files import write_atomic
 from bench.storage.image_reader import contact_sheet
 from generators.ldm.autoencoder import autoencoder_stage, principal_path
 from generators.ldm.conditions import Condition
@@ -143,13 +144,15 @@ class Fitting:
         made = self.model.decode(self.model.encode(self._tensor(rows))[0])
         pairs = np.concatenate([images[:SHOWN], made[:SHOWN], images[SHOWN : 2 * SHOWN], made[SHOWN : 2 * SHOWN]])
         if self.keeper.writes:
-            contact_sheet(pairs, self.keeper.folder / "ldm_reconstructions.png", min(SHOWN, len(rows)))
+            sheet = contact_sheet(pairs, min(SHOWN, len(rows)))
+            write_atomic(self.keeper.folder / "ldm_reconstructions.png", sheet)
         errors = ((images.astype(np.float64) - made) ** 2).mean(axis=(1, 2))
         return float((10 * np.log10(255**2 / np.maximum(errors, 1e-3))).mean())
 
     def _show_samples(self) -> None:
         if self.keeper.writes:
-            contact_sheet(self._samples(self.model, 2 * SHOWN), self.keeper.folder / "ldm_samples.png", SHOWN)
+            sheet = contact_sheet(self._samples(self.model, 2 * SHOWN), SHOWN)
+            write_atomic(self.keeper.folder / "ldm_samples.png", sheet)
 
     def _samples(self, model: Model, most: int) -> Images:
         """Images of always the same seeds, under the conditions of the first training images."""

@@ -87,7 +87,8 @@ class Strip:
         content = io.BytesIO()
         np.save(content, rows)
         write_atomic(path, content.getvalue())
-        contact_sheet(rows.reshape(-1, *rows.shape[2:]), self.folder / "ldm_progress.png", rows.shape[1])
+        sheet = contact_sheet(rows.reshape(-1, *rows.shape[2:]), rows.shape[1])
+        write_atomic(self.folder / "ldm_progress.png", sheet)
 
 
 def _caption(text: str, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:

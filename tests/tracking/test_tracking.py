@@ -61,7 +61,7 @@ def finished(tmp_path: Path) -> Path:
     write_json(tmp_path / "run.json", run.model_dump(mode="json", by_alias=True))
     (tmp_path / "history.csv").write_text("stage,step,term,value\nautoencoder,1,total,0.5\nautoencoder,2,total,0.25\n")
     rng = np.random.default_rng(0)
-    contact_sheet(np.stack([draw(rng, 1, 32) for _ in range(4)]), tmp_path / "sheet.png")
+    (tmp_path / "sheet.png").write_bytes(contact_sheet(np.stack([draw(rng, 1, 32) for _ in range(4)])))
     return tmp_path
 
 

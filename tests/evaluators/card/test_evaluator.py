@@ -16,7 +16,7 @@ from evaluators.card import pixel_statistics, terms
 from evaluators.card.documents import DOCUMENTED
 from evaluators.card.evaluator import COMPLIANCE, CONGRUENCE, Card
 from evaluators.card.page import html
-from tests.conftest import INFO, toy_set
+from tests.conftest import INFO, leaving, toy_set
 
 
 def summary_rows(name: str, images: ImageSet) -> Rows:
@@ -45,7 +45,7 @@ def score(
         encoders={},
         features=summary_rows,
         rng=np.random.default_rng(0),
-        folder=folder,
+        leave=leaving(folder),
         scores=earlier or {},
         generator={"name": "toy", "target": "generators.toy.Toy", "settings": {"a": 1}, "seed": 0, "facts": {}}
         | generator,

@@ -17,7 +17,7 @@ from evaluators.fidelity.comparison import Members, Sides, standardise
 from evaluators.fidelity.evaluator import INTERVALS, Fidelity
 from evaluators.fidelity.feature_metrics import likeness
 from evaluators.fidelity.metrics import OF_FEATURES, OF_PIXELS, OF_SOME, OVERALL
-from tests.conftest import ROOT, toy_set
+from tests.conftest import ROOT, leaving, toy_set
 
 
 class Blocks:
@@ -62,7 +62,7 @@ def material_of(split: Split, fake: ImageSet, encoders: Any, folder: Path) -> Ma
         encoders=encoders,
         features=lambda name, images: encoders[name](images.pixels()),
         rng=np.random.default_rng(0),
-        folder=folder,
+        leave=leaving(folder),
     )
 
 

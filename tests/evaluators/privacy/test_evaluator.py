@@ -15,6 +15,7 @@ from bench.api import DatasetInfo, Encoder, Images, ImageSet, Material, Rows, Sp
 from bench.storage.image_sets import write_set
 from evaluators.privacy.evaluator import Privacy
 from evaluators.privacy.metrics import MEMBERSHIP
+from tests.conftest import leaving
 
 INFO = DatasetInfo(name="toy", title="Toy", modality="none", labels=(), conditions=(), targets=())
 TRAIN, HOLDOUT, MADE, WIDTH = 600, 300, 600, 12
@@ -40,7 +41,7 @@ class World:
 
         encoders: dict[str, Any] = {"pixels": Encoder, "radiomics": Encoder}
         rng = np.random.default_rng(7)
-        return Material(split, {"privacy": sets["privacy"]}, encoders, features, rng, folder)
+        return Material(split, {"privacy": sets["privacy"]}, encoders, features, rng, leaving(folder))
 
     def _set(self, folder: Path, name: str) -> ImageSet:
         rows = [

@@ -17,6 +17,7 @@ from bench.storage.image_sets import write_set
 from evaluators.utility.classifier import Lesson, Recipe, batches, log_prior, train_and_score
 from evaluators.utility.evaluator import Utility
 from evaluators.utility.test_set import small, truths
+from tests.conftest import leaving
 
 SICK = Label("sick", "binary", (0, 1), ("no", "yes"))
 SIDE = Label("side", "categorical", (1, 2, 3), ("left", "middle", "right"))
@@ -52,7 +53,7 @@ def material(folder: Path, made: ImageSet | None = None, info: DatasetInfo = INF
     split = Split(train, toy(folder, "holdout", *labels(120, 8), info=info), exam)
     made = made or train
     parts: dict[Purpose, ImageSet] = {"utility": made, "fidelity": made}
-    return Material(split, parts, {}, lambda *_: None, np.random.default_rng(5), folder)  # type: ignore[arg-type]
+    return Material(split, parts, {}, lambda *_: None, np.random.default_rng(5), leaving(folder))  # type: ignore[arg-type]
 
 
 def measure(given: Material) -> dict[tuple[str, str], Any]:
