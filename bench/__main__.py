@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from omegaconf import DictConfig
 from bench.runtime.sweep import JobFailed, run_every_job
 
 if TYPE_CHECKING:
+    from bench.pipeline.run import Outcome
     from bench.runtime.processes import Team
 
 log = logging.getLogger("bench")
@@ -38,27 +40,46 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
     # numerical libraries read these when they are imported, which is below
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(config.threads)
-    from bench.pipeline.run import assist, run
+    from bench.pipeline.outlook import outlook
+    from bench.pipeline.plan import Plan
     from bench.pipeline.summary import summary
     from bench.runtime.processes import ALONE, Told, launched
-    from bench.tracking.wandb_runs import publish
+    from bench.tracking.publication import publish
 
     team = ALONE
     try:
-        team = launched()
-        if not team.is_main:
-            assist(config, folder, team)
+        if config.dry_run:
+            print(outlook(Plan.of(config), folder), flush=True)
+            with suppress(OSError):
+                os.removedirs(folder)  # made by Hydra; what holds something stays
             return 0, ""
-        outcome = run(config, folder, team)
+        team = launched()
+        outcome = _in_folder(config, folder, team)
     except Exception as error:
         code = _reported(error, team)
         told = isinstance(error, Told) or team.fail(error)
         # the main process answers for it; a launcher ends the main process when another exits with an error
         quiet = told and not team.is_main
         return (0, "") if quiet else (code, str(error) or type(error).__name__)
+    if not team.is_main:
+        return 0, ""
     publish(folder, config.wandb)
     print(summary(outcome), flush=True)
     return (1, f"failed: {', '.join(outcome.failed)}") if outcome.failed else (0, "")
+
+
+def _in_folder(config: DictConfig, folder: Path, team: Team) -> Outcome:
+    from bench.pipeline.plan import Plan
+    from bench.pipeline.run import carry_out
+    from bench.runtime.run_folder import keep_configuration, logged
+    from bench.storage.files import owned
+
+    if not team.is_main:
+        return carry_out(Plan.of(config), folder, team)
+    # whoever is refused the folder has written nothing into it
+    with owned(folder), logged(folder / "bench.log"):
+        keep_configuration(config, HydraConfig.get().overrides.task, folder)
+        return carry_out(Plan.of(config), folder, team)
 
 
 def _reported(error: Exception, team: Team) -> int:

@@ -147,10 +147,17 @@ class ImageSet:
     @cached_property
     def digest(self) -> str:
         """16 hex digits over the pixels and metadata of all rows, in row order; no names of files, no times."""
-        digest = hashlib.sha256()
+        return _digest(self._described)
+
+    @cached_property
+    def unordered_digest(self) -> str:
+        """16 hex digits over the same, whatever order the rows stand in."""
+        return _digest(sorted(self._described))
+
+    @property
+    def _described(self) -> Iterator[str]:
         for row in self.rows.remove_columns("image").with_format(None):
-            digest.update(json.dumps(row, sort_keys=True, separators=(",", ":")).encode())
-        return digest.hexdigest()[:16]
+            yield json.dumps(row, sort_keys=True, separators=(",", ":"))
 
     def pixels(self, indices: Sequence[int] | range | None = None) -> Images:
         """Decode the rows at ``indices`` (all by default): ``(len(indices), H, W)`` uint8."""
@@ -178,6 +185,13 @@ class ImageSet:
         return ["unknown" if value is None else str(value) for value in values]
 
 
+def _digest(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode())
+    return digest.hexdigest()[:16]
+
+
 def _cells(rows: datasets.Dataset, column: str) -> Iterator[Any]:
     """Arrow cells of a column, undecoded, in row order (``Dataset.data`` ignores a selection)."""
     for batch in rows.select_columns(column).with_format("arrow").iter(256):
@@ -202,8 +216,8 @@ class Split:
 
     @property
     def digest(self) -> str:
-        parts = (self.train.digest, self.holdout.digest, self.test.digest)
-        return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+        """16 hex digits over the images of each part, whatever their order, as that of lines in a list file."""
+        return _digest(part.unordered_digest for part in (self.train, self.holdout, self.test))
 
 
 class Dataset(ABC):
@@ -442,12 +456,14 @@ class Filter(ABC):
     Attributes:
         id: name, version, settings and, where there are weights, their hash: all that decides a verdict.
         encoders: names of the encoders whose features it reads.
+        reads_parts: the real parts whose features it reads.
         block: images judged in one call; what a kill can cost.
         facts: what else the record should say, e.g. the prompt of a model.
     """
 
     id: str
     encoders: tuple[str, ...] = ()
+    reads_parts: tuple[Part, ...] = ()
     block: int = 256
     facts: Mapping[str, Any] = {}
 

@@ -25,7 +25,7 @@ from bench.datasets.mammogram import WHITE, Anatomy, Mammogram, draw, pixel_mm
 from bench.datasets.masking import TEST_CASES, TRAIN_CASES, Woman, imagine
 from bench.datasets.prepare import Shape, seed_of_name, size_of
 from bench.runtime.progress import track
-from bench.storage.files import code_digest, content_key, place, write_atomic
+from bench.storage.files import code_digest, content_key, refuse_if_only_reading, settle, write_atomic
 
 Part = Literal["train", "test"]
 
@@ -124,13 +124,14 @@ def drawn(population: Population, folder: Path) -> Path:
                 _draw_part(population, part, draft)
             _write_folds(population.n_train, draft)
             shutil.rmtree(draft / "rows")
-            place(draft, root)
+            settle(draft, root)
     return root
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Wait until no other process is inside; the kernel lets go if a process dies."""
+    refuse_if_only_reading(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.api import BenchError
 from bench.pipeline.filtering import REPORT
 from bench.pipeline.requests import PURPOSES
+from bench.runtime.text_table import markdown_cell, markdown_table
 from bench.storage.files import file_digest, read_json
 from bench.storage.record import Record, RunRecord, ScoreRow
 
@@ -76,14 +77,14 @@ def _front_matter(record: RunRecord, title: str, features: datasets.Features, si
 def _origin(record: RunRecord) -> Iterator[str]:
     info = record.info
     real = "These are real images, given back as a control." if record.shows_real else "They are synthetic."
-    yield f"Modality {_plain(info['modality'])}, generator `{record.generator}`, seed {record.seed}. {real}"
+    yield f"Modality {markdown_cell(info['modality'])}, generator `{record.generator}`, seed {record.seed}. {real}"
     yield "## Licence"
     yield (
         f"Not stated by the exporter: whoever publishes this set decides, within the terms of the real data set the "
-        f"generator learned from, {_plain(info['title'])}: {_plain(info['licence']) or 'unknown'}."
+        f"generator learned from, {markdown_cell(info['title'])}: {markdown_cell(info['licence']) or 'unknown'}."
     )
     if info["citation"]:
-        yield f"Cite: {_plain(info['citation'])}"
+        yield f"Cite: {markdown_cell(info['citation'])}"
     yield "## Origin"
     settings = record.config.get("generator", {})
     rows = [
@@ -96,7 +97,7 @@ def _origin(record: RunRecord) -> Iterator[str]:
     rows += [("control", record.control)] if record.control else []
     rows += [(f"digest of {name}", value) for name, value in record.digests.items()]
     rows += [("commit of the benchmark", record.provenance.get("commit"))]
-    yield _table(("what", "value"), rows)
+    yield markdown_table(("what", "value"), rows)
 
 
 def _asked(record: RunRecord, size: Written) -> Iterator[str]:
@@ -108,7 +109,7 @@ def _asked(record: RunRecord, size: Written) -> Iterator[str]:
     )
     rows: list[tuple[Any, ...]] = [(name, record.images.get(name, 0), size.purposes.get(name, 0)) for name in PURPOSES]
     rows.append(("all", record.images["asked"], size.rows))
-    yield _table(("purpose", "asked", "in this set"), rows)
+    yield markdown_table(("purpose", "asked", "in this set"), rows)
     yield f"Blank images among those made: {record.images['blank']}."
 
 
@@ -118,10 +119,11 @@ def _filter(folder: Path, record: RunRecord) -> Iterator[str]:
     report = read_json(folder / REPORT) or {}
     yield "## Filter"
     kept, dropped = record.images["kept"], record.images["dropped"]
-    yield f"`{_plain(report['key']['filter']['id'])}` kept {kept} and dropped {dropped}."
-    yield _table(("grade", "kept", "dropped"), [(name, *each.values()) for name, each in report["by_grade"].items()])
+    yield f"`{markdown_cell(report['key']['filter']['id'])}` kept {kept} and dropped {dropped}."
+    grades = [(name, *each.values()) for name, each in report["by_grade"].items()]
+    yield markdown_table(("grade", "kept", "dropped"), grades)
     if "meta_prompt" in report["facts"]:
-        yield "Meta-prompt: " + _plain(report["facts"]["meta_prompt"])
+        yield "Meta-prompt: " + markdown_cell(report["facts"]["meta_prompt"])
 
 
 def _scores(records: Mapping[str, Record]) -> Iterator[str]:
@@ -132,11 +134,11 @@ def _scores(records: Mapping[str, Record]) -> Iterator[str]:
     for name, record in records.items():
         yield f"### {name}"
         if record.status == "refused":
-            yield f"Refused: {_plain(record.reason)}"
+            yield f"Refused: {markdown_cell(record.reason)}"
             continue
         titles = {metric.key: (metric.title, metric.better) for metric in record.metrics}
         rows = [(*titles[score.metric], *_cells(score)) for score in record.scores if score.group == "all"]
-        yield _table(("metric", "better", "value", "95% interval", "n", "encoder", "note"), rows)
+        yield markdown_table(("metric", "better", "value", "95% interval", "n", "encoder", "note"), rows)
 
 
 def _cells(score: ScoreRow) -> tuple[str, str, int, str, str]:
@@ -173,14 +175,3 @@ def _records(folder: Path, record: RunRecord) -> dict[str, Record]:
             raise BenchError(f"{path} is missing or changed since run.json was written; run it again")
         found[name] = Record.model_validate(read_json(path))
     return found
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    lines = [header, ("---",) * len(header), *rows]
-    return "\n".join("| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines)
-
-
-def _plain(text: Any) -> str:
-    """Text that cannot end its cell or open a tag."""
-    shown = "" if text is None else " ".join(str(text).split())
-    return shown.replace("|", "\\|").replace("<", "&lt;")

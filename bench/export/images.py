@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +15,9 @@ from bench.api import BenchError
 from bench.export.dataset_card import Written, data_card
 from bench.pipeline.filtering import kept_ids
 from bench.pipeline.requests import PURPOSES
+from bench.pipeline.sampling import image_parts
 from bench.runtime.progress import meter
-from bench.storage.files import file_digest, place, read_json
+from bench.storage.files import read_json, writing
 from bench.storage.record import RunRecord
 
 if TYPE_CHECKING:
@@ -53,17 +52,11 @@ def export(folder: Path, out: Path, purpose: str | None = None) -> Written:
             "check that its terms allow publishing them",
             record.dataset,
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        (draft / "data").mkdir()
+    with writing(out) as draft:
+        (draft / "data").mkdir(parents=True)
         features = columns(record)
         written = _write(folder, record, features, purpose, draft / "data")
         (draft / "README.md").write_text(data_card(folder, record, features, written), encoding="utf-8")
-        draft.chmod(0o755)
-        place(draft, out)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return written
 
 
@@ -164,7 +157,7 @@ def _batches(
 
     grades = kept_ids(folder, record.digests.get("filter")) if "kept" in record.images else None
     labels, prompted = asked(record)[0], "prompt" in record.facts.get("columns_used", [])
-    for path in _parts(folder, record):
+    for path in image_parts(folder, record.digests["images"]):
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(GROUP):
             rows = [row for row in batch.to_pylist() if purpose in (None, row["purpose"])]
             kept = [row for row in rows if grades is None or row["image_id"] in grades]
@@ -184,18 +177,6 @@ def _row(row: dict[str, Any], labels: list[str], grades: Mapping[str, str] | Non
         "request_id": name,
     }
     return row | added | ({"grade": grades[name]} if grades else {})
-
-
-def _parts(folder: Path, record: RunRecord) -> list[Path]:
-    """The files of images, checked to be those the record speaks of."""
-    manifest = read_json(folder / "images.json")
-    if manifest is None or manifest["digest"] != record.digests["images"]:
-        raise BenchError(f"{folder}: images.json is missing or not what run.json speaks of; run it again")
-    paths = [folder / "images" / name for name in manifest["parts"]]
-    for path in paths:
-        if not path.exists() or file_digest(path) != manifest["parts"][path.name]:
-            raise BenchError(f"{path} is missing or changed since it was made; delete {folder} and run it again")
-    return paths
 
 
 def main() -> None:

@@ -6,27 +6,141 @@ import logging
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
-
-from bench.api import Evaluator, Material, Metric, Refused, Score
-from bench.storage.files import content_key, file_digest, read_json, write_json
+from bench.api import Evaluator, ImageSet, Leave, Material, Metric, Purpose, Refused, Score, Split
+from bench.pipeline.features import Encoding, FeatureStore
+from bench.pipeline.stage import Made, Mark, Stage, result
+from bench.runtime.processes import Team
+from bench.statistics.randomness import named_rng
+from bench.storage.files import file_digest, read_json, write_atomic, write_json
 from bench.storage.record import SCHEMA, Entry, Failure, MetricRow, Record, ScoreRow, finite
 
 log = logging.getLogger(__name__)
+SCORES = "scores"
 
 
 @dataclass(frozen=True)
-class Task:
-    """One evaluator to run: its name in the configuration, the object, and what identifies its result."""
+class Measured:
+    """A record, and how ``run.json`` speaks of it."""
+
+    record: Record
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Evaluation(Stage[Measured]):
+    """One evaluator on the images of its purposes; leaves ``scores/<name>.json`` and what the evaluator hands over.
+
+    A failure is recorded, and tried again the next time.
+
+    Attributes:
+        name: its name in the configuration.
+        protocol: all that must agree before two results are compared.
+        key: ``key_of`` the protocol, the images and the code.
+        images: the generated images of each purpose.
+        encoders: the encoders whose features are computed beforehand.
+        earlier: records of the evaluators before it, for one that reads them.
+        seed: of its random choices.
+        generator: what the run says of the generator.
+    """
 
     name: str
+    folder: Path
+    key: Mapping[str, Any]
+    protocol: Mapping[str, Any]
     evaluator: Evaluator
-    protocol: dict[str, Any]
-    key: dict[str, Any]
+    split: Split
+    images: Mapping[Purpose, ImageSet]
+    features: FeatureStore
+    seed: int
+    encoders: Sequence[str] = ()
+    earlier: Mapping[str, Record] = field(default_factory=dict)
+    generator: Mapping[str, Any] = field(default_factory=dict)
+    together: ClassVar[bool] = True
+
+    @property
+    def units(self) -> int:  # type: ignore[override]
+        return sum(map(len, self.images.values()))
+
+    @property
+    def kind(self) -> str:
+        return f"evaluation {self.evaluator.id}"
+
+    @property
+    def file(self) -> str:
+        return f"{SCORES}/{self.name}.json"
+
+    def find(self) -> Mark | None:
+        mark = super().find()
+        return mark if mark and mark.note["status"] != "failed" else None
+
+    def make(self, team: Team) -> Made:
+        result(self.encoding(), team)
+        if not team.is_main:
+            return Made()
+        begin = time.perf_counter()
+        left: dict[str, str] = {}
+        record = self._measured(left)
+        write_json(self.folder / self.file, record.model_dump(by_alias=True))
+        return Made([self.file, *left], {"status": record.status}, time.perf_counter() - begin)
+
+    def encoding(self) -> Encoding:
+        """The stage before it, which computes the features it reads."""
+        parts = (getattr(self.split, part) for part in self.evaluator.reads_parts)
+        return Encoding(self.folder, self.features, self.encoders, (*parts, *self.images.values()))
+
+    def load(self, mark: Mark) -> Measured:
+        record = Record.model_validate(read_json(self.folder / self.file))
+        digest = mark.files[self.file]
+        return Measured(record, Entry(status=record.status, file=self.file, sha256=digest, seconds=mark.seconds))
+
+    def _measured(self, left: dict[str, str]) -> Record:
+        fixed: dict[str, Any] = {
+            "schema": SCHEMA,
+            "evaluator": self.name,
+            "protocol": dict(self.protocol),
+            "key": dict(self.key),
+            "metrics": [metric_row(metric) for metric in self.evaluator.metrics],
+        }
+        try:
+            for purpose, images in self.images.items():
+                if not len(images):
+                    raise Refused(f"no image was asked for the purpose {purpose}: see requests.{purpose}")
+            scores = list(self.evaluator(self._material(left)))
+            rows = [ScoreRow(**asdict(score)) for score in scores]
+            return Record(**fixed, status="ok", scores=rows, artifacts=dict(sorted(left.items())))
+        except Refused as reason:
+            log.warning("%s refused: %s", self.name, reason)
+            return Record(**fixed, status="refused", scores=[], reason=str(reason))
+        except Exception as error:  # one failing evaluator costs only itself
+            log.exception("%s failed", self.name)
+            failure = Failure(type=type(error).__name__, message=str(error), traceback=traceback.format_exc())
+            return Record(**fixed, status="failed", scores=[], error=failure)
+
+    def _material(self, left: dict[str, str]) -> Material:
+        return Material(
+            split=self.split,
+            images=self.images,
+            encoders=self.features.encoders,
+            features=self.features,
+            rng=named_rng(self.name, self.seed),
+            leave=_leaving(self.folder, left),
+            scores={name: as_scores(record) for name, record in self.earlier.items()},
+            generator=self.generator,
+        )
+
+
+def _leaving(folder: Path, left: dict[str, str]) -> Leave:
+    """Writes into ``folder`` and notes the digest of what it wrote."""
+
+    def leave(name: str, content: bytes) -> None:
+        write_atomic(folder / name, content)
+        left[name] = file_digest(folder / name)
+
+    return leave
 
 
 def metric_row(metric: Metric) -> MetricRow:
@@ -35,86 +149,6 @@ def metric_row(metric: Metric) -> MetricRow:
     fields = asdict(metric)
     del fields["bounds"]
     return MetricRow(low=low, high=high, **fields)
-
-
-def evaluator_rng(name: str, seed: int) -> np.random.Generator:
-    """The evaluator's own randomness: of its name and the evaluation seed, the same for every generator."""
-    words = [int(content_key([name, seed])[i : i + 8], 16) for i in (0, 8)]
-    return np.random.default_rng(np.random.SeedSequence(words))
-
-
-def evaluate(task: Task, material: Material, folder: Path) -> tuple[Record, Entry]:
-    """Read the record back if it is there and still true, else measure and write it."""
-    path = folder / "scores" / f"{task.name}.json"
-    found = _found(path, task)
-    if found is not None:
-        log.info("%s: found", task.name)
-        return found
-    log.info("%s: measuring", task.name)
-    begin = time.perf_counter()
-    record = _measure(task, material, folder)
-    write_json(path, record.model_dump(by_alias=True))
-    entry = _entry(record, path, time.perf_counter() - begin)
-    write_json(path.with_name(f".{task.name}.entry.json"), entry.model_dump())
-    return record, entry
-
-
-def _found(path: Path, task: Task) -> tuple[Record, Entry] | None:
-    old, entry = read_json(path), read_json(path.with_name(f".{task.name}.entry.json"))
-    if old is None or entry is None or old.get("key") != task.key or old.get("protocol") != task.protocol:
-        return None
-    record = Record.model_validate(old)
-    folder = path.parents[1]
-    left = record.artifacts.items()
-    whole = all((folder / name).is_file() and file_digest(folder / name) == digest for name, digest in left)
-    if record.status == "failed" or not whole or entry["sha256"] != file_digest(path):
-        return None
-    return record, Entry.model_validate(entry)
-
-
-def _entry(record: Record, path: Path, seconds: float) -> Entry:
-    file = f"scores/{path.name}"
-    return Entry(status=record.status, file=file, sha256=file_digest(path), seconds=round(seconds, 2))
-
-
-def _measure(task: Task, material: Material, folder: Path) -> Record:
-    fixed: dict[str, Any] = {
-        "schema": SCHEMA,
-        "evaluator": task.name,
-        "protocol": task.protocol,
-        "key": task.key,
-        "metrics": [metric_row(metric) for metric in task.evaluator.metrics],
-    }
-    before = _files(folder)
-    try:
-        for purpose, images in material.images.items():
-            if not len(images):
-                raise Refused(f"no image was asked for the purpose {purpose}: see requests.{purpose}")
-        scores = list(task.evaluator(material))
-        left = {name: file_digest(folder / name) for name in _left(before, folder)}
-        return Record(**fixed, status="ok", scores=_rows(scores), artifacts=left)
-    except Refused as reason:
-        log.warning("%s refused: %s", task.name, reason)
-        return Record(**fixed, status="refused", scores=[], reason=str(reason))
-    except Exception as error:  # one failing evaluator costs only itself
-        log.exception("%s failed", task.name)
-        failure = Failure(type=type(error).__name__, message=str(error), traceback=traceback.format_exc())
-        return Record(**fixed, status="failed", scores=[], error=failure)
-
-
-def _rows(scores: Sequence[Score]) -> list[ScoreRow]:
-    return [ScoreRow(**asdict(score)) for score in scores]
-
-
-def _files(folder: Path) -> Mapping[str, int]:
-    kept = ("images", "scores", ".arrow", ".hydra", "wandb")
-    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".log")
-    places = ((path.relative_to(folder), path.stat().st_mtime_ns) for path in files)
-    return {str(place): time for place, time in places if place.parts[0] not in kept and place.name[0] != "."}
-
-
-def _left(before: Mapping[str, int], folder: Path) -> list[str]:
-    return sorted(name for name, written in _files(folder).items() if before.get(name) != written)
 
 
 def as_scores(record: Record) -> list[Score]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError, Encoder, FeatureReader, Filter, ImageSet, Split, Verdict
-from bench.runtime.code_digest import class_digest
+from bench.pipeline.stage import MARKS, Made, Mark, Stage
+from bench.runtime.processes import Team
 from bench.runtime.progress import meter
-from bench.storage.files import content_key, file_digest, read_json, write_atomic, write_json
-from bench.storage.record import RunRecord
+from bench.storage.files import content_key, discard, file_digest, read_json, write_atomic, write_json
 
+log = logging.getLogger(__name__)
 REPORT, TABLE = "filter.json", "filter.csv"
 COLUMNS = ("request_id", "purpose", "keep", "grade", "value", "reason")
+
+
+def described(judge: Filter | None, encoders: Mapping[str, Encoder]) -> dict[str, Any]:
+    """What a protocol says of the filter; nothing if there is none."""
+    if judge is None:
+        return {}
+    return {"filter": {"id": judge.id, "encoders": {name: encoders[name].id for name in judge.encoders}}}
 
 
 @dataclass(frozen=True)
@@ -34,71 +43,59 @@ class Filtered:
     counts: Mapping[str, int] = field(default_factory=dict)
     report: str = ""
 
-    def noted(self, record: RunRecord) -> RunRecord:
-        """The record with the numbers of images kept and dropped, the digest of the kept ones and of the report."""
-        if not self.counts:
-            return record
-        digests = record.digests | {"kept": self.images.digest, "filter": self.report}
-        return record.model_copy(update={"images": record.images | dict(self.counts), "digests": digests})
-
-
-def described(judge: Filter | None, encoders: Mapping[str, Encoder]) -> dict[str, Any]:
-    """What a protocol says of the filter; nothing if there is none."""
-    if judge is None:
-        return {}
-    return {"filter": {"id": judge.id, "encoders": {name: encoders[name].id for name in judge.encoders}}}
-
-
-def unfiltered(images: ImageSet, folder: Path) -> Filtered:
-    """All images, after removing the report of a filter that this run no longer has."""
-    for name in (REPORT, TABLE):
-        (folder / name).unlink(missing_ok=True)
-    return Filtered(images)
-
 
 @dataclass(frozen=True)
-class Filtering:
-    """One filter, the split it may look at, and the run folder that keeps its verdicts.
+class Filtering(Stage[Filtered]):
+    """Judges the generated images; leaves ``filter.json`` and ``filter.csv``.
 
     Attributes:
-        protocol: see ``described``.
-        code: digests of the code of the filter's encoders, which decide verdicts too.
+        key: ``described``, and digests of the images, the split and the code that decides verdicts.
     """
 
+    folder: Path
+    key: Mapping[str, Any]
     judge: Filter
     split: Split
     features: FeatureReader
-    protocol: Mapping[str, Any]
-    folder: Path
-    code: Mapping[str, str] = field(default_factory=dict)
+    images: ImageSet
+    name: str = "filtering"
 
-    def apply(self, images: ImageSet) -> Filtered:
-        """Judge the images that have no verdict yet; leaves ``filter.json`` and ``filter.csv``.
+    @property
+    def units(self) -> int:  # type: ignore[override]
+        return len(self.images)
+
+    @property
+    def kind(self) -> str:
+        return f"filtering {type(self.judge).__name__}"
+
+    def make(self, team: Team) -> Made:
+        """Judge the images that have no verdict yet.
 
         Raises:
             BenchError: no image of some purpose is left, or the filter gave too few or too many verdicts.
         """
-        key = self._key(images)
-        verdicts = self._judged(images, self.folder / ".filter" / f"{content_key(key)}.jsonl")
+        images = self.images
+        verdicts = self._judged(self.folder / ".filter" / f"{content_key(self.key)}.jsonl")
         purposes = images.column("purpose")
         kept = [i for i, verdict in enumerate(verdicts) if verdict.keep]
         counts = {"kept": len(kept), "dropped": len(images) - len(kept)}
-        self._write(key, counts, images, verdicts)
-        left = {purposes[i] for i in kept}
-        if empty := sorted(set(purposes) - left):
+        self._write(counts, verdicts)
+        if empty := sorted(set(purposes) - {purposes[i] for i in kept}):
             grades = ", ".join(f"{grade} {count}" for grade, count in Counter(each.grade for each in verdicts).items())
             raise BenchError(
                 f"the filter {self.judge.id} leaves no image for {', '.join(empty)} (all {len(images)} by grade: "
                 f"{grades}; each in {self.folder / TABLE}); choose a more lenient filter, or filter=none"
             )
-        return Filtered(images.select(kept), counts, file_digest(self.folder / REPORT))
+        return Made([REPORT, TABLE], {"counts": counts})
 
-    def _key(self, images: ImageSet) -> dict[str, Any]:
-        code = {"filter": class_digest(type(self.judge)), **self.code}
-        return {**self.protocol, "images": images.digest, "split": self.split.digest, "code": code}
+    def load(self, mark: Mark) -> Filtered:
+        kept = kept_ids(self.folder, mark.files[REPORT])
+        rows = [i for i, name in enumerate(self.images.ids) if name in kept]
+        return Filtered(self.images.select(rows), mark.note["counts"], mark.files[REPORT])
 
-    def _judged(self, images: ImageSet, path: Path) -> list[Verdict]:
+    def _judged(self, path: Path) -> list[Verdict]:
         """Verdicts from the journal, then new ones, each block on disk before the next is begun."""
+        images = self.images
         path.parent.mkdir(parents=True, exist_ok=True)
         spans = [
             (start, min(start + self.judge.block, len(images))) for start in range(0, len(images), self.judge.block)
@@ -111,29 +108,31 @@ class Filtering:
                 block = list(self.judge(images.select(range(start, stop)), self.split, self.features))
                 if len(block) != stop - start:
                     raise BenchError(f"{self.judge.id} gave {len(block)} verdicts for {stop - start} images")
-                file.write(json.dumps([asdict(verdict) for verdict in block]).encode() + b"\n")
+                file.write(_line([asdict(verdict) for verdict in block]))
                 file.flush()
                 os.fsync(file.fileno())
                 blocks.append(block)
                 bar.update(len(block))
         return [verdict for block in blocks for verdict in block]
 
-    def _write(
-        self, key: Mapping[str, Any], counts: Mapping[str, int], images: ImageSet, verdicts: Sequence[Verdict]
-    ) -> None:
-        purposes = images.column("purpose")
-        _replace(self.folder / TABLE, _table(images.ids, purposes, verdicts))
+    def _write(self, counts: Mapping[str, int], verdicts: Sequence[Verdict]) -> None:
+        purposes = self.images.column("purpose")
+        write_atomic(self.folder / TABLE, _table(self.images.ids, purposes, verdicts))
         report = {
             "schema": 1,
-            "key": dict(key),
+            "key": dict(self.key),
             "facts": dict(self.judge.facts),
-            "counts": {"judged": len(images), **counts},
+            "counts": {"judged": len(self.images), **counts},
             "by_grade": _tally([verdict.grade for verdict in verdicts], verdicts),
             "by_purpose": _tally(purposes, verdicts),
             "table_sha256": file_digest(self.folder / TABLE),
         }
-        if read_json(self.folder / REPORT) != report:
-            write_json(self.folder / REPORT, report)
+        write_json(self.folder / REPORT, report)
+
+
+def remove_reports(folder: Path) -> None:
+    """Remove the report of a filter that a run no longer has."""
+    discard(folder / REPORT, folder / TABLE, folder / MARKS / "filtering.json")
 
 
 def kept_ids(folder: Path, report: str | None) -> dict[str, str]:
@@ -166,14 +165,22 @@ def _journal(path: Path, sizes: Sequence[int]) -> tuple[list[list[Verdict]], int
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     for line, size in zip(lines, sizes, strict=False):
         try:
-            block = [Verdict(**each) for each in json.loads(line)]
-        except (ValueError, TypeError):
+            written = json.loads(line)
+            if written["check"] != content_key(written["verdicts"]):
+                raise ValueError(f"block {len(blocks)} is not what was written")
+            block = [Verdict(**each) for each in written["verdicts"]]
+        except (ValueError, TypeError, KeyError) as error:
+            log.warning("filtering: %s ends with a torn or changed line (%s); judging on from there", path, error)
             break
         if len(block) != size or not line.endswith(b"\n"):
             break
         blocks.append(block)
         whole += len(line)
     return blocks, whole
+
+
+def _line(verdicts: list[dict[str, Any]]) -> bytes:
+    return json.dumps({"verdicts": verdicts, "check": content_key(verdicts)}).encode() + b"\n"
 
 
 def _table(ids: Sequence[str], purposes: Sequence[str], verdicts: Sequence[Verdict]) -> bytes:
@@ -190,8 +197,3 @@ def _tally(names: Sequence[str], verdicts: Sequence[Verdict]) -> dict[str, dict[
     kept = Counter(name for name, verdict in zip(names, verdicts, strict=True) if verdict.keep)
     judged = Counter(names)
     return {name: {"kept": kept[name], "dropped": judged[name] - kept[name]} for name in sorted(judged)}
-
-
-def _replace(path: Path, content: bytes) -> None:
-    if not path.exists() or path.read_bytes() != content:
-        write_atomic(path, content)

@@ -16,6 +16,7 @@ from bench.api import ImageSet, Purpose, Request, Split
 from bench.storage.files import content_key, write_atomic
 
 PURPOSES: tuple[Purpose, ...] = ("fidelity", "utility", "privacy")
+RULE = 1  # changes whenever other conditions would be asked for of the same split
 PRIVACY_SHARE = 500  # images asked for on each side where there are fewer conditions: the tail test needs them
 
 
@@ -77,12 +78,12 @@ def _share(rows: list[dict[str, Any]], count: int, rng: np.random.Generator) -> 
     return rows * whole + (_choose(rows, rest, rng) if rest else [])
 
 
-def conditions_digest(requests: Sequence[Request], purpose: Purpose) -> str:
-    """16 hex digits over what is asked for one purpose, seeds left out: equal for runs that can be compared."""
-    rows = [asdict(request) for request in requests if request.purpose == purpose]
-    for row in rows:
-        del row["seed"]
-    return content_key(rows)
+def asked_for(requests: Sequence[Request], purposes: Sequence[Purpose]) -> dict[str, int]:
+    """What a protocol says of the requests beside the split: the rule they are made by, and how many for each purpose.
+
+    Which rows a rule that chooses at random takes is chance, as the noise of the images is.
+    """
+    return {"rule": RULE, **{each: sum(request.purpose == each for request in requests) for each in purposes}}
 
 
 def requests_digest(requests: Sequence[Request]) -> str:

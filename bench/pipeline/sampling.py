@@ -5,152 +5,201 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Request
-from bench.runtime.processes import ALONE, Team
+from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Request, Split
+from bench.pipeline.requests import write_requests
+from bench.pipeline.stage import MARKS, Made, Mark, Stage, listed, result
+from bench.pipeline.training import Training
+from bench.runtime.blocks import sample
+from bench.runtime.processes import Team
 from bench.runtime.progress import meter
-from bench.storage.files import file_digest, read_json, write_json
+from bench.storage.files import Damaged, altered, content_key, file_digest, read_checked, write_atomic, write_checked
+from bench.storage.image_reader import as_own_size, contact_sheet
+from bench.storage.image_sets import join_parts, open_set, write_part
 
 log = logging.getLogger(__name__)
 PART = 256  # images in a part file: what a kill can cost
+SHEET = 32  # images on the contact sheet
+COPY = ".arrow"  # the parts once more, in a form that is mapped from disk
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """The generated images and what making them cost, whoever made them.
+    """The generated images, what made them says of itself, and what making them cost, whoever made them.
 
     Attributes:
         blank: number of constant images.
         seconds: spent on the parts that are kept, summed over the processes that made them.
-        counted: what was added to each whole number among the generator's facts while they were made.
+        facts: the generator's facts, with what was counted while all images were made.
+        uses: names of the request columns the generator understands.
+        fit_seconds: what its training took; ``None`` if that is unknown.
     """
 
     images: ImageSet
     blank: int
     seconds: float
-    counted: Mapping[str, int]
+    facts: Mapping[str, Any]
+    uses: tuple[str, ...]
+    fit_seconds: float | None
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """Fills ``folder/images`` with parquet parts and, when all are there, ``folder/images.json``.
+class Sampling(Stage[Sampled]):
+    """Fills ``folder/images`` with parquet parts, and leaves ``requests.csv`` and a contact sheet.
 
     Attributes:
-        key: everything that decides the images; a folder that holds images of another key is refused.
+        training: the stage that gives the trained generator; asked only if an image is missing.
+        key: all that decides the images; a folder that holds images of another key is refused.
         blank_tolerance: constant images accepted before the run stops; they are counted and kept.
-        team: the processes that share the parts; every one of them makes the same calls.
     """
 
     folder: Path
-    info: DatasetInfo
-    size: tuple[int, int]
-    key: dict[str, Any]
+    key: Mapping[str, Any]
+    training: Training
+    requests: Sequence[Request]
     blank_tolerance: int
-    team: Team = ALONE
+    name: str = "sampling"
+    together: ClassVar[bool] = True
 
-    def complete(self) -> bool:
-        """Whether every part is on disk, after checking that what is there was made with this key."""
-        plan = read_json(self.folder / "generation.json")
-        if plan is not None and plan != self.key:
-            raise BenchError(
-                f"{self.folder} holds images made with other settings:\n{_differences(plan, self.key)}\n"
-                "Give this run another name (name=my_variant), write elsewhere (runs=other_folder), "
-                "or delete the folder"
-            )
-        return (self.folder / "images.json").exists()
+    @property
+    def units(self) -> int:  # type: ignore[override]
+        return len(self.requests)
 
-    def __call__(self, generator: Generator, requests: Sequence[Request]) -> Sampled:
-        """Make this process's share of the parts that are missing, wait for the others, then open the whole set."""
-        if self.team.is_main:
-            write_json(self.folder / "generation.json", self.key)
-            (self.folder / "images").mkdir(exist_ok=True)
-        spans = _spans(len(requests), generator.block)
-        parts = [self._part(number, len(spans)) for number in range(len(spans))]
-        missing = [number for number, part in enumerate(parts) if not (part.exists() and _account(part).exists())]
-        self.team.meet("sampling")  # everyone has listed what is missing before anyone adds to it
-        mine = self.team.share(missing)
-        left = sum(spans[number][1] - spans[number][0] for number in mine)
-        done = len(requests) - sum(spans[number][1] - spans[number][0] for number in missing)
-        with meter("sampling", total=done + left, unit="image") as bar:
-            bar.update(done)
-            for number in mine:
-                start, stop = spans[number]
-                self._make(parts[number], generator, requests[start:stop], bar)
-        self.team.meet("sampling")
-        with self.team.main_first("sampling"):
-            return self._finish(parts) if self.team.is_main else self.load()
+    @property
+    def kind(self) -> str:
+        return f"sampling {type(self.training.generator).__name__}"
 
-    def _make(self, part: Path, generator: Generator, requests: Sequence[Request], bar: Any) -> None:
-        """Leave the part, and before it beside it the account of what it cost: no part is without one."""
-        begin, before = time.perf_counter(), dict(generator.facts)
-        images = self._sample(generator, requests, bar)
-        self._check(images, requests)
-        draft = part.with_name(f".{part.name}")
-        self._write(draft, requests, images)
-        counted = _added(before, generator.facts)
-        write_json(_account(part), {"seconds": time.perf_counter() - begin, "counted": counted})
-        draft.replace(part)
-
-    def _finish(self, parts: Sequence[Path]) -> Sampled:
-        if absent := [path.name for part in parts for path in (part, _account(part)) if not path.exists()]:
-            raise BenchError(f"{absent[0]} is not in {parts[0].parent}; all processes need to see the same folder")
-        names = [part.name for part in parts]
-        whole = self._open(names)
-        blank = sum(len(_blank(block)) for block in whole.blocks(PART))
-        if blank > self.blank_tolerance:
-            raise BenchError(f"{blank} of {len(whole)} images are blank, blank_tolerance={self.blank_tolerance}")
-        accounts = [read_json(_account(part)) for part in parts]
-        seconds = sum(each["seconds"] for each in accounts)
-        counted: Counter[str] = Counter()
-        for each in accounts:
-            counted.update(each["counted"])
-        digests = {name: file_digest(self.folder / "images" / name) for name in names}
-        write_json(
-            self.folder / "images.json",
-            {"digest": whole.digest, "blank": blank, "seconds": seconds, "counted": counted, "parts": digests},
+    def superseded(self, mark: Mark) -> None:
+        raise BenchError(
+            f"{self.folder} holds images made with other settings:\n{listed(mark.key, self.key)}\n"
+            "Give this run another name (name=my_variant), write elsewhere (runs=other_folder), "
+            "or delete the folder"
         )
-        return Sampled(whole, blank, seconds, counted)
 
-    def load(self) -> Sampled:
-        """Open a complete set.
+    def make(self, team: Team) -> Made:
+        """Make this process's share of the parts that are missing, wait for the others, then look at them all."""
+        generator = self.training.generator
+        if team.is_main:
+            write_requests(self.requests, self.folder / "requests.csv")
+        parts = Parts(self.folder / "images", self.training.split, content_key(self.key), self.blank_tolerance)
+        parts.cut(self.requests, generator.block)
+        # everyone hears what is missing before anyone adds to it
+        missing = team.meet(self.name, parts.missing() if team.is_main else None)[0]
+        known = self.begun()
+        note = dict(known.note) if known and not missing else {}
+        if not note:
+            trained = result(self.training, team)
+            generator.plan(self.requests)
+            check_own_size(generator)
+            note = {"uses": list(generator.uses), "fit_seconds": trained.seconds, "before": dict(generator.facts)}
+        parts.make(generator, team.share(missing), len(missing))
+        team.meet(self.name)
+        return self._finished(parts, note) if team.is_main else Made()
+
+    def _finished(self, parts: Parts, note: dict[str, Any]) -> Made:
+        """All parts once more as one set, the contact sheet, and what is said of them."""
+        accounts = parts.accounts()
+        images = join_parts(parts.paths, self.training.split.info, self.folder / COPY)
+        blank = sum(len(blank_rows(block)) for block in images.blocks(PART))
+        if blank > self.blank_tolerance:
+            raise BenchError(f"{blank} of {len(images)} images are blank, blank_tolerance={self.blank_tolerance}")
+        write_atomic(self.folder / "sheet.png", contact_sheet(images.pixels(range(min(SHEET, len(images))))))
+        if "before" in note:
+            before = note.pop("before")
+            # a process may have made none of the images, so its own counts say little
+            counted = {name: before.get(name, 0) + count for name, count in _summed(accounts).items()}
+            note["facts"] = dict(self.training.generator.facts) | counted
+        note |= {"digest": images.digest, "blank": blank, "seconds": sum(each["seconds"] for each in accounts)}
+        made = [path.relative_to(self.folder) for path in (*parts.paths, *(self.folder / COPY).iterdir())]
+        return Made([*map(str, made), "requests.csv", "sheet.png", *self._pictures()], note, note["seconds"])
+
+    def _pictures(self) -> Iterator[str]:
+        """Copy what shows how the training went into the run's folder; pictures may show what it learned from."""
+        info = self.training.split.info
+        for kind in ("*.png", "*.csv") if info.redistributable else ("*.csv",):
+            for path in sorted(self.training.folder.glob(kind)):
+                write_atomic(self.folder / path.name, path.read_bytes())
+                yield path.name
+
+    def load(self, mark: Mark) -> Sampled:
+        images = open_set(self.folder / COPY, self.training.split.info)
+        note = mark.note
+        return Sampled(images, note["blank"], note["seconds"], note["facts"], tuple(note["uses"]), note["fit_seconds"])
+
+
+class Parts:
+    """The part files of a sampling, each with an account of what it holds and cost.
+
+    An account is hidden, so that whoever loads the folder's images does not meet it. A part counts as made when its
+    account is there, is of the same key, and has the part's digest.
+    """
+
+    def __init__(self, folder: Path, split: Split, key: str, blank_tolerance: int) -> None:
+        self.folder, self.split, self.key, self.blank_tolerance = folder, split, key, blank_tolerance
+        self.paths: list[Path] = []
+        self._requests: list[Sequence[Request]] = []
+
+    def cut(self, requests: Sequence[Request], block: int) -> None:
+        """Divide ``requests`` into parts of whole blocks."""
+        step = max(1, PART // block) * block
+        self._requests = [requests[start : start + step] for start in range(0, len(requests), step)]
+        count = len(self._requests)
+        self.paths = [self.folder / f"part-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+
+    def missing(self) -> list[int]:
+        """Numbers of the parts that are to be made; one that is damaged is named in a warning."""
+        return [number for number, path in enumerate(self.paths) if self._account(path) is None]
+
+    def accounts(self) -> list[dict[str, Any]]:
+        """Those of all parts.
 
         Raises:
-            BenchError: a part is missing, or is not the file that was written.
+            BenchError: one is missing.
         """
-        manifest = read_json(self.folder / "images.json")
-        for name, digest in manifest["parts"].items():
-            path = self.folder / "images" / name
-            if not path.exists() or file_digest(path) != digest:
-                state = "changed" if path.exists() else "missing"
-                raise BenchError(f"{path} is {state} since it was made; delete {self.folder} to sample again")
-        whole = self._open(list(manifest["parts"]))
-        return Sampled(whole, manifest["blank"], manifest["seconds"], manifest.get("counted", {}))
+        found = [(path, self._account(path)) for path in self.paths]
+        if absent := [path.name for path, account in found if account is None]:
+            raise BenchError(f"{absent[0]} is not in {self.folder}; all processes need to see the same folder")
+        return [account for _, account in found if account is not None]
 
-    def _part(self, number: int, count: int) -> Path:
-        return self.folder / "images" / f"part-{number:05d}-of-{count:05d}.parquet"
+    def make(self, generator: Generator, numbers: Sequence[int], missing: int) -> None:
+        """Make the parts ``numbers``; ``missing`` is how many all processes make together."""
+        total = sum(map(len, self._requests))
+        left = sum(len(self._requests[number]) for number in numbers)
+        with meter("sampling", total=total if missing == len(numbers) else left, unit="image") as bar:
+            bar.update(total - left if missing == len(numbers) else 0)
+            for number in numbers:
+                self._make(self.paths[number], generator, self._requests[number], bar)
 
-    def _sample(self, generator: Generator, requests: Sequence[Request], bar: Any) -> Images:
-        made = []
-        for start in range(0, len(requests), generator.block):
-            block = list(requests[start : start + generator.block])
-            padded = block + [block[-1]] * (generator.block - len(block))
-            images = generator.sample(padded)
-            want = (len(padded), *self.size)
-            if images.shape != want or images.dtype != np.uint8:
-                who = type(generator).__name__
-                raise BenchError(f"{who}.sample gave {images.dtype}{images.shape}; this split needs uint8{want}")
-            made.append(images[: len(block)])
-            bar.update(len(block))
-        return np.concatenate(made)
+    def _make(self, path: Path, generator: Generator, requests: Sequence[Request], bar: Any) -> None:
+        begin, before = time.perf_counter(), dict(generator.facts)
+        images = sample(generator, requests, self.split.test.size, bar)
+        self._check(images, requests)
+        write_part(_rows(requests, images), self.split.info, path)
+        counted = _added(before, generator.facts)
+        account = {"key": self.key, "sha256": file_digest(path), "counted": counted}
+        write_checked(_account_of(path), {**account, "seconds": time.perf_counter() - begin})
+
+    def _account(self, path: Path) -> dict[str, Any] | None:
+        try:
+            account = read_checked(_account_of(path))
+        except Damaged as error:
+            log.warning("sampling: %s; making %s again", error, path.name)
+            return None
+        if account is None or account["key"] != self.key:
+            return None
+        fault = altered(path.parent, {path.name: account["sha256"]})
+        if fault:
+            log.warning("sampling: %s since it was made; making it again", fault)
+        return None if fault else account
 
     def _check(self, images: Images, requests: Sequence[Request]) -> None:
-        blank = _blank(images)
+        blank = blank_rows(images)
         if len(blank) > self.blank_tolerance:
             first = [requests[i].request_id for i in blank[:5]]
             raise BenchError(
@@ -158,34 +207,45 @@ class Sampler:
                 f"Mend the generator, or set blank_tolerance (now {self.blank_tolerance}) to keep and count them"
             )
 
-    def _write(self, path: Path, requests: Sequence[Request], images: Images) -> None:
-        import datasets
 
-        from bench.storage.image_reader import encode_png, pixel_hash
+def image_parts(folder: Path, digest: str) -> list[Path]:
+    """The part files of a finished run, verified to be those of the images with this digest.
 
-        columns: dict[str, list[Any]] = {
-            "image": [{"bytes": encode_png(image), "path": None} for image in images],
-            "image_id": [request.request_id for request in requests],
-            "patient_id": [request.request_id for request in requests],
-            "purpose": [request.purpose for request in requests],
-            "prompt": [request.prompt for request in requests],
-            "pixel_hash": [pixel_hash(image) for image in images],
+    Raises:
+        BenchError: they are not, or one is missing or changed.
+    """
+    mark = read_checked(folder / MARKS / "sampling.json")
+    if mark is None or mark["note"].get("digest") != digest:
+        raise BenchError(f"{folder}: the images are not those that run.json speaks of; run it again")
+    parts = {name: each for name, each in mark["files"].items() if name.startswith("images/")}
+    if fault := altered(folder, parts):
+        raise BenchError(f"{fault} since it was made; run the same configuration again")
+    return [folder / name for name in parts]
+
+
+def check_own_size(generator: Generator) -> None:
+    """Refuse a generator that states the size of its own pictures in another form than the record has it."""
+    stated = generator.facts.get("own_size")
+    try:
+        as_own_size(stated)
+    except (TypeError, ValueError):
+        raise BenchError(
+            f"{type(generator).__name__}.facts['own_size'] is {stated!r}, needed [[height, width], [height, width]]: "
+            "the least and the greatest of its pictures before they were brought to the data set's size"
+        ) from None
+
+
+def _rows(requests: Sequence[Request], images: Images) -> Iterator[dict[str, Any]]:
+    for request, image in zip(requests, images, strict=True):
+        yield {
+            "image": image,
+            "image_id": request.request_id,
+            "patient_id": request.request_id,
+            "purpose": request.purpose,
+            "prompt": request.prompt,
+            "labels": request.labels,
+            "attributes": request.attributes,
         }
-        columns |= {label.name: [each.labels[label.name] for each in requests] for label in self.info.labels}
-        columns |= {name: [each.attributes[name] for each in requests] for name in self.info.attributes}
-        features = datasets.Features(
-            {"image": datasets.Image()}
-            | {name: datasets.Value("string") for name in columns if name != "image"}
-            | {label.name: datasets.Value("int64") for label in self.info.labels}
-        )
-        datasets.Dataset.from_dict(columns, features=features).to_parquet(path)
-
-    def _open(self, names: Sequence[str]) -> ImageSet:
-        import datasets
-
-        paths = [str(self.folder / "images" / name) for name in names]
-        rows = datasets.Dataset.from_parquet(paths, cache_dir=str(self.folder / ".arrow"))
-        return ImageSet(rows, self.info)
 
 
 def told(info: DatasetInfo, uses: Sequence[str]) -> list[str]:
@@ -203,8 +263,13 @@ def unread(info: DatasetInfo, uses: Sequence[str]) -> list[str]:
     return [name for name in info.conditions if name not in known]
 
 
-def _account(part: Path) -> Path:
-    """Where it says what a part cost; hidden, so that whoever loads the folder's images does not meet it."""
+def blank_rows(images: Images) -> list[int]:
+    """Indices of the constant images."""
+    flat = images.reshape(len(images), -1)
+    return [int(i) for i in np.flatnonzero(flat.min(axis=1) == flat.max(axis=1))]
+
+
+def _account_of(part: Path) -> Path:
     return part.with_name(f".{part.stem}.json")
 
 
@@ -214,22 +279,8 @@ def _added(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, int
     return {key: value - before.get(key, 0) for key, value in numbers.items() if value != before.get(key, 0)}
 
 
-def _blank(images: Images) -> list[int]:
-    flat = images.reshape(len(images), -1)
-    return [int(i) for i in np.flatnonzero(flat.min(axis=1) == flat.max(axis=1))]
-
-
-def _spans(count: int, block: int) -> list[tuple[int, int]]:
-    step = max(1, PART // block) * block
-    return [(start, min(start + step, count)) for start in range(0, count, step)]
-
-
-def _differences(old: Any, new: Any, path: str = "") -> str:
-    if isinstance(old, dict) and isinstance(new, dict):
-        lines = [
-            _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-            for key in sorted(old.keys() | new.keys())
-            if old.get(key) != new.get(key)
-        ]
-        return "\n".join(lines)
-    return f"  {path}: {old!r} there, {new!r} now"
+def _summed(accounts: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    counted: Counter[str] = Counter()
+    for each in accounts:
+        counted.update(each["counted"])
+    return dict(counted)

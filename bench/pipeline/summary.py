@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.pipeline.run import Outcome
+from bench.runtime.text_table import text_table
 from bench.storage.record import MetricRow, Record, ScoreRow, sizes_words
 
 ARROWS = {"lower": "↓", "higher": "↑", "target": "→", "neither": ""}
@@ -30,7 +31,8 @@ def _body(record: Record) -> list[str]:
     metrics = {metric.key: metric for metric in record.metrics}
     overall = [score for score in record.scores if score.group == "all"]
     rows = [_cells(metrics[score.metric], score) for score in overall if score.value is not None and not score.words]
-    table = _columns([("metric", "value", "95% interval", "n", "encoder"), *rows]) if rows else []
+    lines = text_table([("metric", "value", "95% interval", "n", "encoder"), *rows]) if rows else []
+    table = [f"  {line}" for line in lines]
     verdicts = [f"  {score.metric}: {score.words}; {score.reason}" for score in overall if score.words]
     return table + verdicts + _refusals(overall)
 
@@ -50,10 +52,3 @@ def _cells(metric: MetricRow, score: ScoreRow) -> tuple[str, ...]:
     where = score.encoder or ""
     interval = "" if score.low is None or score.high is None else f"{score.low:.4g} to {score.high:.4g}"
     return title, f"{score.value:.4g}", interval, str(score.n), where
-
-
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [min(36, max(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]

@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import json
 import os
+import shutil
 import socket
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError
 
+DRAFT = ".draft"
+DAY = 86400.0  # seconds
+_DRAFTS = itertools.count()
+_READING: ContextVar[bool] = ContextVar("only_reading", default=False)
+
 
 class Busy(BenchError):
     """Another process owns the folder."""
+
+
+class Damaged(BenchError):
+    """A file is not what was written."""
+
+
+class WouldWrite(BenchError):
+    """Something would have been written where only reading is allowed."""
 
 
 def canonical(value: Any) -> str:
@@ -40,6 +56,18 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def altered(folder: Path, digests: Mapping[str, str]) -> str | None:
+    """The first of the files below ``folder`` that is missing, or not the one with the SHA-256 in ``digests``, and
+    which of both; ``None`` if all are as they were."""
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{path} is missing"
+        if file_digest(path) != digest:
+            return f"{path} is changed"
+    return None
+
+
 def code_digest(*folders: Path) -> str:
     """16 hex digits over every Python source below ``folders`` (a single file counts as itself)."""
     digest = hashlib.sha256()
@@ -60,28 +88,122 @@ def files_digest(*paths: Path) -> str:
     return content_key(rows)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data`` so that a reader or a crash sees the old file or the new one, never a part."""
+@contextmanager
+def only_reading() -> Iterator[None]:
+    """Nothing is written while inside: whoever would write raises ``WouldWrite`` instead."""
+    token = _READING.set(True)
+    try:
+        yield
+    finally:
+        _READING.reset(token)
+
+
+def refuse_if_only_reading(path: Path) -> None:
+    """To be called before work whose result is written to ``path``.
+
+    Raises:
+        WouldWrite: inside ``only_reading``.
+    """
+    if _READING.get():
+        raise WouldWrite(f"{path} would be written")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A draft of the file or folder ``path``: what stands there when the block ends well takes its place in one step.
+
+    A reader or a crash sees the old one, the new one, or none, never a part. What is there of an older folder is
+    removed. The draft lies beside ``path`` and names the process that writes it, so that ``remove_drafts`` knows it.
+    """
+    refuse_if_only_reading(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            # a temporary file is private by default; results are meant to be shared
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    draft = path.with_name(f".{path.name}.{_writer()}{DRAFT}")
+    try:
+        yield draft
+        settle(draft, path)
+    except BaseException:
+        _remove(draft)
+        raise
+
+
+def settle(draft: Path, path: Path) -> None:
+    """Move a finished file or folder to ``path`` in one step, its content on the disk before its name."""
+    _flush(draft)
+    _replace(draft, path)
     _sync(path.parent)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def discard(*paths: Path) -> None:
+    """Remove files or folders that are of no use, if they are there; does nothing inside ``only_reading``."""
+    for path in () if _READING.get() else paths:
+        _remove(path)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data``, whole or not at all; see ``writing``."""
+    with writing(path) as draft:
+        draft.write_bytes(data)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove the drafts below ``folder`` that a killed process of this machine, or any a day ago, left behind."""
+    for draft in folder.rglob(f".*{DRAFT}"):
+        host, _, process = draft.name.removesuffix(DRAFT).rpartition(".")[2].partition("+")
+        number = process.partition("-")[0]
+        known = host == _host() and number.isdigit()
+        if not _alive(int(number)) if known else time.time() - draft.stat().st_mtime > DAY:
+            discard(draft)
+
+
+def _writer() -> str:
+    """``host+process-number``: no two drafts of one file have the same name."""
+    return f"{_host()}+{os.getpid()}-{next(_DRAFTS)}"
+
+
+def _host() -> str:
+    return "".join(letter for letter in socket.gethostname() if letter.isalnum() or letter == "-")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove(draft: Path) -> None:
+    if draft.is_dir():
+        shutil.rmtree(draft, ignore_errors=True)
+    else:
+        draft.unlink(missing_ok=True)
+
+
+def _flush(draft: Path) -> None:
+    """Bring a finished draft to the disk: a rename that outlives a power loss must not outlive its content."""
+    for path in [*draft.rglob("*"), draft] if draft.is_dir() else [draft]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _replace(draft: Path, path: Path) -> None:
+    while True:
+        try:
+            draft.replace(path)
+            return
+        except OSError:
+            # a folder is not replaced by a folder that holds something
+            if not (draft.is_dir() and path.is_dir()):
+                raise
+        old = path.with_name(f".{path.name}.{_writer()}{DRAFT}")
+        with suppress(FileNotFoundError):
+            path.replace(old)
+        _remove(old)
 
 
 def as_json(value: Any) -> bytes:
@@ -92,6 +214,28 @@ def as_json(value: Any) -> bytes:
 def write_json(path: Path, value: Any) -> None:
     """Leave ``as_json(value)`` at ``path``, atomically."""
     write_atomic(path, as_json(value))
+
+
+def write_checked(path: Path, value: Mapping[str, Any]) -> None:
+    """Leave ``value`` as JSON with a digest of itself under ``check``, for ``read_checked``."""
+    write_json(path, {**value, "check": content_key(value)})
+
+
+def read_checked(path: Path) -> dict[str, Any] | None:
+    """What ``write_checked`` left; ``None`` if there is no such file.
+
+    Raises:
+        Damaged: it is not what was written; the message names the file.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        if found.pop("check") != content_key(found):
+            raise ValueError("it is not what was written")
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"{path} is damaged ({error})") from None
+    return dict(found)
 
 
 def read_json(path: Path) -> Any:
@@ -106,20 +250,6 @@ def read_json(path: Path) -> Any:
         return None
     except ValueError as error:
         raise BenchError(f"{path} is not valid JSON ({error}); delete it to have it made again") from error
-
-
-def place(temporary: Path, final: Path) -> None:
-    """Move a finished folder or file to its final name in one step; if another process was first, keep theirs."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        temporary.replace(final)
-    except OSError:
-        if not final.exists():
-            raise
-        import shutil
-
-        shutil.rmtree(temporary)
-    _sync(final.parent)
 
 
 def _sync(folder: Path) -> None:
@@ -137,6 +267,7 @@ def owned(folder: Path) -> Iterator[None]:
     Raises:
         Busy: another process owns it; the message says which.
     """
+    refuse_if_only_reading(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+", encoding="utf-8") as file:
         try:

@@ -1,25 +1,24 @@
-"""Image sets on disk: Arrow rows beside the digest they are verified by."""
+"""Image sets on disk: one schema, Arrow rows beside the digest they are verified by, parquet for people."""
 
 from __future__ import annotations
 
-import contextlib
 import io
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from bench.api import BenchError, DatasetInfo, ImageSet, OwnSize
-from bench.storage.files import file_digest
+from bench.storage.files import Damaged, file_digest, read_checked, refuse_if_only_reading, write_checked, writing
 from bench.storage.image_reader import as_own_size, encode_png, pixel_hash, size_span
 
+if TYPE_CHECKING:
+    import pyarrow
+
+BATCH = 256  # rows in memory at once
 _ROWS, _MANIFEST = "images.arrow", "manifest.json"
 
 
@@ -35,33 +34,66 @@ def write_set(rows: Iterable[dict[str, Any]], info: DatasetInfo, folder: Path) -
     Raises:
         BenchError: no rows, images of several sizes or types, or label names that are column names already.
     """
-    import pyarrow
-
+    refuse_if_only_reading(folder)
     rows = iter(rows)
     first = next(rows, None)
     if first is None:
         raise BenchError(f"{folder}: no images to write, needed at least one")
     schema = _schema(info, "purpose" in first)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        own_sizes: set[tuple[int, int] | None] = set()
-        cells = _cells(chain([first], rows), info, own_sizes)
-        with (draft / _ROWS).open("wb") as file:
-            with pyarrow.ipc.new_stream(file, schema) as stream:
-                while batch := list(islice(cells, 256)):
-                    stream.write_batch(pyarrow.RecordBatch.from_pylist(batch, schema))
-            _flush(file)
+    own_sizes: set[tuple[int, int] | None] = set()
+    cells = _cells(chain([first], rows), info, own_sizes)
+    with writing(folder) as draft:
+        _write_rows(_batches(cells, schema), schema, draft)
         known = [size for size in own_sizes if size is not None]
         own_size = size_span(known) if len(known) == len(own_sizes) else None
-        with (draft / _MANIFEST).open("w") as text:
-            json.dump({"sha256": file_digest(draft / _ROWS), "own_size": own_size}, text)
-            _flush(text)
-        draft.chmod(0o755)
-        _place(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return _open(folder, info, own_size)
+        _write_manifest(draft, own_size)
+    return open_set(folder, info)
+
+
+def write_part(rows: Iterable[dict[str, Any]], info: DatasetInfo, path: Path) -> None:
+    """Rows of a generated set, as ``write_set`` takes them, as one parquet file that ``load_dataset`` reads."""
+    import pyarrow.parquet
+
+    schema = _schema(info, True)
+    with writing(path) as draft, pyarrow.parquet.ParquetWriter(draft, schema) as file:
+        for batch in _batches(_cells(rows, info, set()), schema):
+            file.write_batch(batch)
+
+
+def join_parts(parts: Sequence[Path], info: DatasetInfo, folder: Path) -> ImageSet:
+    """The rows of parquet files in order, copied into ``folder`` so that they can be mapped from disk; see
+    ``write_set``."""
+    import pyarrow.parquet
+
+    def batches() -> Iterator[pyarrow.RecordBatch]:
+        for part in parts:
+            with pyarrow.parquet.ParquetFile(part) as file:
+                yield from file.iter_batches(BATCH)
+
+    with writing(folder) as draft:
+        _write_rows(batches(), _schema(info, True), draft)
+        _write_manifest(draft, None)
+    return open_set(folder, info)
+
+
+def _write_rows(batches: Iterable[pyarrow.RecordBatch], schema: pyarrow.Schema, draft: Path) -> None:
+    import pyarrow
+
+    draft.mkdir()
+    with (draft / _ROWS).open("wb") as file, pyarrow.ipc.new_stream(file, schema) as stream:
+        for batch in batches:
+            stream.write_batch(batch.cast(schema))
+
+
+def _write_manifest(draft: Path, own_size: OwnSize | None) -> None:
+    write_checked(draft / _MANIFEST, {"sha256": file_digest(draft / _ROWS), "own_size": own_size})
+
+
+def _batches(cells: Iterator[dict[str, Any]], schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:
+    import pyarrow
+
+    while batch := list(islice(cells, BATCH)):
+        yield pyarrow.RecordBatch.from_pylist(batch, schema)
 
 
 def load_set(folder: Path, info: DatasetInfo) -> ImageSet:
@@ -70,20 +102,34 @@ def load_set(folder: Path, info: DatasetInfo) -> ImageSet:
     Raises:
         BenchError: nothing there, changed or damaged since it was written, or written for other columns.
     """
-    try:
-        manifest = json.loads((folder / _MANIFEST).read_text())
-        written, own_size = manifest["sha256"], as_own_size(manifest["own_size"])
-        found = file_digest(folder / _ROWS)
-    except FileNotFoundError as error:
-        raise BenchError(f"{folder}: no image set there ({Path(error.filename).name} is missing)") from None
-    except (ValueError, KeyError, TypeError):
-        raise BenchError(f"{folder / _MANIFEST}: damaged; remove the folder to have it made again") from None
-    if found != written:
+    manifest = _manifest(folder)
+    if not (folder / _ROWS).is_file():
+        raise BenchError(f"{folder}: no image set there ({_ROWS} is missing)")
+    if file_digest(folder / _ROWS) != manifest["sha256"]:
         raise BenchError(f"{folder / _ROWS}: changed since it was written; remove the folder to have it made again")
-    images = _open(folder, info, own_size)
+    images = open_set(folder, info)
     if missing := set(_schema(info, False).names) - set(images.rows.column_names):
         raise BenchError(f"{folder}: lacks the columns {sorted(missing)}; remove it to have it made again")
     return images
+
+
+def open_set(folder: Path, info: DatasetInfo) -> ImageSet:
+    """``load_set`` where the files were verified already."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    rows = datasets.Dataset.from_file(str(folder / _ROWS))
+    return ImageSet(rows, info, as_own_size(_manifest(folder)["own_size"]))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = read_checked(folder / _MANIFEST)
+    except Damaged as error:
+        raise BenchError(f"{error}; remove the folder to have it made again") from None
+    if manifest is None:
+        raise BenchError(f"{folder}: no image set there ({_MANIFEST} is missing)")
+    return manifest
 
 
 def _schema(info: DatasetInfo, generated: bool) -> Any:
@@ -121,30 +167,3 @@ def _cells(
             **{label.name: row["labels"].get(label.name) for label in info.labels},
             **{name: row["attributes"].get(name) for name in info.attributes},
         }
-
-
-def _open(folder: Path, info: DatasetInfo, own_size: OwnSize | None) -> ImageSet:
-    import datasets
-
-    datasets.disable_progress_bars()
-    return ImageSet(datasets.Dataset.from_file(str(folder / _ROWS)), info, own_size)
-
-
-def _place(draft: Path, folder: Path) -> None:
-    """Move ``draft`` to ``folder``, in the place of what is there."""
-    while True:
-        try:
-            draft.rename(folder)
-            return
-        except OSError:
-            if not folder.exists():
-                raise
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        with contextlib.suppress(FileNotFoundError):
-            folder.rename(old / "old")
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _flush(file: IO[Any]) -> None:
-    file.flush()
-    os.fsync(file.fileno())

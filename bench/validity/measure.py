@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.api import BenchError, Encoder, Evaluator, FeatureReader, Images, ImageSet, Material, Metric, Split
-from bench.pipeline.evaluation import evaluator_rng
 from bench.runtime.progress import track
+from bench.statistics.randomness import named_rng
 from bench.storage.image_sets import write_set
 from bench.validity.corruptions import Indices, blur, contrast, copies, fewer_groups, noise, repeats, warp
 from bench.validity.response import Place, Response, respond
@@ -182,7 +182,7 @@ class Bench:
                 images=dict.fromkeys(evaluator.purposes, images),
                 encoders=self.encoders,
                 features=self.features,
-                rng=evaluator_rng(title, self.seed),
+                rng=named_rng(title, self.seed),
                 leave=lambda name, content: None,
             )
             values |= {(each.metric, each.encoder): each.value for each in evaluator(material) if each.group == "all"}

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from bench.api import Evaluator
 from bench.pipeline.features import FeatureStore
 from bench.runtime.plugins import Encoders, build
+from bench.runtime.text_table import text_table
 from bench.storage.files import write_atomic, write_json
 from bench.validity.measure import DAMAGES, Bench
 from bench.validity.page import Report, heat_map, page
@@ -64,10 +65,7 @@ def table(report: Report) -> str:
         rows.setdefault((each.metric, each.encoder or "pixels"), []).append(text)
     lines = [("metric", "encoder", *(damage.name for damage in DAMAGES))]
     lines += [(*place, *cells) for place, cells in rows.items()]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    printed = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    ]
+    printed = text_table(lines)
     counts = Counter(each.verdict for each in report.responses)
     printed += ["", ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())]
     if report.described:

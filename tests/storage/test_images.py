@@ -360,7 +360,7 @@ def test_set_is_mapped_and_not_read(tmp_path: Path) -> None:
 def test_contact_sheet_shows_every_image(tmp_path: Path) -> None:
     images = np.stack([np.full((4, 6), 20 * index, np.uint8) for index in range(5)])
     (tmp_path / "sheet.png").write_bytes(contact_sheet(images, columns=3))
-    sheet = np.asarray(Image.open(tmp_path / "new" / "sheet.png"))
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert sheet.shape == (9, 20)
     assert sheet[0, [0, 7, 14]].tolist() == [0, 20, 40]
     assert sheet[5, [0, 7, 14]].tolist() == [60, 80, 255]

@@ -1,0 +1,166 @@
+"""All that is decided before any work: the parts of a run, built and checked, and what identifies their results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from bench.api import BenchError, Dataset, Evaluator, Filter, Generator, ImageSet, Request, Split
+from bench.pipeline.features import FeatureStore
+from bench.pipeline.filtering import described
+from bench.pipeline.requests import asked_for, requests_digest
+from bench.runtime.blocks import sample
+from bench.runtime.code_digest import code_digest, part_digest
+from bench.runtime.plugins import Encoders, build, settings
+from bench.statistics.randomness import named_rng
+from bench.storage.files import content_key, files_digest
+
+_ID = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The parts of one run; making it opens no data and trains nothing.
+
+    Keys say what decides a stored result and so hold digests of code; protocols say what must agree before two results
+    are compared, and hold lasting names only.
+    """
+
+    config: DictConfig
+    dataset: Dataset
+    generator: Generator
+    judge: Filter | None
+    encoders: Encoders
+    evaluators: Mapping[str, Evaluator]
+
+    @classmethod
+    def of(cls, config: DictConfig) -> Plan:
+        """Build and check all parts of a configuration.
+
+        Raises:
+            BenchError: a part cannot be built, an encoder or filter lacks its weights, an evaluator has no id.
+        """
+
+        def made(part: DictConfig) -> Any:
+            return build(part, config.allow)
+
+        evaluators = {str(name): made(part) for name, part in (config.get("evaluator") or {}).items()}
+        encoders = Encoders(config.get("encoder") or DictConfig({}), config.allow)
+        judge = made(config.filter) if config.get("filter") else None
+        described(judge, encoders)
+        for name, evaluator in evaluators.items():
+            _check_id(name, evaluator)
+            _identities(evaluator, encoders)
+        return cls(config, made(config.dataset), made(config.generator), judge, encoders, evaluators)
+
+    @property
+    def cache(self) -> Path:
+        return Path(self.config.cache)
+
+    @property
+    def generator_settings(self) -> dict[str, Any]:
+        return settings(self.config.generator)
+
+    @property
+    def documentation(self) -> dict[str, str]:
+        """What a person states of the images, by field; ``null`` and empty text state nothing."""
+        stated = self.config.get("documentation") or {}
+        return {str(name): str(text).strip() for name, text in stated.items() if str(text or "").strip()}
+
+    def check(self, split: Split) -> None:
+        """Have every evaluator say before any image is made whether it can measure on this split."""
+        for evaluator in self.evaluators.values():
+            evaluator.check(split)
+
+    def features(self) -> FeatureStore:
+        """The store of features in this run's encoders."""
+        targets = {str(name): part._target_ for name, part in (self.config.get("encoder") or {}).items()}
+        return FeatureStore(self.cache / "features", self.encoders, targets, self.config.threads)
+
+    def fit_key(self, split: Split) -> dict[str, Any]:
+        """All that decides what the generator learns, and what it does afterwards."""
+        generator, chosen = self.generator, self.generator_settings
+        return {
+            "generator": type(generator).__qualname__,
+            "settings": {name: value for name, value in chosen.items() if name not in generator.incidental},
+            "code": part_digest(generator, self.config.generator._target_),
+            "reads": {path: files_digest(Path(path).expanduser()) for path in generator.reads},
+            generator.reads_part: getattr(split, generator.reads_part).digest,
+            "fit_seed": self.config.fit_seed,
+            "threads": self.config.threads,
+        }
+
+    def training_key(self, split: Split) -> dict[str, Any]:
+        """``fit_key`` less the settings that only sampling depends on."""
+        key, apart = self.fit_key(split), self.generator.sampling_only
+        return key | {"settings": {name: each for name, each in key["settings"].items() if name not in apart}}
+
+    def sampling_key(self, split: Split, requests: Sequence[Request]) -> dict[str, Any]:
+        """All that decides the generated images."""
+        return {
+            "generator": self.fit_key(split),
+            "block": self.generator.block,
+            "code": code_digest(sample),
+            "split": split.digest,
+            "requests": requests_digest(requests),
+            "seed": self.config.seed,
+        }
+
+    def filtering_key(self, split: Split, images: ImageSet, features: FeatureStore) -> dict[str, Any]:
+        """All that decides which images are kept."""
+        assert self.judge is not None
+        code = {name: features.code(name) for name in self.judge.encoders}
+        return {
+            **described(self.judge, self.encoders),
+            "images": images.digest,
+            "split": split.digest,
+            "code": {"filter": code_digest(type(self.judge)), **code},
+            "threads": self.config.threads,
+        }
+
+    def protocol(self, name: str, split: Split, requests: Sequence[Request]) -> dict[str, Any]:
+        """What must agree before a result of the evaluator called ``name`` is compared with another."""
+        evaluator = self.evaluators[name]
+        chosen = settings(self.config.evaluator[name])
+        return {
+            "dataset": split.info.name,
+            "split": split.digest,
+            "conditions": asked_for(requests, evaluator.purposes),
+            "encoders": _identities(evaluator, self.encoders),
+            "evaluator": f"{evaluator.id}/{evaluator.version}",
+            "settings": {key: value for key, value in chosen.items() if key != "device"},
+            "evaluation_seed": self.config.evaluation_seed,
+            **described(self.judge, self.encoders),
+        }
+
+    def evaluation_key(
+        self, name: str, protocol: Mapping[str, Any], images: ImageSet, features: FeatureStore
+    ) -> dict[str, Any]:
+        """All that decides a result: the protocol, the images, and the code that computes it."""
+        return {
+            "protocol": content_key(protocol),
+            "images": images.digest,
+            "code": code_digest(type(self.evaluators[name]), named_rng),
+            "encoders": {each: features.code(each) for each in protocol["encoders"]},
+            "threads": self.config.threads,
+        }
+
+
+def _check_id(name: str, evaluator: Evaluator) -> None:
+    found = getattr(type(evaluator), "id", None)
+    if not (isinstance(found, str) and _ID.fullmatch(found)):
+        raise BenchError(
+            f"evaluator {name!r}: {type(evaluator).__qualname__}.id is {found!r}, needed a lasting name of small "
+            'letters, digits and "_" for protocols, such as id = "brightness"'
+        )
+
+
+def _identities(evaluator: Evaluator, encoders: Encoders) -> dict[str, str]:
+    """Ids of the encoders an evaluator may read, by name."""
+    names = list(encoders) if evaluator.encoders is None else [str(name) for name in evaluator.encoders]
+    return {name: encoders[name].id for name in names}

@@ -1,0 +1,194 @@
+"""``run.json``: what was run, with what, on what, and what came of it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
+
+from bench.api import BenchError, Request, Split
+from bench.pipeline.evaluation import Measured
+from bench.pipeline.filtering import Filtered
+from bench.pipeline.plan import Plan
+from bench.pipeline.requests import requests_digest
+from bench.pipeline.sampling import Sampled, told, unread
+from bench.runtime.provenance import peak_memory_mb, provenance
+from bench.storage.files import altered, read_json, write_json
+from bench.storage.image_reader import as_own_size, size_span
+from bench.storage.record import SCHEMA, Cost, Entry, RunRecord, Span
+
+log = logging.getLogger(__name__)
+FILE = "run.json"
+_SECRET = re.compile(r"(?:token|secret|password|passwd|credential|api_?key)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the stages of a run returned.
+
+    Attributes:
+        encoded: images that went through each encoder in this run.
+        seconds: spent on evaluating.
+    """
+
+    split: Split
+    requests: Sequence[Request]
+    sampled: Sampled
+    kept: Filtered
+    measured: Mapping[str, Measured]
+    encoded: Mapping[str, int]
+    seconds: float
+
+
+def described(plan: Plan, split: Split, sampled: Sampled) -> dict[str, Any]:
+    """What evaluators are told of the generator."""
+    generator, config = plan.generator, plan.config
+    return {
+        "name": config.name,
+        "target": config.generator._target_,
+        "settings": plan.generator_settings,
+        "seed": config.seed,
+        "fit_seed": config.fit_seed,
+        "control": generator.control,
+        "shows_real": generator.shows_real,
+        "trained_on": generator.trained_on,
+        "told": told(split.info, sampled.uses),
+        "unread": unread(split.info, sampled.uses),
+        "documentation": plan.documentation,
+        "sizes": sizes(split, sampled.facts),
+        "facts": dict(sampled.facts),
+    }
+
+
+def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
+    """The record of a finished run; entries of evaluators that were not asked for now stay if they are still true."""
+    generator, config, split, sampled = plan.generator, plan.config, results.split, results.sampled
+    entries = {name: each.entry for name, each in results.measured.items()}
+    asked: dict[str, int] = Counter(request.purpose for request in results.requests)
+    failed = any(entry.status == "failed" for entry in entries.values())
+    return RunRecord(
+        schema=SCHEMA,
+        status="failed" if failed else "ok",
+        dataset=split.info.name,
+        generator=config.name,
+        control=generator.control,
+        shows_real=generator.shows_real,
+        seed=config.seed,
+        config=_plain(config),
+        digests=_digests(results),
+        images={
+            "asked": len(results.requests),
+            "made": len(sampled.images),
+            "blank": sampled.blank,
+            **asked,
+            **results.kept.counts,
+        },
+        sizes=sizes(split, sampled.facts),
+        info=_jsonable(asdict(split.info)),
+        facts={
+            **sampled.facts,
+            "columns_used": list(sampled.uses),
+            "conditions_unread": unread(split.info, sampled.uses),
+            "trained_on": generator.trained_on,
+        },
+        evaluators={**_earlier(folder, results.kept.images.digest), **entries},
+        provenance=provenance(),
+        cost=_cost(results),
+    )
+
+
+def _digests(results: Results) -> dict[str, str]:
+    split, kept = results.split, results.kept
+    found = {
+        "split": split.digest,
+        "train": split.train.digest,
+        "holdout": split.holdout.digest,
+        "test": split.test.digest,
+        "requests": requests_digest(results.requests),
+        "images": results.sampled.images.digest,
+    }
+    return found | ({"kept": kept.images.digest, "filter": kept.report} if kept.counts else {})
+
+
+def _cost(results: Results) -> Cost:
+    return Cost(
+        fit_seconds=results.sampled.fit_seconds,
+        sample_seconds=round(results.sampled.seconds, 2),
+        evaluate_seconds=round(results.seconds, 2),
+        peak_memory_mb=peak_memory_mb(),
+        encoded=dict(results.encoded),
+    )
+
+
+def _earlier(folder: Path, images: str) -> dict[str, Entry]:
+    """Entries of evaluators that measured these very images before and whose records are what was written."""
+    old = _read(folder)
+    found = old.evaluators if old else {}
+    records = {
+        name: read_json(folder / entry.file)
+        for name, entry in found.items()
+        if entry.status != "failed" and not altered(folder, {entry.file: entry.sha256})
+    }
+    return {name: found[name] for name, record in records.items() if record["key"].get("images") == images}
+
+
+def keep(record: RunRecord, folder: Path) -> RunRecord:
+    """Write ``run.json`` unless the same results already stand there with their own provenance and cost."""
+    old = _read(folder)
+    passing = {"provenance": None, "cost": None}
+    if old is not None and _comparable(old) | passing == _comparable(record) | passing:
+        return old
+    write_json(folder / FILE, _comparable(record))
+    return record
+
+
+def _read(folder: Path) -> RunRecord | None:
+    """The record that is there; one that is damaged is named in a warning and made again."""
+    try:
+        found = read_json(folder / FILE)
+        return None if found is None else RunRecord.model_validate(found)
+    except (BenchError, ValidationError) as error:
+        log.warning("%s is damaged (%s); making it again", folder / FILE, error)
+        return None
+
+
+def _comparable(record: RunRecord) -> dict[str, Any]:
+    return record.model_dump(mode="json", by_alias=True)
+
+
+def sizes(split: Split, facts: Mapping[str, Any]) -> dict[str, Span | None]:
+    """The working size, and the images' own: least and greatest (height, width); a generator's from its ``facts``."""
+    working = (split.test.size, split.test.size)
+    known = [part.own_size for part in (split.train, split.holdout, split.test) if part.own_size]
+    real = size_span(size for own in known for size in own) if len(known) == 3 else None
+    found = {"working": working, "real": real, "generated": as_own_size(facts.get("own_size"))}
+    return {name: size and [list(each) for each in size] for name, size in found.items()}
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    plain = _redacted(OmegaConf.to_container(config, resolve=True))
+    assert isinstance(plain, dict)
+    # no filter leaves no trace, so that records made before there were filters stay the same
+    return {str(key): value for key, value in plain.items() if key != "hydra" and (key != "filter" or value)}
+
+
+def _redacted(value: Any) -> Any:
+    """The same with the value of every key that names a secret replaced."""
+    if isinstance(value, dict):
+        return {key: "removed" if _SECRET.search(str(key)) and each else _redacted(each) for key, each in value.items()}
+    return [_redacted(each) for each in value] if isinstance(value, list) else value
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _jsonable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(each) for each in value]
+    return value
