@@ -18,7 +18,9 @@ from bench.api import BenchError, Better, Encoder, Evaluator, Generator, Request
 from bench.pipeline.evaluation import metric_row
 from bench.pipeline.features import encode
 from bench.pipeline.requests import make_requests, request_seed
-from bench.pipeline.sampling import Sampler
+from bench.pipeline.sampling import Sampled, Sampling
+from bench.pipeline.stage import result
+from bench.pipeline.training import Training
 from bench.runtime.plugins import build
 from tests.conftest import ROOT
 
@@ -175,6 +177,13 @@ def test_every_file_is_valid_yaml_with_a_target() -> None:
             assert "_target_" in part or "defaults" in content, path
 
 
+def made_by(
+    generator: Generator, split: Split, folder: Path, requests: Sequence[Request], blank_tolerance: int
+) -> Sampled:
+    training = Training(folder / "fit", {}, generator, split, 0, folder, {"mode": "disabled"})
+    return result(Sampling(folder, {}, training, requests, blank_tolerance))
+
+
 def test_a_blank_image_stops_the_run_before_it_counts(tiny_split: Split, tmp_path: Path) -> None:
     class Blank(Generator):
         def sample(self, requests: Sequence[Request]) -> np.ndarray:
@@ -182,8 +191,8 @@ def test_a_blank_image_stops_the_run_before_it_counts(tiny_split: Split, tmp_pat
 
     requests = make_requests(tiny_split, 0, NO_LIMITS)
     with pytest.raises(BenchError, match=r"blank images, first \['fidelity-000000'"):
-        Sampler(tmp_path, tiny_split.info, (32, 32), {}, 0)(Blank(), requests)
-    kept = Sampler(tmp_path, tiny_split.info, (32, 32), {}, len(requests))(Blank(), requests)
+        made_by(Blank(), tiny_split, tmp_path, requests, 0)
+    kept = made_by(Blank(), tiny_split, tmp_path, requests, len(requests))
     assert kept.blank == len(requests) == len(kept.images)
 
 
@@ -194,4 +203,4 @@ def test_a_wrong_shape_names_what_was_got_and_needed(tiny_split: Split, tmp_path
 
     wanted = r"Large\.sample gave uint8\(32, 64, 64\); this split needs uint8\(32, 32, 32\)"
     with pytest.raises(BenchError, match=wanted):
-        Sampler(tmp_path, tiny_split.info, (32, 32), {}, 0)(Large(), make_requests(tiny_split, 0, NO_LIMITS))
+        made_by(Large(), tiny_split, tmp_path, make_requests(tiny_split, 0, NO_LIMITS), 0)

@@ -19,10 +19,9 @@ from bench.api import BenchError
 from bench.export import images as module
 from bench.export.dataset_card import size_category
 from bench.export.images import export
-from bench.pipeline.run import run
 from bench.storage.image_reader import pixel_hash
 from tests.conftest import ROOT, np
-from tests.pipeline.test_run import configure
+from tests.pipeline.test_run import configure, start
 
 CHOICES = [
     "generator=pca",
@@ -41,7 +40,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "run"
-    run(configure(cache, *CHOICES), folder)
+    start(configure(cache, *CHOICES), folder)
     return folder
 
 
@@ -150,7 +149,7 @@ def test_the_card_has_front_matter_licence_counts_and_scores(finished: Path, tmp
 def test_only_what_a_filter_kept_is_exported_with_its_grade(cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     settings = ["filter=manifold", "filter.encoder=pixels", "filter.quantile=0.5"]
-    record = run(configure(cache, *CHOICES, *settings), folder).record
+    record = start(configure(cache, *CHOICES, *settings), folder).record
     written = export(folder, tmp_path / "out")
     rows = load(tmp_path / "out", tmp_path / "hf")
     assert written.rows == len(rows) == record.images["kept"] < record.images["made"]
@@ -170,16 +169,16 @@ def test_a_filtering_killed_before_its_scores_is_not_exported(
         [*CHOICES, "evaluator=[fidelity]", "filter=manifold", "filter.encoder=pixels", f"filter.quantile={quantile}"]
         for quantile in (0.9, 0.5)
     )
-    run(configure(cache, *lenient), folder)
+    start(configure(cache, *lenient), folder)
     before = (folder / "run.json").read_bytes()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("bench.pipeline.run.evaluate", _interrupt)
-        run(configure(cache, *strict), folder)
+        patch.setattr("bench.pipeline.evaluation.Evaluation.make", _interrupt)
+        start(configure(cache, *strict), folder)
     assert (folder / "run.json").read_bytes() == before
     with pytest.raises(BenchError, match=r"not those of the filtering that run\.json .* of manifold-1 .*quantile=0\.5"):
         export(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    run(configure(cache, *lenient), folder)
+    start(configure(cache, *lenient), folder)
     assert (folder / "run.json").read_bytes() == before
     assert export(folder, tmp_path / "out").rows == json.loads(before)["images"]["kept"]
 

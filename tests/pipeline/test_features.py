@@ -124,7 +124,7 @@ def test_changed_code_of_an_encoder_does_not_find_the_old_rows(
 
     assert (encoded(), encoded()) == (24, 0)
     path = laboratory / f"{changed}.py"
-    path.write_text(path.read_text() + "# another line\n")
+    path.write_text(path.read_text() + "LINE = 1\n")
     assert (encoded(), encoded()) == (again, 0)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from bench.api import BenchError, FeatureReader, Filter, ImageSet, Rows, Split, Verdict
-from bench.pipeline.filtering import Filtered, Filtering, described, kept_ids, unfiltered
-from bench.pipeline.run import run
+from bench.pipeline.filtering import Filtered, Filtering, described, kept_ids, remove_reports
+from bench.pipeline.stage import result
 from bench.storage.image_sets import write_set
 from bench.storage.record import RunRecord
 from tests.conftest import INFO, draw, np
-from tests.pipeline.test_run import configure
+from tests.pipeline.test_run import configure, start
 
 
 class Bright(Filter):
@@ -67,8 +67,8 @@ def test_another_code_of_an_encoder_judges_anew(tiny_split: Split, tmp_path: Pat
     seen = []
     for code in ("one", "one", "two"):
         judge = Bright()
-        protocol = described(judge, {})
-        Filtering(judge, tiny_split, no_features, protocol, tmp_path, {"radiomics": code}).apply(made)
+        key = described(judge, {}) | {"code": {"radiomics": code}}
+        result(Filtering(tmp_path, key, judge, tiny_split, no_features, made))
         seen.append(len(judge.seen))
     assert seen == [10, 0, 10]
 
@@ -78,7 +78,7 @@ def stage(tiny_split: Split, tmp_path: Path, made: ImageSet) -> Callable[[Filter
     """Apply a filter to the ten images in one folder."""
 
     def go(judge: Filter) -> Filtered:
-        return Filtering(judge, tiny_split, no_features, described(judge, {}), tmp_path).apply(made)
+        return result(Filtering(tmp_path, described(judge, {}), judge, tiny_split, no_features, made))
 
     return go
 
@@ -103,7 +103,7 @@ def test_a_killed_filter_goes_on_where_it_was(stage: Any, tmp_path: Path) -> Non
     written = {name: (tmp_path / name).read_bytes() for name in ("filter.json", "filter.csv")}
     journal = next((tmp_path / ".filter").glob("*.jsonl"))
     straight = journal.read_bytes()
-    for path in (journal, tmp_path / "filter.json", tmp_path / "filter.csv"):
+    for path in (journal, tmp_path / "filter.json", tmp_path / "filter.csv", tmp_path / "stages" / "filtering.json"):
         path.unlink()
     with pytest.raises(KeyboardInterrupt):
         stage(Bright(stop_after=2))
@@ -151,7 +151,8 @@ def test_changed_verdicts_are_noticed(stage: Any, tmp_path: Path, made: ImageSet
     table.write_text(table.read_text().replace("no", "yes", 1))
     with pytest.raises(BenchError, match=r"filter\.csv is missing or changed"):
         kept_ids(tmp_path, report)
-    assert unfiltered(made, tmp_path).images is made and not table.exists()
+    remove_reports(tmp_path)
+    assert not table.exists()
 
 
 def test_verdicts_of_another_filter_are_not_taken_for_those_on_record(stage: Any, tmp_path: Path) -> None:
@@ -169,11 +170,11 @@ RUN = ["generator=pca", "evaluator=[fidelity]", "encoder=[pixels]", "dataset.n_t
 
 def test_a_run_measures_what_is_kept_and_says_so(tmp_path: Path) -> None:
     cache, folder = tmp_path / "cache", tmp_path / "run"
-    plain = run(configure(cache, *RUN), folder)
+    plain = start(configure(cache, *RUN), folder)
     before = (folder / "run.json").read_bytes(), (folder / "scores" / "fidelity.json").read_bytes()
     assert b"filter" not in before[0] + before[1]
     settings = ["filter=manifold", "filter.encoder=pixels", "filter.quantile=0.5"]
-    filtered = run(configure(cache, *RUN, *settings), folder)
+    filtered = start(configure(cache, *RUN, *settings), folder)
     counts = filtered.record.images
     assert counts["kept"] + counts["dropped"] == counts["made"] and counts["kept"] and counts["dropped"]
     fidelity = filtered.records["fidelity"]
@@ -182,7 +183,7 @@ def test_a_run_measures_what_is_kept_and_says_so(tmp_path: Path) -> None:
     fewer, all_ = ([score.n for score in each.scores] for each in (fidelity, plain.records["fidelity"]))
     assert sum(fewer) < sum(all_)
     assert RunRecord.model_validate_json((folder / "run.json").read_bytes()).digests["kept"]
-    run(configure(cache, *RUN), folder)
+    start(configure(cache, *RUN), folder)
     assert (folder / "scores" / "fidelity.json").read_bytes() == before[1]
     assert b"filter" not in (folder / "run.json").read_bytes() and not (folder / "filter.json").exists()
 
@@ -194,5 +195,5 @@ def test_a_filter_that_cannot_work_stops_before_any_image_is_made(tmp_path: Path
         (["filter=manifold", "filter.quantile=1"], r"quantile=1"),
     ):
         with pytest.raises(BenchError, match=message):
-            run(configure(tmp_path / "cache", *RUN, *settings), tmp_path / "run")
-    assert not (tmp_path / "run" / "generation.json").exists()
+            start(configure(tmp_path / "cache", *RUN, *settings), tmp_path / "run")
+    assert not (tmp_path / "run" / "stages").exists()

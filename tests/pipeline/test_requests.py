@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
-from bench.api import Split
-from bench.pipeline.requests import conditions_digest, make_requests, requests_digest, write_requests
+import numpy as np
+
+from bench.api import ImageSet, Split
+from bench.pipeline.requests import PURPOSES, RULE, asked_for, make_requests, requests_digest, write_requests
 
 NO_LIMITS = {"fidelity": None, "utility": None, "privacy": None}
 
@@ -40,8 +43,8 @@ def test_seed_changes_the_noise_and_nothing_that_is_compared(tiny_split: Split) 
     limits = {"fidelity": 10, "utility": 5, "privacy": 8}
     first, second = (make_requests(tiny_split, seed, limits) for seed in (0, 1))
     assert requests_digest(first) != requests_digest(second)
-    for purpose in ("fidelity", "utility", "privacy"):
-        assert conditions_digest(first, purpose) == conditions_digest(second, purpose)
+    assert asked_for(first, PURPOSES) == asked_for(second, PURPOSES)
+    assert [replace(each, seed=0) for each in first] == [replace(each, seed=0) for each in second]
     assert not {each.seed for each in first} & {each.seed for each in second}
     assert len({each.seed for each in first}) == len(first) == 23
 
@@ -59,5 +62,19 @@ def test_the_table_can_be_read_back(tiny_split: Split, tmp_path: Path) -> None:
 def test_a_cap_on_one_purpose_changes_no_other(tiny_split: Split) -> None:
     free = make_requests(tiny_split, 0, NO_LIMITS)
     capped = make_requests(tiny_split, 0, {**NO_LIMITS, "fidelity": 5})
-    for purpose in ("utility", "privacy"):
-        assert conditions_digest(free, purpose) == conditions_digest(capped, purpose)
+    assert asked_for(free, ("utility", "privacy")) == asked_for(capped, ("utility", "privacy"))
+    assert asked_for(free, ("fidelity",)) != asked_for(capped, ("fidelity",)) == {"rule": RULE, "fidelity": 5}
+    others = [[each for each in asked if each.purpose != "fidelity"] for asked in (free, capped)]
+    assert others[0] == others[1]
+
+
+def test_the_order_of_rows_is_no_part_of_what_is_compared(tiny_split: Split) -> None:
+    def shuffled(part: ImageSet) -> ImageSet:
+        return part.select(np.random.default_rng(0).permutation(len(part)))
+
+    other = Split(shuffled(tiny_split.train), shuffled(tiny_split.holdout), shuffled(tiny_split.test))
+    assert other.digest == tiny_split.digest and other.test.digest != tiny_split.test.digest
+    first, second = (make_requests(split, 0, NO_LIMITS) for split in (tiny_split, other))
+    assert first != second and asked_for(first, PURPOSES) == asked_for(second, PURPOSES)
+    fewer = Split(tiny_split.train, tiny_split.holdout, tiny_split.test.select(range(23)))
+    assert fewer.digest != tiny_split.digest

@@ -20,6 +20,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
 from bench.api import BenchError, Split
+from bench.pipeline.plan import Plan
 from bench.pipeline.run import Outcome, run
 from bench.pipeline.summary import summary
 from bench.storage.record import Record, RunRecord
@@ -46,16 +47,25 @@ def configure(cache: Path, *overrides: str) -> DictConfig:
     return config
 
 
+def start(config: DictConfig, folder: Path) -> Outcome:
+    return run(Plan.of(config), folder)
+
+
 def go(cache: Path, folder: Path, *overrides: str) -> Outcome:
-    return run(configure(cache, *overrides), folder)
+    return start(configure(cache, *overrides), folder)
+
+
+def sampled(folder: Path) -> dict[str, Any]:
+    """What the run in ``folder`` keeps of its sampling."""
+    note: dict[str, Any] = json.loads((folder / "stages" / "sampling.json").read_text())["note"]
+    return note
 
 
 def files(folder: Path) -> dict[str, bytes]:
     """What must not depend on interruptions: scores, card, images."""
-    names = [*folder.glob("scores/[!.]*.json"), *folder.glob("card.*"), folder / "images.json"]
+    names = [*folder.glob("scores/[!.]*.json"), *folder.glob("card.*")]
     found = {str(path.relative_to(folder)): path.read_bytes() for path in names}
-    found["images.json"] = json.dumps(json.loads(found["images.json"])["digest"]).encode()
-    return found
+    return found | {"images": sampled(folder)["digest"].encode()}
 
 
 def command(cache: Path, folder: Path, *overrides: str) -> list[str]:
@@ -186,7 +196,8 @@ def test_an_evaluator_that_cannot_measure_a_split_says_so_before_an_image_is_mad
 
 @pytest.mark.parametrize(("name", "trained_on"), [("pca", "train"), ("holdout", "holdout"), ("folder", "unknown")])
 def test_the_record_claims_no_training_it_does_not_know_of(name: str, trained_on: str) -> None:
-    module = import_module(f"generators.{name}")
+    room = "finished" if name == "folder" else "controls"
+    module = import_module(f"generators.{room}.{name}")
     assert getattr(module, name.capitalize())().trained_on == trained_on
 
 
@@ -209,13 +220,17 @@ def test_other_settings_in_the_same_folder_are_refused_with_the_difference(
         go(cache, finished[0], "generator=pca", "generator.components=3")
 
 
-def test_changed_images_are_noticed(finished: tuple[Path, Outcome], cache: Path, tmp_path: Path) -> None:
+def test_changed_images_are_made_again_and_named(
+    finished: tuple[Path, Outcome], cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished[0], folder)
     part = next((folder / "images").glob("*.parquet"))
     part.write_bytes(part.read_bytes()[:-1] + b"x")
-    with pytest.raises(BenchError, match=r"part-00000.* is changed since it was made"):
-        go(cache, folder, "generator=pca")
+    go(cache, folder, "generator=pca")
+    assert f"{part} is changed since it was made; making it again" in caplog.text
+    assert part.read_bytes() == (finished[0] / "images" / part.name).read_bytes()
+    assert files(folder) == files(finished[0])
 
 
 def test_scores_do_not_depend_on_the_number_of_images_in_a_step(
@@ -248,6 +263,7 @@ BRIGHTNESS = Metric("brightness_gap", "Brightness gap", "lower", "none", bounds=
 
 
 class Brightness(Evaluator):
+    id = "brightness"
     metrics: ClassVar = (BRIGHTNESS,)
     purposes: ClassVar = ("fidelity",)
     def __call__(self, material: Material) -> Iterator[Score]:
@@ -256,6 +272,7 @@ class Brightness(Evaluator):
 
 
 class Broken(Evaluator):
+    id = "broken"
     metrics: ClassVar = (BRIGHTNESS,)
     purposes: ClassVar = ("fidelity",)
     def __call__(self, material: Material) -> Iterator[Score]:
@@ -396,11 +413,11 @@ moment = os.environ["BENCH_STOP_AT"]
 die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 
 if moment == "sample":
-    write, count = bench.pipeline.sampling.Sampler._write, [0]
-    def stop(self, *arguments):
+    write, count = bench.pipeline.sampling.write_part, [0]
+    def stop(*arguments):
         count[0] += 1
-        write(self, *arguments) if count[0] == 1 else die()
-    bench.pipeline.sampling.Sampler._write = stop
+        write(*arguments) if count[0] == 1 else die()
+    bench.pipeline.sampling.write_part = stop
 elif moment == "fit":
     import safetensors.torch as tensors
     save, saved = tensors.save_file, [0]
@@ -409,14 +426,14 @@ elif moment == "fit":
         save(*arguments, **options) if saved[0] < 3 else die()
     tensors.save_file = stop
 else:
-    measure = bench.pipeline.evaluation._measure
-    def stop(task, material):
-        if task.name != moment:
-            return measure(task, material)
-        scores = iter(task.evaluator(material))
+    measure = bench.pipeline.evaluation.Evaluation._measured
+    def stop(stage, left):
+        if stage.name != moment:
+            return measure(stage, left)
+        scores = iter(stage.evaluator(stage._material(left)))
         next(scores)
         die()
-    bench.pipeline.evaluation._measure = stop
+    bench.pipeline.evaluation.Evaluation._measured = stop
 sys.argv[0] = "bench"
 main()
 """
@@ -432,7 +449,7 @@ def test_finished_evaluators_that_are_not_asked_for_stay_on_record(cache: Path, 
 def test_an_encoder_without_its_weights_stops_the_run_before_any_work(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"encoder\.vgg16\.path"):
         go(cache, tmp_path / "run", "generator=noise", "encoder=[vgg16]", "evaluator=[fidelity]")
-    assert not (tmp_path / "run" / "generation.json").exists()
+    assert not (tmp_path / "run" / "stages").exists()
 
 
 def test_a_purpose_nothing_was_asked_for_is_refused(cache: Path, tmp_path: Path) -> None:
@@ -443,9 +460,10 @@ def test_a_purpose_nothing_was_asked_for_is_refused(cache: Path, tmp_path: Path)
 def test_what_changes_no_image_may_change(cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     go(cache, folder, *LDM, "evaluator=[]")
-    before = (folder / "images.json").read_bytes()
+    mark = folder / "stages" / "sampling.json"
+    before = mark.read_bytes()
     go(cache, folder, *LDM, "evaluator=[]", "generator.checkpoint_every=3", "device=cpu")
-    assert (folder / "images.json").read_bytes() == before
+    assert mark.read_bytes() == before
     fits = list((cache / "fits").glob("ldm-*"))
     go(cache, tmp_path / "longer", *LDM, "evaluator=[]", "generator.sampling.steps=2")
     assert list((cache / "fits").glob("ldm-*")) == fits, "another sampling must not train anew"
@@ -460,11 +478,13 @@ def test_secrets_stay_out_of_the_record(cache: Path, tmp_path: Path) -> None:
 def test_a_kill_after_the_images_loses_neither_sheet_nor_facts(cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     go(cache, folder, "generator=noise", "evaluator=[]")
-    digest = json.loads((folder / "images.json").read_text())["digest"]
-    (folder / "sheet.png").unlink()
-    go(cache, folder, "generator=noise", "evaluator=[]")
+    before = sampled(folder)
+    for name in ("sheet.png", "stages/sampling.json"):
+        (folder / name).unlink()
+    again = go(cache, folder, "generator=noise", "evaluator=[]")
     assert (folder / "sheet.png").exists()
-    assert json.loads((folder / "images.json").read_text())["digest"] == digest
+    passing = {"fit_seconds": 0}
+    assert sampled(folder) | passing == before | passing and again.record.facts["columns_used"] == before["uses"]
 
 
 MEASURED = """
@@ -479,6 +499,7 @@ class Mean(Encoder):
 GAP = Metric("gap", "Gap", "lower", "none")
 
 class Gap(Evaluator):
+    id = "gap"
     metrics, purposes = (GAP,), ("fidelity",)
     def __call__(self, material):
         real, fake = (material.features("mean", each) for each in (material.split.test, material.images["fidelity"]))
@@ -496,11 +517,11 @@ def test_changed_code_of_an_encoder_has_everything_measured_again_and_parts_no_c
     with open_dict(config):
         config.encoder = {"mean": {"_target_": "meanlab.Mean"}}
         config.evaluator = {"gap": {"_target_": "gaplab.Gap"}}
-    first, again = (run(config, tmp_path / "run") for _ in range(2))
+    first, again = (start(config, tmp_path / "run") for _ in range(2))
     assert first.encoded["mean"] > 0 and not again.encoded
     with (tmp_path / "meanlab.py").open("a") as file:
-        file.write("# another line\n")
-    later = run(config, tmp_path / "run")
+        file.write("LINE = 1\n")
+    later = start(config, tmp_path / "run")
     assert later.encoded == first.encoded
     old, new = first.records["gap"], later.records["gap"]
     assert new.key["encoders"] != old.key["encoders"] and again.records["gap"].key == old.key

@@ -15,7 +15,9 @@ import pytest
 from bench.api import Generator, Images, Request, Split
 from bench.pipeline import sampling
 from bench.pipeline.requests import make_requests
-from bench.pipeline.sampling import Sampled, Sampler, unread
+from bench.pipeline.sampling import Sampled, Sampling, unread
+from bench.pipeline.stage import result
+from bench.pipeline.training import Training
 from bench.runtime.processes import ALONE, Team
 from tests.runtime.test_processes import in_threads
 
@@ -52,7 +54,8 @@ def sample(tiny_split: Split, monkeypatch: pytest.MonkeyPatch) -> Sample:
 
     def go(folder: Path, generator: Generator, team: Team = ALONE) -> Sampled:
         folder.mkdir(exist_ok=True)
-        return Sampler(folder, tiny_split.info, (32, 32), {"seed": 0}, 0, team)(generator, requests)
+        training = Training(folder / "fit", {}, generator, tiny_split, 0, folder, {"mode": "disabled"})
+        return result(Sampling(folder, {"seed": 0}, training, requests, 0), team)
 
     return go
 
@@ -67,39 +70,55 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_a_killed_sampling_reports_the_whole_cost_and_every_count(sample: Sample, tmp_path: Path) -> None:
     whole = sample(tmp_path / "whole", Counting())
-    assert len(whole.images) == 31 and whole.seconds == 8 and whole.counted == {"bright": bright(whole)}
+    facts = {"parameters": 7, "bright": bright(whole), "name": "counting"}
+    assert len(whole.images) == 31 and whole.seconds == 8 and whole.facts == facts
     for stop in (5, 7):  # 2 blocks a part: in the middle of the third, then of the sixth part
         with pytest.raises(KeyboardInterrupt):
             sample(tmp_path / "killed", Counting(stop_after=stop))
-    assert not (tmp_path / "killed" / "images.json").exists()
+    assert not json.loads((tmp_path / "killed" / "stages" / "sampling.json").read_text())["made"]
     last = Counting()
     resumed = sample(tmp_path / "killed", last)
     assert 0 < last.facts["bright"] < bright(whole), "the last process made only some of them"
-    assert (resumed.seconds, resumed.counted) == (whole.seconds, whole.counted)
+    assert (resumed.seconds, resumed.facts) == (whole.seconds, whole.facts)
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
-    manifest = json.loads((tmp_path / "killed" / "images.json").read_text())
-    assert manifest["seconds"] == 8 and manifest["counted"] == whole.counted
 
 
 def test_a_part_without_its_account_is_made_again(sample: Sample, tmp_path: Path) -> None:
     whole = sample(tmp_path, Counting())
     before = content(tmp_path)
-    (tmp_path / "images" / ".part-00002-of-00008.json").unlink()
+    for name in ("images/.part-00002-of-00008.json", "stages/sampling.json"):
+        (tmp_path / name).unlink()
     again = Counting()
-    assert sample(tmp_path, again).counted == whole.counted
+    assert sample(tmp_path, again).facts == whole.facts
     assert 0 < len(again.seen) < bright(whole) and content(tmp_path) == before
-    assert not list((tmp_path / "images").glob(".*.parquet"))
+    assert not list(tmp_path.rglob("*.draft"))
 
 
-def test_an_account_without_its_part_is_written_anew(
+@pytest.mark.parametrize("damage", [b"", b"rot"])
+def test_a_damaged_part_is_made_again_before_and_after_the_end(
+    sample: Sample, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
+    whole = sample(tmp_path, Counting())
+    before, part = content(tmp_path), tmp_path / "images" / "part-00003-of-00008.parquet"
+    for done in (True, False):
+        caplog.clear()
+        part.write_bytes(damage)
+        if not done:
+            (tmp_path / "stages" / "sampling.json").unlink()
+        again = Counting()
+        assert sample(tmp_path, again).facts == whole.facts and content(tmp_path) == before
+        assert f"{part} is changed" in caplog.text and len(again.seen) < bright(whole)
+
+
+def test_a_part_that_was_not_moved_to_its_place_is_made_again(
     sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Path, "replace", _stop_at_a_part(Path.replace))
         sample(tmp_path, Counting())
-    assert (tmp_path / "images" / ".part-00000-of-00008.json").exists() and not content(tmp_path)
+    assert not (tmp_path / "images" / ".part-00000-of-00008.json").exists() and not content(tmp_path)
     whole = sample(tmp_path, Counting())
-    assert whole.seconds == 8 and whole.counted == {"bright": bright(whole)}
+    assert whole.seconds == 8 and whole.facts["bright"] == bright(whole)
 
 
 def _stop_at_a_part(replace: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
@@ -115,8 +134,8 @@ def test_several_processes_report_the_sum_of_their_counts(sample: Sample, tmp_pa
     alone = sample(tmp_path / "one", Counting())
     generators = [Counting() for _ in range(3)]
     found = in_threads(lambda team: sample(tmp_path / "three", generators[team.rank], team), 3)
-    assert all(each.counted == alone.counted for each in found), found
-    assert all(0 < each.facts["bright"] < bright(alone) for each in generators)
+    assert all(each.facts == alone.facts for each in found), found
+    assert all(0 < len(each.seen) < bright(alone) for each in generators)
     assert content(tmp_path / "three") == content(tmp_path / "one")
 
 

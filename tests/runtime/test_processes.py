@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 
 from bench.api import BenchError, Encoder, Generator, Images, ImageSet, Request, Rows, Split
-from bench.pipeline.features import FeatureStore
-from bench.pipeline.run import Run, run
+from bench.pipeline.features import Encoding, FeatureStore
+from bench.pipeline.stage import result
+from bench.pipeline.training import Training
 from bench.runtime.device import resolve
-from bench.runtime.processes import Launched, Lost, Team, Told, launched
+from bench.runtime.processes import ALONE, Launched, Lost, Team, Told, launched
 from bench.storage.files import Busy, owned
 from tests.conftest import ROOT
-from tests.pipeline.test_run import SMALL, configure
+from tests.pipeline.test_run import SMALL, configure, sampled, start
 
 # 280 images in parts of 256 and less: one part for each of two processes
 CHOICE = ["generator=pca", "generator.block=16", "evaluator=[fidelity]", "encoder=[radiomics,pixels]"]
@@ -120,44 +121,26 @@ class Blocky(Encoder):
 def test_rows_come_from_the_blocks_that_one_process_would_cut(tiny_split: Split, tmp_path: Path, count: int) -> None:
     some = tiny_split.train.select(range(1, 42, 2))
 
-    def asked(features: FeatureStore) -> list[Rows]:
-        return [features("blocky", each) for each in (some, tiny_split.train, tiny_split.test)]
-
-    shared = (tiny_split.train, tiny_split.holdout, tiny_split.test)
+    sets = (some, tiny_split.train, tiny_split.test)
     encoders = [Blocky() for _ in range(count)]
 
-    def work(team: Team) -> list[Rows] | None:
-        features = FeatureStore(tmp_path / "several", {"blocky": encoders[team.rank]}, team, shared)
-        if not team.is_main:
-            return features.assist()
-        rows = asked(features)
-        features.enough()
+    def asked(features: FeatureStore, team: Team = ALONE) -> list[Rows]:
+        result(Encoding(tmp_path, features, ["blocky"], sets), team)
+        return [features("blocky", each) for each in sets]
+
+    def work(team: Team) -> list[Rows]:
+        features = FeatureStore(tmp_path / "several", {"blocky": encoders[team.rank]})
+        rows = asked(features, team)
         assert features.encoded == {"blocky": 72}
         return rows
 
     alone = Blocky()
     expected = asked(FeatureStore(tmp_path / "one", {"blocky": alone}))
-    found, *others = in_threads(work, count)
-    assert others == [None] * (count - 1)
-    assert [rows.tobytes() for rows in found] == [rows.tobytes() for rows in expected]
+    for found in in_threads(work, count):
+        assert [rows.tobytes() for rows in found] == [rows.tobytes() for rows in expected]
     assert sum(each.calls for each in encoders) == alone.calls and all(each.calls for each in encoders)
     again = FeatureStore(tmp_path / "several", {"blocky": Blocky()})
     assert [rows.tobytes() for rows in asked(again)] == [rows.tobytes() for rows in expected] and not again.encoded
-
-
-def test_images_only_the_main_process_holds_are_encoded_by_it_alone(tiny_split: Split, tmp_path: Path) -> None:
-    encoders = [Blocky(), Blocky()]
-
-    def work(team: Team) -> Rows | None:
-        features = FeatureStore(tmp_path, {"blocky": encoders[team.rank]}, team, (tiny_split.train,))
-        if not team.is_main:
-            return features.assist()
-        rows = features("blocky", tiny_split.test)
-        features.enough()
-        return rows
-
-    main, other = in_threads(work, 2)
-    assert main.shape == (24, 2) and other is None and [each.calls for each in encoders] == [6, 0]
 
 
 @pytest.mark.parametrize("broken", [0, 1])
@@ -166,10 +149,10 @@ def test_an_encoder_that_fails_in_one_process_stops_the_others(tiny_split: Split
         def __call__(self, images: Images) -> Rows:
             raise ZeroDivisionError("planted")
 
-    def work(team: Team) -> Rows | None:
+    def work(team: Team) -> None:
         encoder = Broken() if team.rank == broken else Blocky()
-        features = FeatureStore(tmp_path, {"blocky": encoder}, team, (tiny_split.test,))
-        return features("blocky", tiny_split.test) if team.is_main else features.assist()
+        features = FeatureStore(tmp_path, {"blocky": encoder})
+        result(Encoding(tmp_path, features, ["blocky"], [tiny_split.test]), team)
 
     results = in_threads(work, 2)
     assert isinstance(results[broken], ZeroDivisionError)
@@ -226,15 +209,16 @@ class Joint(Generator):
         raise NotImplementedError
 
 
+def training(generator: Generator, split: Split, folder: Path) -> Training:
+    return Training(folder, {}, generator, split, 0, folder.parent, {"mode": "disabled"})
+
+
 def fit_in(tmp_path: Path, split: Split, *, processes: int, count: int) -> list[Any]:
     """What the generator says of itself in each of ``count`` processes of one run, or why it does not."""
     meeting = threading.Barrier(processes, timeout=20)
-    config = configure(tmp_path / "cache", "generator=noise")
 
     def work(team: Team) -> Any:
-        generator = Joint(processes, meeting)
-        Run(config, tmp_path / f"run-{count}", team)._fit(generator, split, tmp_path / "fit")
-        return generator.facts
+        return result(training(Joint(processes, meeting), split, tmp_path / "fit"), team).generator.facts
 
     return in_threads(work, count)
 
@@ -242,7 +226,8 @@ def fit_in(tmp_path: Path, split: Split, *, processes: int, count: int) -> list[
 def test_a_generator_for_several_processes_is_trained_by_all_at_once(tiny_split: Split, tmp_path: Path) -> None:
     trained = {"loaded": "trained"}
     assert fit_in(tmp_path, tiny_split, processes=3, count=3) == [trained] * 3
-    assert json.loads((tmp_path / "fit" / "fit.json").read_text())["seconds"] >= 0
+    mark = json.loads((tmp_path / "fit" / "stages" / "training.json").read_text())
+    assert mark["seconds"] >= 0 and list(mark["files"]) == ["model"]
     for count in (1, 2):
         assert fit_in(tmp_path, tiny_split, processes=3, count=count) == [trained] * count
 
@@ -259,12 +244,11 @@ class Breaking(Joint):
 
 def test_who_fails_while_training_together_keeps_nobody_waiting(tiny_split: Split, tmp_path: Path) -> None:
     meeting, teams = threading.Barrier(2, timeout=0.5), dict[int, Team]()
-    config = configure(tmp_path / "cache", "generator=noise")
 
     def work(team: Team) -> None:
         teams[team.rank] = team
         try:
-            Run(config, tmp_path / "run", team)._fit(Breaking(2, meeting), tiny_split, tmp_path / "fit")
+            result(training(Breaking(2, meeting), tiny_split, tmp_path / "fit"), team)
         except (ZeroDivisionError, threading.BrokenBarrierError) as error:
             assert team.fail(error) is False, "it must end without a word, or it waits for a partner that waits for it"
 
@@ -277,7 +261,7 @@ def test_another_number_of_processes_does_not_begin_to_train(tiny_split: Split, 
     message = f"generator.processes=2, but this launch has {count} and the training is not finished; start 2 processes"
     found = fit_in(tmp_path, tiny_split, processes=2, count=count)
     assert all(isinstance(each, BenchError) and message in str(each) for each in found), found
-    assert not (tmp_path / "fit").exists()
+    assert not (tmp_path / "fit" / "model").exists()
 
 
 def test_a_folder_in_use_is_no_reason_to_wait_for_ever(tiny_split: Split, tmp_path: Path) -> None:
@@ -290,7 +274,7 @@ def test_a_folder_in_use_is_no_reason_to_wait_for_ever(tiny_split: Split, tmp_pa
 def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the ``run`` and the ``cache`` of one process."""
     folder = tmp_path_factory.mktemp("one")
-    run(configure(folder / "cache", *CHOICE), folder / "run")
+    start(configure(folder / "cache", *CHOICE), folder / "run")
     return folder
 
 
@@ -307,14 +291,13 @@ def rows(cache: Path) -> dict[tuple[str, str], bytes]:
     found = {}
     for path in cache.glob("features/*/*.hashes"):
         values = np.load(path.with_suffix(".npy"))
-        keys = path.read_text().split("\n")
+        keys = path.read_text().split("\n")[1:]
         found |= {(path.parent.name, key): row.tobytes() for key, row in zip(keys, values, strict=True)}
     return found
 
 
 def assert_same(found: Path, expected: Path) -> None:
-    digests = [json.loads((each / "run" / "images.json").read_text())["digest"] for each in (found, expected)]
-    assert digests[0] == digests[1]
+    assert sampled(found / "run")["digest"] == sampled(expected / "run")["digest"]
     for name in ("scores/fidelity.json", "requests.csv", "sheet.png"):
         assert (found / "run" / name).read_bytes() == (expected / "run" / name).read_bytes(), name
     assert rows(found / "cache") == rows(expected / "cache")
@@ -325,7 +308,7 @@ def test_two_processes_leave_the_same_bytes_as_one(one: Path, tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path, one)
     assert done.stdout.count("fidelity (ok)") == 1 and done.stdout.strip().endswith(str(tmp_path / "run"))
-    assert done.stderr.count("fidelity: measuring") + done.stdout.count("fidelity: measuring") == 1
+    assert done.stderr.count("fidelity: making") + done.stdout.count("fidelity: making") == 1
     shards = [len(list((each / "cache").glob("features/*/*.hashes"))) for each in (tmp_path, one)]
     assert shards[0] > shards[1], "each process writes its own rows"
 
@@ -337,7 +320,7 @@ import bench.pipeline.sampling
 from bench.__main__ import main
 
 if os.environ["RANK"] == "1":
-    bench.pipeline.sampling.Sampler._write = lambda *_: %s
+    bench.pipeline.sampling.write_part = lambda *_: %s
 sys.argv[0] = "bench"
 main()
 """
@@ -363,8 +346,9 @@ def test_a_broken_process_leaves_a_message_and_a_folder_to_go_on_from(
     told = done.stderr + done.stdout
     assert reason in told and "the same command goes on from there" in told, told
     parts = sorted(path.name for path in (tmp_path / "run" / "images").glob("part-*"))
-    assert parts in ([], ["part-00000-of-00002.parquet"]) and not (tmp_path / "run" / "images.json").exists()
-    run(configure(tmp_path / "cache", *CHOICE), tmp_path / "run")
+    assert parts in ([], ["part-00000-of-00002.parquet"])
+    assert not json.loads((tmp_path / "run" / "stages" / "sampling.json").read_text())["made"]
+    start(configure(tmp_path / "cache", *CHOICE), tmp_path / "run")
     assert_same(tmp_path, one)
 
 
@@ -373,9 +357,9 @@ def test_two_processes_train_a_generator_and_one_loads_it(tmp_path: Path) -> Non
     choice = ["generator=ldm", "generator.processes=2", "generator.autoencoder.steps=6", "generator.diffusion.steps=6"]
     choice += ["generator.sampling.steps=2", "generator.block=32", "evaluator=[]"]
     with pytest.raises(BenchError, match=r"generator.processes=2, but this launch has 1"):
-        run(configure(tmp_path / "cache", *choice), tmp_path / "alone")
+        start(configure(tmp_path / "cache", *choice), tmp_path / "alone")
     done = launch(tmp_path, "-m", "bench", choice=choice)
     assert done.returncode == 0, done.stderr
-    run(configure(tmp_path / "cache", *choice), tmp_path / "alone")
-    digests = [json.loads((tmp_path / name / "images.json").read_text())["digest"] for name in ("run", "alone")]
-    assert digests[0] == digests[1] and len(list((tmp_path / "cache" / "fits").glob("ldm-*"))) == 1
+    start(configure(tmp_path / "cache", *choice), tmp_path / "alone")
+    assert sampled(tmp_path / "run")["digest"] == sampled(tmp_path / "alone")["digest"]
+    assert len(list((tmp_path / "cache" / "fits").glob("ldm-*"))) == 1

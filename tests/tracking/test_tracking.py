@@ -18,7 +18,8 @@ import pytest
 from bench.storage.files import file_digest, write_json
 from bench.storage.image_reader import contact_sheet
 from bench.storage.record import SCHEMA, Cost, Entry, MetricRow, Record, RunRecord, ScoreRow
-from bench.tracking.wandb_runs import Follower, Training, followed, publish
+from bench.tracking.follower import FollowedTraining, Follower, followed
+from bench.tracking.publication import publish
 from tests.conftest import ROOT, draw
 
 OFFLINE = {"mode": "offline", "project": "toy", "entity": None, "tags": ["trial"], "timeout_seconds": 100}
@@ -105,7 +106,7 @@ def write_history(folder: Path, *steps: int, stage: str = "diffusion") -> None:
     (folder / "history.csv").write_text("\n".join(["stage,step,term,value", *rows]) + "\n")
 
 
-def sent_by(training: Training, *, broken: bool = False) -> tuple[Follower, list[dict[str, Any]]]:
+def sent_by(training: FollowedTraining, *, broken: bool = False) -> tuple[Follower, list[dict[str, Any]]]:
     """A follower whose W&B run is a list."""
     found: list[dict[str, Any]] = []
 
@@ -120,7 +121,7 @@ def sent_by(training: Training, *, broken: bool = False) -> tuple[Follower, list
 
 
 def test_a_follower_sends_each_point_and_picture_once(tmp_path: Path) -> None:
-    training = Training(tmp_path / "fit", tmp_path, "toy", pictures=True)
+    training = FollowedTraining(tmp_path / "fit", tmp_path, "toy", pictures=True)
     write_history(training.folder, 2, 4)
     (training.folder / "strip.png").write_bytes((ROOT / "tests").name.encode())
     follower, found = sent_by(training)
@@ -148,7 +149,7 @@ def test_a_follower_sends_each_point_and_picture_once(tmp_path: Path) -> None:
 
 
 def test_what_could_not_be_sent_is_sent_the_next_time(tmp_path: Path) -> None:
-    training = Training(tmp_path / "fit", tmp_path, "toy", pictures=False)
+    training = FollowedTraining(tmp_path / "fit", tmp_path, "toy", pictures=False)
     write_history(training.folder, 2)
     with pytest.raises(ConnectionError):
         sent_by(training, broken=True)[0].look()
@@ -158,7 +159,7 @@ def test_what_could_not_be_sent_is_sent_the_next_time(tmp_path: Path) -> None:
 
 
 def test_pictures_that_must_not_be_shown_are_not_sent(tmp_path: Path) -> None:
-    training = Training(tmp_path / "fit", tmp_path, "toy", pictures=False)
+    training = FollowedTraining(tmp_path / "fit", tmp_path, "toy", pictures=False)
     write_history(training.folder, 2)
     (training.folder / "strip.png").write_bytes(b"a patient")
     follower, found = sent_by(training)
@@ -183,7 +184,7 @@ def test_a_training_is_followed_offline_and_ends_with_it(tmp_path: Path, monkeyp
     fit, home = tmp_path / "ldm-0123", tmp_path / "run"
     home.mkdir()
     begin = time.monotonic()
-    with followed(Training(fit, home, "toy", pictures=True), OFFLINE):
+    with followed(FollowedTraining(fit, home, "toy", pictures=True), OFFLINE):
         write_history(fit, 2, 4)
         took = time.monotonic() - begin
     assert took < 1 and time.monotonic() - begin < 1, "nobody waits for the child"
@@ -199,11 +200,11 @@ def test_a_training_is_followed_offline_and_ends_with_it(tmp_path: Path, monkeyp
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from bench.tracking.wandb_runs import Training, followed
+from bench.tracking.follower import FollowedTraining, followed
 from tests.tracking.test_tracking import OFFLINE, write_history
 
 fit = Path(sys.argv[1])
-with followed(Training(fit, fit.parent, "toy", pictures=False), OFFLINE):
+with followed(FollowedTraining(fit, fit.parent, "toy", pictures=False), OFFLINE):
     write_history(fit, 3)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -226,15 +227,12 @@ def test_nothing_to_send_opens_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(subprocess, "Popen", note)
     (tmp_path / "fit").mkdir()
-    with followed(Training(tmp_path / "fit", tmp_path, "toy", pictures=True), OFFLINE):
+    with followed(FollowedTraining(tmp_path / "fit", tmp_path, "toy", pictures=True), OFFLINE):
         pass
     assert started[0].wait(60) == 0 and not list(tmp_path.glob("**/wandb"))
-    (tmp_path / "fit" / "fit.json").write_text("{}")
-    with followed(Training(tmp_path / "fit", tmp_path, "toy", pictures=True), OFFLINE):
+    with followed(FollowedTraining(tmp_path, tmp_path, "toy", pictures=True), {**OFFLINE, "mode": "disabled"}):
         pass
-    with followed(Training(tmp_path, tmp_path, "toy", pictures=True), {**OFFLINE, "mode": "disabled"}):
-        pass
-    assert len(started) == 1, "a finished training is not followed, and none where W&B is disabled"
+    assert len(started) == 1, "no training is followed where W&B is disabled"
 
 
 def test_a_follower_that_fails_is_a_warning(
@@ -243,7 +241,7 @@ def test_a_follower_that_fails_is_a_warning(
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
     monkeypatch.setenv("HOME", str(tmp_path))
-    with followed(Training(tmp_path / "fit", tmp_path, "toy", pictures=True), {**OFFLINE, "mode": "online"}):
+    with followed(FollowedTraining(tmp_path / "fit", tmp_path, "toy", pictures=True), {**OFFLINE, "mode": "online"}):
         write_history(tmp_path / "fit", 2)
     until(lambda: "W&B did not follow the training to its end (no W&B API key" in caplog.text)
     assert not (tmp_path / "fit" / "tracking.json").exists()

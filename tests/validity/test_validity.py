@@ -84,10 +84,10 @@ def test_known_metrics_are_judged_rightly(responses: list[Response]) -> None:
 
 
 def test_the_same_numbers_every_time_and_no_image_encoded_twice(bench: Bench, responses: list[Response]) -> None:
-    assert isinstance(bench.pipeline.features, FeatureStore)
-    before = bench.pipeline.features.encoded["moments"]
+    assert isinstance(bench.features, FeatureStore)
+    before = bench.features.encoded["moments"]
     assert bench.responses() == responses
-    assert bench.pipeline.features.encoded["moments"] == before
+    assert bench.features.encoded["moments"] == before
 
 
 def test_the_page_holds_every_verdict_and_no_real_image_unasked(bench: Bench, responses: list[Response]) -> None:

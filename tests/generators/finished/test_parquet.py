@@ -208,13 +208,12 @@ def test_bad_settings_are_named(settings, message, train, tmp_path):
 
 def test_an_export_read_back_is_the_same_images(tmp_path):
     from bench.export.images import export
-    from bench.pipeline.run import run
-    from tests.pipeline.test_run import configure
+    from tests.pipeline.test_run import configure, start
 
     small = ["evaluator=[]", "encoder=[pixels]", "dataset.n_train=60", "dataset.n_test=24"]
-    first = run(configure(tmp_path / "cache", "generator=pca", *small), tmp_path / "first")
+    first = start(configure(tmp_path / "cache", "generator=pca", *small), tmp_path / "first")
     export(tmp_path / "first", tmp_path / "out")
     back = ["generator=parquet", f"generator.path={tmp_path / 'out'}"]
-    second = run(configure(tmp_path / "cache", *back, *small), tmp_path / "second")
+    second = start(configure(tmp_path / "cache", *back, *small), tmp_path / "second")
     assert second.record.digests == first.record.digests
     assert second.record.facts["matched_by"] == "request_id"
