@@ -14,7 +14,13 @@ from tests.faults.fork_server import Done, Job, Server
 from tests.faults.places import Folders, cached, results
 
 # all evaluators, and images in two parts
-SMALL = ("experiment=smoke", "generator=pca", "wandb.mode=disabled", "dataset.n_train=80", "dataset.n_test=48")
+SMALL: tuple[str, ...] = (
+    "experiment=smoke",
+    "generator=pca",
+    "wandb.mode=disabled",
+    "dataset.n_train=80",
+    "dataset.n_test=48",
+)
 SMALL += ("requests.privacy=160",)
 
 

@@ -174,5 +174,5 @@ def _kind(path: str) -> str:
     if "cache" in parts:
         below = parts[parts.index("cache") + 1 :]
         return f"cache/{below[0]}" if below else "cache"
-    below = path.split(f"{RUN}/", 1)[-1].split("/") if f"{RUN}/" in path else []
-    return f"run/{below[0]}" if len(below) > 1 else "run"
+    inner = path.split(f"{RUN}/", 1)[-1].split("/") if f"{RUN}/" in path else []
+    return f"run/{inner[0]}" if len(inner) > 1 else "run"

@@ -23,8 +23,10 @@ from tests.faults.places import Folders, cached, differences, results
 FILTER = ("filter=manifold", "filter.encoder=pixels")
 # TOLD: made again, and a warning names it. MADE: what is not there is simply made, as in a first run.
 # EITHER: told, or refused by an error that names it
-TOLD, MADE, EITHER = "told", "made", "either"
 Wanted = Literal["told", "made", "either"]
+TOLD: Wanted = "told"
+MADE: Wanted = "made"
+EITHER: Wanted = "either"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Case:
 
     name: str
     damage: Callable[[Folders], Path]
-    wanted: Wanted = "told"
+    wanted: Wanted = TOLD
     anew: bool = False
     choice: tuple[str, ...] = ()
     few: bool = False
@@ -184,13 +186,17 @@ PUBLISHED = (
         "card_page_edited", lambda each: replace(places.result(each, "card.html"), "<body", "<b>FDA</b><body"), few=True
     ),
     Case("card_text_emptied", lambda each: empty(places.result(each, "card.md"))),
-    Case("card_table_edited", lambda each: edit(places.result(each, "card.json"), lambda all: all.update(more=1))),
+    Case("card_table_edited", lambda each: edit(places.result(each, "card.json"), lambda found: found.update(more=1))),
     Case("card_page_missing", lambda each: remove(places.result(each, "card.html"))),
     Case("sheet_emptied", lambda each: empty(places.result(each, "sheet.png")), few=True),
     Case("requests_missing", lambda each: remove(places.result(each, "requests.csv"))),
     Case("requests_edited", lambda each: replace(places.result(each, "requests.csv"), "Medium", "High"), few=True),
-    Case("intervals_edited", lambda each: edit(places.result(each, "intervals.json"), lambda all: all.update(more=1))),
-    Case("privacy_edited", lambda each: edit(places.result(each, "privacy.json"), lambda all: all.update(images=1))),
+    Case(
+        "intervals_edited", lambda each: edit(places.result(each, "intervals.json"), lambda found: found.update(more=1))
+    ),
+    Case(
+        "privacy_edited", lambda each: edit(places.result(each, "privacy.json"), lambda found: found.update(images=1))
+    ),
 )
 RECORDS = (
     Case("score_edited", lambda each: edit(places.score(each, "fidelity"), other_value(1.01)), few=True),
@@ -200,7 +206,7 @@ RECORDS = (
     Case("score_marker_damaged", lambda each: cut(places.marker(each, "fidelity"))),
     Case("score_marker_missing", lambda each: remove(places.marker(each, "privacy")), MADE),
     Case("record_damaged", lambda each: cut(places.result(each, "run.json")), few=True),
-    Case("record_edited", lambda each: edit(places.result(each, "run.json"), lambda all: all.update(seed=7)), MADE),
+    Case("record_edited", lambda each: edit(places.result(each, "run.json"), lambda found: found.update(seed=7)), MADE),
     Case("record_missing", lambda each: remove(places.result(each, "run.json")), MADE),
     Case("facts_edited", lambda each: replace(places.marker(each, "fit"), r"\b32\b", "99")),
     Case("facts_damaged", lambda each: cut(places.marker(each, "fit"))),
@@ -219,8 +225,7 @@ def parameters() -> list[Any]:
     """The table; all but a few take longer than the default suite has."""
     cases = [*FEATURES, *TRAINED, *PREPARED, *IMAGES, *PUBLISHED, *RECORDS]
     cases += [Case(each.name, each.damage, each.wanted, each.anew, FILTER, each.few) for each in FILTERED]
-    marks = {True: (), False: pytest.mark.slow}
-    return [pytest.param(each, id=each.name, marks=marks[each.few]) for each in cases]
+    return [pytest.param(each, id=each.name, marks=() if each.few else pytest.mark.slow) for each in cases]
 
 
 def told(output: str, path: Path, *levels: str) -> bool:
