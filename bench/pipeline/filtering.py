@@ -75,7 +75,8 @@ class Filtering(Stage[Filtered]):
             BenchError: no image of some purpose is left, or the filter gave too few or too many verdicts.
         """
         images = self.images
-        verdicts = self._judged(self.folder / ".filter" / f"{content_key(self.key)}.jsonl")
+        journal = f".filter/{content_key(self.key)}.jsonl"
+        verdicts = self._judged(self.folder / journal)
         purposes = images.column("purpose")
         kept = [i for i, verdict in enumerate(verdicts) if verdict.keep]
         counts = {"kept": len(kept), "dropped": len(images) - len(kept)}
@@ -86,7 +87,7 @@ class Filtering(Stage[Filtered]):
                 f"the filter {self.judge.id} leaves no image for {', '.join(empty)} (all {len(images)} by grade: "
                 f"{grades}; each in {self.folder / TABLE}); choose a more lenient filter, or filter=none"
             )
-        return Made([REPORT, TABLE], {"counts": counts})
+        return Made([REPORT, TABLE, journal], {"counts": counts})
 
     def load(self, mark: Mark) -> Filtered:
         kept = kept_ids(self.folder, mark.files[REPORT])

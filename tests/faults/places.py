@@ -17,15 +17,13 @@ import numpy as np
 RUN = "runs/phantom/pca/seed=0"
 # marks that a stage is complete, from the run folder: one pattern a stage
 MARKERS = {
-    "requests": "generation.json",
-    "fit": "fit.json",
-    "sampling": "images.json",
+    "sampling": "stages/sampling.json",
     "part": "images/.part-00000*.json",
-    "fidelity": "scores/.fidelity.entry.json",
-    "privacy": "scores/.privacy.entry.json",
+    "fidelity": "stages/fidelity.json",
+    "privacy": "stages/privacy.json",
 }
 # differs between two runs of one command, or is no result
-PASSING = {"seconds", "provenance", "cost"}
+PASSING = {"seconds", "fit_seconds", "provenance", "cost", "check"}
 NO_RESULT = (".hydra", ".arrow", "wandb", ".lock", "bench.log")
 
 
@@ -88,7 +86,7 @@ def fit_arrays(folders: Folders) -> Path:
 
 
 def fit_marker(folders: Folders) -> Path:
-    return those(folders.cache, "fits/pca-*/fit.json")[0]
+    return those(folders.cache, "fits/pca-*/stages/training.json")[0]
 
 
 def image_parts(folders: Folders) -> list[Path]:
@@ -97,7 +95,7 @@ def image_parts(folders: Folders) -> list[Path]:
 
 def mapped_images(folders: Folders) -> Path:
     """A copy of the generated images that is read in the place of the parts."""
-    return those(folders.run, ".arrow/**/*.arrow")[0]
+    return those(folders.run, ".arrow/images.arrow")[0]
 
 
 def marker(folders: Folders, stage: str) -> Path:
@@ -128,11 +126,11 @@ def results(folders: Folders) -> dict[str, bytes]:
 
 def cached(folders: Folders) -> dict[str, bytes]:
     """What later runs read: prepared images, trained generators, and feature rows by encoder and picture."""
-    files = [*folders.cache.glob("prepared/[!.]*/*"), *folders.cache.glob("fits/*/[!.]*")]
+    files = [*folders.cache.glob("prepared/[!.]*/*"), *folders.cache.glob("fits/*/**/[!.]*")]
     found = {str(path.relative_to(folders.cache)): _plain(path) for path in files if path.is_file()}
     for keys in sorted(folders.cache.glob("features/*/*.hashes")):
         rows = np.load(keys.with_suffix(".npy"), allow_pickle=False)
-        names = keys.read_text().split("\n")
+        _, *names = keys.read_text().split("\n")
         found |= {f"{keys.parent.name} {name}": row.tobytes() for name, row in zip(names, rows, strict=True)}
     return found
 

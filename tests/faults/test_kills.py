@@ -19,7 +19,7 @@ def test_without_a_kill_nothing_is_made_again(laboratory: Laboratory) -> None:
     laboratory.restored()
     done = laboratory.run()
     assert done.code == 0, done.output
-    assert "images: found" in done.output and "measuring" not in done.output
+    assert "sampling: found" in done.output and "making" not in done.output
     assert len(done.steps) < len(laboratory.finished().done.steps) // 10
     assert differences(results(laboratory.folders), laboratory.finished().results) == []
 

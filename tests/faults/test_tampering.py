@@ -96,7 +96,8 @@ def zero_rows(path: Path) -> Path:
 
 
 def reverse_keys(path: Path) -> Path:
-    path.write_text("\n".join(reversed(path.read_text().split("\n"))))
+    first, *keys = path.read_text().split("\n")
+    path.write_text("\n".join([first, *reversed(keys)]))
     return path
 
 
@@ -179,7 +180,6 @@ IMAGES = (
     Case("part_account_damaged", lambda each: (unfinished(each, Path), cut(places.marker(each, "part")))[1]),
     Case("images_marker_damaged", lambda each: cut(places.marker(each, "sampling"))),
     Case("images_marker_missing", lambda each: remove(places.marker(each, "sampling")), MADE),
-    Case("requests_marker_damaged", lambda each: cut(places.marker(each, "requests")), EITHER),
 )
 PUBLISHED = (
     Case(
@@ -208,12 +208,13 @@ RECORDS = (
     Case("record_damaged", lambda each: cut(places.result(each, "run.json")), few=True),
     Case("record_edited", lambda each: edit(places.result(each, "run.json"), lambda found: found.update(seed=7)), MADE),
     Case("record_missing", lambda each: remove(places.result(each, "run.json")), MADE),
-    Case("facts_edited", lambda each: replace(places.marker(each, "fit"), r"\b32\b", "99")),
-    Case("facts_damaged", lambda each: cut(places.marker(each, "fit"))),
-    Case("facts_missing", lambda each: remove(places.marker(each, "fit"))),
+    Case("facts_edited", lambda each: replace(places.marker(each, "sampling"), r'"facts": {', '"facts": {"made": 1, ')),
 )
 FILTERED = (
-    Case("filter_report_edited", lambda each: replace(places.result(each, "filter.json"), r"\d+", "1")),
+    Case(
+        "filter_report_edited",
+        lambda each: replace(places.result(each, "filter.json"), r'"judged": \d+', '"judged": 1'),
+    ),
     Case("filter_report_damaged", lambda each: cut(places.result(each, "filter.json"))),
     Case("filter_table_edited", lambda each: replace(places.result(each, "filter.csv"), "yes", "no")),
     Case("filter_verdict_edited", lambda each: other_verdict(places.journal(each)), few=True),

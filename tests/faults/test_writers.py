@@ -21,7 +21,7 @@ class Grey(Generator):
         raise ZeroDivisionError("planted")
 
 class Broken(Evaluator):
-    metrics, purposes = (Metric("gap", "Gap", "lower", "none"),), ("fidelity",)
+    id, metrics, purposes = "broken", (Metric("gap", "Gap", "lower", "none"),), ("fidelity",)
     def __call__(self, material):
         raise ZeroDivisionError("planted")
 """
