@@ -24,8 +24,9 @@ from bench.datasets.csaw_preprocess import Acquisition, preprocess
 from bench.datasets.mammogram import WHITE, Anatomy, Mammogram, draw, pixel_mm
 from bench.datasets.masking import TEST_CASES, TRAIN_CASES, Woman, imagine
 from bench.datasets.prepare import Shape, seed_of_name, size_of
+from bench.runtime.code_digest import code_digest
 from bench.runtime.progress import track
-from bench.storage.files import code_digest, content_key, refuse_if_only_reading, settle, write_atomic
+from bench.storage.files import content_key, refuse_if_only_reading, remove_drafts, settle, write_atomic
 
 Part = Literal["train", "test"]
 
@@ -59,10 +60,7 @@ class Population:
     @property
     def key(self) -> str:
         """16 hex digits that change with the settings and with the code that draws."""
-        here = Path(__file__).parent
-        names = ("phantom", "mammogram", "masking", "csaw_preprocess")
-        code = code_digest(*(here / f"{name}.py" for name in names))
-        return content_key([self.size, self.n_train, self.n_test, self.seed, code])
+        return content_key([self.size, self.n_train, self.n_test, self.seed, code_digest(_draw_image)])
 
 
 class Phantom(Dataset):
@@ -119,6 +117,7 @@ def drawn(population: Population, folder: Path) -> Path:
         return root
     with _alone(folder):
         if not root.is_dir():
+            remove_drafts(folder)
             draft = folder / "draft"
             for part in _PARTS:
                 _draw_part(population, part, draft)

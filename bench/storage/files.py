@@ -68,15 +68,6 @@ def altered(folder: Path, digests: Mapping[str, str]) -> str | None:
     return None
 
 
-def code_digest(*folders: Path) -> str:
-    """16 hex digits over every Python source below ``folders`` (a single file counts as itself)."""
-    digest = hashlib.sha256()
-    for folder in folders:
-        for path in [folder] if folder.is_file() else sorted(folder.rglob("*.py")):
-            digest.update(f"{path.name}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def files_digest(*paths: Path) -> str:
     """16 hex digits over name, size and time of every file at or below ``paths``; a hub id has no files."""
     rows = []

@@ -85,6 +85,28 @@ def test_non_finite_features_are_an_error(tiny_split: Split, tmp_path: Path) -> 
         FeatureStore(tmp_path, {"broken": Broken()})("broken", tiny_split.test)
 
 
+@pytest.mark.parametrize("damage", ["flipped", "emptied", "missing", "reversed"])
+def test_a_damaged_shard_is_named_and_encoded_again(
+    tiny_split: Split, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    rows = FeatureStore(tmp_path, {"means": Means()})("means", tiny_split.test)
+    (keys,) = tmp_path.rglob("*.hashes")
+    array = keys.with_suffix(".npy")
+    content = bytearray(array.read_bytes())
+    content[-5] ^= 1
+    first, *hashes = keys.read_text().split("\n")
+    change = {
+        "flipped": lambda: array.write_bytes(content),
+        "emptied": lambda: array.write_bytes(b""),
+        "missing": array.unlink,
+        "reversed": lambda: keys.write_text("\n".join([first, *reversed(hashes)])),
+    }
+    change[damage]()
+    again = FeatureStore(tmp_path, {"means": Means()})
+    assert np.array_equal(again("means", tiny_split.test), rows) and again.encoded["means"] == 24
+    assert array.stem in caplog.text and "encoding its images again" in caplog.text
+
+
 def test_wrong_shape_names_what_was_got_and_needed(tiny_split: Split, tmp_path: Path) -> None:
     class Thin(Means):
         def __call__(self, images: Images) -> Rows:
