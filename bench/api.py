@@ -530,3 +530,11 @@ class Evaluator(ABC):
     @abstractmethod
     def __call__(self, material: Material) -> Iterable[Score]:
         """Measure. Raises ``Refused`` if nothing can be measured on this material."""
+
+    def conformance(self, material: Material) -> Iterable[Score]:
+        """Measure the small fixed material by which installations are told apart.
+
+        Overridden where measuring trains something whose last digits depend on the library, to measure only the
+        formulas: what is trained then gives fixed answers.
+        """
+        return self(material)

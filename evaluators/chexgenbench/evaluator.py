@@ -80,10 +80,17 @@ class CheXGenBench(Evaluator):
     def __call__(self, material: Material) -> Iterator[Score]:
         if complaint := self._too_small(material.split):
             raise Refused(complaint)
+        yield from self._measured(material, self.labels)
+
+    def conformance(self, material: Material) -> Iterator[Score]:
+        """The formulas on images of whatever size, over all images and those of the material's own binary labels."""
+        yield from self._measured(material, [each.name for each in material.split.info.labels if each.kind == "binary"])
+
+    def _measured(self, material: Material, labels: Sequence[str]) -> Iterator[Score]:
         real, fake = material.split.test, material.images["fidelity"]
         first = first_of_each(real.column("prompt"))
         prompts = np.array([str(each) for each in fake.column("prompt")])
-        for group in ("all", *self.labels):
+        for group in ("all", *labels):
             i, j = first, np.arange(len(fake))
             if group != "all":
                 i = first[_positive(real, group)[first]]

@@ -5,7 +5,8 @@ And does the one trained on real images see in synthetic images what was asked f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -33,8 +34,10 @@ from evaluators.utility.test_set import (
 Integers = npt.NDArray[np.int64]
 Arm = Literal["real", "synthetic", "both"]
 Figures = dict[tuple[str, str], Figure]
+Answering = Callable[[Material, Sequence[Exam], Sequence[str]], tuple[dict[Arm, Answers], list[Answers]]]
 
 ARMS: tuple[Arm, ...] = ("real", "synthetic", "both")
+SKILLS: dict[Arm, int] = {"real": 72, "synthetic": 40, "both": 88}  # of 256: how far fixed answers lean to the truth
 CONTRASTS: dict[str, tuple[Arm, Arm]] = {"gap": ("synthetic", "real"), "gain": ("both", "real")}
 MEASURES = {
     "auc": ("AUC", "Hanley & McNeil 1982, 10.1148/radiology.143.1.7063747", "area under the ROC curve"),
@@ -118,6 +121,13 @@ class Utility(Evaluator):
         self.resamples = resamples
 
     def __call__(self, material: Material) -> Iterator[Score]:
+        yield from self._measured(material, self._answers)
+
+    def conformance(self, material: Material) -> Iterator[Score]:
+        """The scores of fixed answers instead of trained classifiers'."""
+        yield from self._measured(material, self._fixed_answers)
+
+    def _measured(self, material: Material, answering: Answering) -> Iterator[Score]:
         split, rng = material.split, material.rng
         faults = {name: fault(split, name) for name in split.info.targets}
         targets = [name for name, reason in faults.items() if reason is None]
@@ -129,7 +139,7 @@ class Utility(Evaluator):
             "recovered": material.images["fidelity"],
         }
         test, *others = (examine(images, targets, self.side) for images in (split.test, *judged.values()))
-        answers, further = self._answers(material, [test, *others], targets)
+        answers, further = answering(material, [test, *others], targets)
         weights = patient_weights(test.patients, rng, self.resamples)
         picks = {arm: rng.integers(0, self.repeats, (self.resamples, self.repeats)) for arm in ARMS}
         figures = {name: figures_of(answers, test, t, (weights, picks)) for t, name in enumerate(targets)}
@@ -162,6 +172,35 @@ class Utility(Evaluator):
         }
         further = [[each[number] for each in written["real"]] for number in range(1, len(exams))]
         return {arm: [each[0] for each in own] for arm, own in written.items()}, further
+
+    def _fixed_answers(
+        self, material: Material, exams: Sequence[Exam], targets: Sequence[str]
+    ) -> tuple[dict[Arm, Answers], list[Answers]]:
+        """The same of ``fixed_answers``."""
+        classes = tuple(len(material.split.info.label(name).values) for name in targets)
+        answers: dict[Arm, Answers] = {
+            arm: [fixed_answers(exams[0], classes, f"{arm} {repeat}", skill) for repeat in range(self.repeats)]
+            for arm, skill in SKILLS.items()
+        }
+        skill = SKILLS["real"]
+        further = [
+            [fixed_answers(exam, classes, f"real {repeat}", skill) for repeat in range(self.repeats)]
+            for exam in exams[1:]
+        ]
+        return answers, further
+
+
+def fixed_answers(exam: Exam, classes: Sequence[int], name: str, skill: int) -> list[Floats]:
+    """Scores ``(N, K)`` for each target, in [0, 2): bytes of SHA-256 of ``name``, target, class and pixels, over 256,
+    plus ``skill`` over 256 for the true class.
+    """
+    answers = []
+    for t, count in enumerate(classes):
+        seeds = [f"{name} {t} {k} ".encode() for k in range(count)]
+        drawn = [[hashlib.sha256(seed + image.tobytes()).digest()[0] for seed in seeds] for image in exam.images]
+        true = exam.truths[:, t, None] == np.arange(count)
+        answers.append((np.array(drawn) + skill * true) / 256.0)
+    return answers
 
 
 def fault(split: Split, name: str) -> str | None:
