@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.api import Evaluator, ImageSet, Leave, Material, Metric, Purpose, Refused, Score, Split
+from bench.pipeline.conformance import conformance
 from bench.pipeline.features import Encoding, FeatureStore
 from bench.pipeline.stage import Made, Mark, Stage, result
 from bench.runtime.processes import Team
@@ -44,6 +45,7 @@ class Evaluation(Stage[Measured]):
         encoders: the encoders whose features are computed beforehand.
         earlier: records of the evaluators before it, for one that reads them.
         seed: of its random choices.
+        conformances: the folder in which the evaluator's conformance is kept.
         generator: what the run says of the generator.
     """
 
@@ -56,6 +58,7 @@ class Evaluation(Stage[Measured]):
     images: Mapping[Purpose, ImageSet]
     features: FeatureStore
     seed: int
+    conformances: Path
     encoders: Sequence[str] = ()
     earlier: Mapping[str, Record] = field(default_factory=dict)
     generator: Mapping[str, Any] = field(default_factory=dict)
@@ -104,6 +107,7 @@ class Evaluation(Stage[Measured]):
             "protocol": dict(self.protocol),
             "key": dict(self.key),
             "metrics": [metric_row(metric) for metric in self.evaluator.metrics],
+            "conformance": conformance(self.evaluator, self._measuring, self.conformances),
         }
         try:
             for purpose, images in self.images.items():
@@ -119,6 +123,10 @@ class Evaluation(Stage[Measured]):
             log.exception("%s failed", self.name)
             failure = Failure(type=type(error).__name__, message=str(error), traceback=traceback.format_exc())
             return Record(**fixed, status="failed", scores=[], error=failure)
+
+    @property
+    def _measuring(self) -> dict[str, Any]:
+        return {"settings": self.protocol["settings"], "code": self.key["code"]}
 
     def _material(self, left: dict[str, str]) -> Material:
         return Material(

@@ -128,6 +128,7 @@ class Evaluations:
             images=self._images(evaluator.purposes),
             features=self.features,
             seed=plan.config.evaluation_seed,
+            conformances=plan.cache / "conformance",
             encoders=[each for each in protocol["encoders"] if each not in evaluator.skip],
             earlier={each: found.record for each, found in earlier.items()},
             generator=described(plan, self.split, self.sampled),

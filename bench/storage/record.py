@@ -90,6 +90,9 @@ class Record(Strict):
             conditions asked for, ids of the encoders, the evaluator with its version and settings.
         key: the protocol's digest and the digests of the very images that were measured.
         artifacts: files the evaluator left, path within the run -> SHA-256.
+        conformance: what the evaluator finds in the small fixed material that comes with the code, by
+            ``metric[group|encoder]``, with ``.low`` and ``.high`` the ends of an interval; ``None`` where unknown. Two
+            records share a column only if these agree.
     """
 
     schema_: Literal[1] = Field(alias="schema")
@@ -102,6 +105,7 @@ class Record(Strict):
     reason: str | None = None
     error: Failure | None = None
     artifacts: dict[str, Digest] = Field(default_factory=dict)
+    conformance: dict[str, float] | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Record:
