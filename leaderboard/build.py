@@ -8,11 +8,9 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
 import struct
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,10 +20,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.api import CONTROLS
+from bench.storage.files import write_atomic
 from bench.storage.record import sizes_words
 from leaderboard.check import Problem, parse_json, visible
+from leaderboard.columns import Arm, Grid, Section, sections
+from leaderboard.compare import Estimate, loss
 from leaderboard.read import Run, artifact, inside
-from leaderboard.table import Arm, Estimate, Grid, Section, digest, loss, sections
+from leaderboard.tables import codes, digest
 
 LARGEST = 32 * 2**20  # bytes of a picture, card or report
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -69,7 +70,7 @@ def write(files: Files, out: Path) -> None:
     for path, content in sorted(
         files.items(), key=lambda item: (item[0] in ("leaderboard.json", "index.html"), item[0])
     ):
-        _replace(out / path, content)
+        write_atomic(out / path, content)
     for path in sorted(before - files.keys()):
         old = inside(out, path)
         if old is not None:
@@ -82,22 +83,6 @@ def _recorded(path: Path) -> set[str]:
     except (OSError, ValueError, KeyError, TypeError):
         return set()
     return {name for name in listed if isinstance(name, str) and name.startswith(("records/", "validity/"))}
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".leaderboard.", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            # a temporary file is private by default; a site is read by others
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
 
 
 def _copies(run: Run) -> Iterator[tuple[str, bytes]]:
@@ -141,9 +126,14 @@ def guarded(report: bytes) -> bytes:
     return b"<!doctype html>" + REPORT_POLICY.encode() + report[start:]
 
 
-def tidy(runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """One row a score, and one for each evaluator that has none."""
+def tidy(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row a score, and one for each evaluator that has none.
+
+    ``conformance`` is the same for records of one protocol whose code finds the same in the fixed material; ``None`` is
+    unknown.
+    """
     rows = []
+    known = codes(runs)
     for run in runs:
         record = run.record
         who = {
@@ -154,7 +144,8 @@ def tidy(runs: Iterable[Run]) -> list[dict[str, Any]]:
             "seed": record.seed,
         }
         for evaluator, found in sorted(run.scores.items()):
-            what = {"evaluator": evaluator, "protocol": digest(found.protocol), "status": found.status}
+            what: dict[str, Any] = {"evaluator": evaluator, "protocol": digest(found.protocol)}
+            what |= {"conformance": known[run.place, evaluator], "status": found.status}
             metrics = {metric.key: metric for metric in found.metrics}
             for score in found.scores:
                 metric = metrics[score.metric]
@@ -171,7 +162,8 @@ SCORE = ("metric", "value", "low", "high", "n", "group", "encoder", "reason", "w
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """The rows as CSV whose text cells no spreadsheet takes for a formula."""
-    names = ("dataset", "split", "generator", "control", "seed", "evaluator", "protocol", "status", *SCORE)
+    who = ("dataset", "split", "generator", "control", "seed")
+    names = (*who, "evaluator", "protocol", "conformance", "status", *SCORE)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
@@ -199,6 +191,7 @@ def page(board: Sequence[Section], files: Files, problems: Sequence[Problem]) ->
     environment.filters |= {
         "number": number,
         "plain": plain,
+        "exact": exact,
         "interval": interval,
         "duration": duration,
         "source": source,
@@ -289,6 +282,11 @@ def number(value: float, scale: float | None = None) -> str:
 def plain(value: float) -> str:
     """A stated constant, such as a bound or a target, in as few digits as it has."""
     return f"{value:g}".replace("-", MINUS)
+
+
+def exact(value: float) -> str:
+    """A number whose last digits matter, in nine significant ones."""
+    return f"{value:.9g}".replace("-", MINUS)
 
 
 # in which order the values of a column stand when the best come first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from bench.storage.record import MetricRow, Record, RunRecord
 
 LARGEST = 32 * 2**20  # bytes of a record file
 LONGEST_NAME = 120
+CONFORMING = re.compile(r"([^\[\]|]+)\[[^|]+\|[^|]+\](?:\.low|\.high)?")  # metric[group|encoder], or an end
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -177,6 +179,7 @@ def _score_faults(record: Record) -> Iterator[Fault]:
         if metric.better == "target" and metric.target is None:
             yield pointer("metrics", place, "target"), "a metric better near a target needs the target"
         metrics[metric.key] = metric
+    yield from _conformance_faults(record.conformance, metrics)
     for place, score in enumerate(record.scores):
         yield from _name_faults(pointer("scores", place, "group"), score.group)
         if score.encoder is not None:
@@ -195,6 +198,19 @@ def _score_faults(record: Record) -> Iterator[Fault]:
                 yield pointer("scores", place, field), f"{number} is outside the metric's bounds [{low}, {high}]"
         if score.value is not None and score.n < metric.minimum:
             yield pointer("scores", place, "n"), f"{score.n} is under the metric's minimum {metric.minimum}"
+
+
+def _conformance_faults(conformance: Mapping[str, float] | None, metrics: Mapping[str, MetricRow]) -> Iterator[Fault]:
+    if conformance is not None and not conformance:
+        yield "/conformance", "is empty: where it is unknown it is null"
+    for name in conformance or {}:
+        place = pointer("conformance", name)
+        yield from _name_faults(place, name)
+        found = CONFORMING.fullmatch(name)
+        if found is None:
+            yield place, f"{name[:200]!r} is not like fd[all|radiomics], fd[all|radiomics].low or kid[view=CC|-]"
+        elif found[1] not in metrics:
+            yield place, f"a number of the undeclared metric {found[1][:200]!r}"
 
 
 def _name_faults(place: str, name: str) -> Iterator[Fault]:

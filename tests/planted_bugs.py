@@ -70,10 +70,10 @@ BUGS = (
     ),
     Bug(
         "a number without an interval can be best",
-        "leaderboard/table.py",
+        "leaderboard/compare.py",
         "for name, each in estimates.items() if each.low is not None",
         "for name, each in estimates.items()",
-        ("tests/leaderboard/test_table.py",),
+        ("tests/leaderboard/test_compare.py",),
     ),
     Bug(
         "clipped coverage keeps the steps of its table",

@@ -22,7 +22,9 @@ DISTANCE = MetricRow(
     summary="Distance of means.",
 )
 COVERAGE = MetricRow(key="coverage", title="Coverage", better="higher", reference="arXiv:2002.09797", low=0, high=1)
-ATTACK = MetricRow(key="auc", title="Membership AUC", better="target", target=0.5, reference="", low=0, high=1)
+ATTACK = MetricRow(
+    key="auc", title="Membership AUC", better="target", target=0.5, reference="", low=0, high=1, area="privacy"
+)
 SPLIT = "a" * 16
 Numbers = tuple[float, float]  # value, half-width
 

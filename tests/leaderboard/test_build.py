@@ -35,8 +35,8 @@ from leaderboard.build import (
     tidy,
     write,
 )
+from leaderboard.compare import Estimate, loss
 from leaderboard.read import read_runs
-from leaderboard.table import Estimate, loss
 
 
 class Page(HTMLParser):

@@ -46,6 +46,23 @@ CHANGES: list[tuple[str, str, Callable[[Any], object]]] = [
     (SCORES, "f: /scores/2/group: the name has control", lambda data: data["scores"][2].update(group="a\u0000b")),
     (SCORES, "f: /schema: ", lambda data: data.update(schema=2)),
     (SCORES, "f: /artifacts/..~1x: ", lambda data: data.update(artifacts={"../x": "0" * 16})),
+    (SCORES, "f: /conformance: is empty", lambda data: data.update(conformance={})),
+    (
+        SCORES,
+        "f: /conformance/other[all|-]: a number of the undeclared metric 'other'",
+        lambda data: data.update(conformance={"fd[all|radiomics]": 1.5, "other[all|-]": 1.5}),
+    ),
+    (
+        SCORES,
+        "f: /conformance/fd: 'fd' is not like fd[all|radiomics]",
+        lambda data: data.update(conformance={"fd": 1.5}),
+    ),
+    (
+        SCORES,
+        "f: /conformance/fd[all|a~1b]: Input should be a valid number",
+        lambda data: data.update(conformance={"fd[all|a/b]": "1.5"}),
+    ),
+    (SCORES, "f: /conformance/fd[all|-]: ", lambda data: data.update(conformance={"fd[all|-]": None})),
     (RUN, "f: /generator: the name", lambda data: data.update(generator=" pca")),
     (RUN, "f: /generator: the name has 200", lambda data: data.update(generator="a" * 200)),
     (RUN, "f: /evaluators/fidelity/file: ", lambda data: data["evaluators"]["fidelity"].update(file="../../x.json")),
@@ -81,6 +98,16 @@ def test_a_fault_is_named_by_pointer(board: Path, file: str, start: str, change:
 def test_lenient_json_is_refused(content: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         parse_json(content)
+
+
+def test_a_conformance_of_declared_metrics_passes_and_one_without_end_does_not(board: Path) -> None:
+    data = json.loads((board / SCORES).read_text())
+    names = ("fd[all|radiomics]", "fd[all|radiomics].low", "fd[all|radiomics].high", "coverage[view=CC|-]")
+    data["conformance"] = dict.fromkeys(names, -1.5)
+    parse_record(json.dumps(data).encode(), "f")
+    data["conformance"][names[0]] = float("inf")
+    (fault,) = faults(json.dumps(data).encode())
+    assert "Infinity is not a JSON number" in fault
 
 
 def test_not_an_object() -> None:

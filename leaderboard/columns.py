@@ -1,32 +1,22 @@
-"""What stands beside what, how seeds become one number, and which controls a metric is fooled by. Pure functions."""
+"""What stands beside what: sections, tables, columns, cells and their order. Pure functions."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
-from bench.statistics.resampling import student_interval
+from bench.storage.agreement import NumberDeviation
+from bench.storage.differences import Difference, differences
+from bench.storage.files import canonical
 from bench.storage.record import MetricRow, Record, ScoreRow
+from leaderboard.compare import Estimate, Mark, best_of, combine, fooled_by
 from leaderboard.read import Run
+from leaderboard.tables import ComparableRuns, departures, digest, tables
 
-Mark = Literal["copying", "noise"]
 State = Literal["value", "refused", "failed", "missing"]
 ORDER = {"ceiling": 0, None: 1, "baseline": 2, "memoriser": 3, "floor": 4}
-
-
-class Estimate(NamedTuple):
-    """A number and its 95% interval; the ends are ``None`` together."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +74,6 @@ class Grid:
         return sorted({key for (key, _), count in seen.items() if count > 1})
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A place where two protocols disagree; ``None`` where one has nothing there."""
-
-    path: str
-    here: str | None
-    there: str | None
-
-
 @dataclass(frozen=True)
 class Row:
     """A generator and its runs, one for each seed."""
@@ -111,19 +92,28 @@ class Row:
 
 @dataclass(frozen=True)
 class Arm:
-    """One evaluator under one protocol. ``number`` tells the protocols of an evaluator apart, from 1."""
+    """One evaluator under one protocol, measured by one code: a table of the board.
+
+    Attributes:
+        number, of: which of the evaluator's protocols it is, from 1, and how many there are.
+        protocol: 8 hex digits of it.
+        differences: of its protocol to protocol 1.
+        code: 8 hex digits of what its code gives for the fixed material; ``None`` where unknown.
+        code_number, codes: which of the protocol's codes it is, from 1, and how many there are.
+        deviations: of its code to code 1 of this protocol.
+    """
 
     evaluator: str
     number: int
     of: int
     protocol: str
     differences: tuple[Difference, ...]
+    code: str | None
+    code_number: int
+    codes: int
+    deviations: tuple[NumberDeviation, ...]
     rows: tuple[Row, ...]
     grids: tuple[Grid, ...]
-
-    @property
-    def is_privacy(self) -> bool:
-        return "privacy" in self.evaluator
 
 
 @dataclass(frozen=True)
@@ -148,128 +138,6 @@ class Section:
     @property
     def settings(self) -> Any:
         return self.rows[0].runs[0].record.config.get("dataset")
-
-
-def combine(scores: Sequence[ScoreRow], metric: MetricRow) -> Estimate:
-    """The mean over ``k`` seeds and its 95% interval.
-
-    With ``m`` the mean, ``s`` the standard deviation over seeds (``k - 1``), ``t`` the 97.5% point of Student's t
-    with ``k - 1`` degrees of freedom, and ``a`` the mean over seeds of the distance from value to lower end:
-
-        low = m - sqrt((t s / sqrt(k))^2 + a^2)
-
-    and likewise above. ``a`` is not divided by ``sqrt(k)`` because every seed is compared with the same real
-    images. One seed keeps its own interval. The ends stay within the metric's bounds. There is none where a seed has
-    none: the spread over seeds knows nothing of the images they are all compared with.
-    """
-    values = np.array([score.value for score in scores], dtype=np.float64)
-    mean = float(values.mean())
-    across = student_interval(values)
-    spread = 0.0 if across is None else (across[1] - across[0]) / 2
-    arms = [(s.value - s.low, s.high - s.value) for s in scores if None not in (s.value, s.low, s.high)]  # type: ignore[operator]
-    if len(arms) < len(scores):
-        return Estimate(mean, None, None)
-    below, above = np.mean(arms, axis=0)
-    low, high = mean - math.hypot(spread, below), mean + math.hypot(spread, above)
-    least = -math.inf if metric.low is None else metric.low
-    most = math.inf if metric.high is None else metric.high
-    return Estimate(mean, max(low, least), min(high, most))
-
-
-def loss(metric: MetricRow, estimate: Estimate) -> tuple[float, float, float]:
-    """Value and interval on a scale where less is better: itself, negated, or the distance from the target.
-
-    Without an interval, both ends are the value.
-
-    Raises:
-        ValueError: the metric only describes, so no value of it is better than another.
-    """
-    if metric.better == "neither":
-        raise ValueError(f"{metric.key} only describes: none of its values is better than another")
-    value, low, high = estimate
-    low, high = (value if low is None else low), (value if high is None else high)
-    if metric.better == "lower":
-        return value, low, high
-    if metric.better == "higher":
-        return -value, -high, -low
-    target = 0.0 if metric.target is None else metric.target
-    ends = abs(low - target), abs(high - target)
-    return abs(value - target), 0.0 if low <= target <= high else min(ends), max(ends)
-
-
-def better(metric: MetricRow, one: Estimate, other: Estimate) -> bool:
-    """Whether ``one`` is better beyond doubt: the intervals do not overlap."""
-    return loss(metric, one)[2] < loss(metric, other)[1]
-
-
-def best_of(metric: MetricRow, estimates: Mapping[str, Estimate]) -> set[str]:
-    """The name of the best value and of all it is not better than beyond doubt; none if there is no contest.
-
-    There is none either where the metric only describes. A value without an interval takes no part: nothing says how
-    much of it is chance.
-    """
-    known = {name: each for name, each in estimates.items() if each.low is not None}
-    if len(known) < 2 or metric.better == "neither":
-        return set()
-    best = min(sorted(known), key=lambda name: loss(metric, known[name])[0])
-    return {name for name, each in known.items() if not better(metric, known[best], each)}
-
-
-def fooled_by(
-    metric: MetricRow, estimates: Iterable[tuple[str | None, Estimate]], *, privacy: bool
-) -> tuple[Mark, ...]:
-    """What the metric does not notice, judged by the controls among ``(control, estimate)``.
-
-    ``copying``: copies of training images are not worse, beyond doubt, than unseen real images. ``noise``: noise is
-    not worse, beyond doubt, than unseen real images, or is better, beyond doubt, than a contender or baseline;
-    not asked of privacy metrics, for noise gives no patient away. Of a metric that only describes nothing is asked.
-    """
-    if metric.better == "neither":
-        return ()
-    found: dict[str | None, list[Estimate]] = {}
-    for control, estimate in estimates:
-        found.setdefault(control, []).append(estimate)
-    ceilings = found.get("ceiling", [])
-
-    def passes(control: str) -> bool:
-        return any(not better(metric, top, each) for each in found.get(control, []) for top in ceilings)
-
-    marks: list[Mark] = ["copying"] if passes("memoriser") else []
-    honest = found.get(None, []) + found.get("baseline", [])
-    beats = any(better(metric, floor, each) for floor in found.get("floor", []) for each in honest)
-    if not privacy and (passes("floor") or beats):
-        marks.append("noise")
-    return tuple(marks)
-
-
-def differences(here: Any, there: Any, path: str = "") -> list[Difference]:
-    """The places, in order, where two JSON values disagree."""
-    if isinstance(here, dict) and isinstance(there, dict):
-        inner = [(key, here.get(key, _NOTHING), there.get(key, _NOTHING)) for key in sorted({*here, *there})]
-        return [each for key, a, b in inner for each in differences(a, b, f"{path}.{key}" if path else key)]
-    if _NOTHING not in (here, there) and canonical(here) == canonical(there):
-        return []
-    return [Difference(path or "everything", _shown(here), _shown(there))]
-
-
-_NOTHING = object()
-
-
-def _shown(value: Any) -> str | None:
-    if value is _NOTHING:
-        return None
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces; the same text for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def digest(value: Any) -> str:
-    """8 hex digits by which a reader tells protocols apart."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:8]
 
 
 def sections(runs: Iterable[Run]) -> list[Section]:
@@ -297,43 +165,32 @@ def _section(dataset: str, split: str, runs: Sequence[Run]) -> Section:
 
 
 def _arms(evaluator: str, rows: Sequence[Row]) -> list[Arm]:
-    protocols: dict[str, Any] = {}
-    users: dict[str, set[str]] = {}
-    for row in rows:
-        for run in row.runs:
-            if evaluator in run.scores:
-                protocol = shared(run.scores[evaluator].protocol)
-                protocols[canonical(protocol)] = protocol
-                users.setdefault(canonical(protocol), set()).add(row.name)
-    order = sorted(protocols, key=lambda key: (-len(users[key]), key))
-    measured = set().union(*users.values())
+    found = tables(evaluator, [run for row in rows for run in row.runs])
+    measured = {row.name for row in rows if any(evaluator in run.scores for run in row.runs)}
     arms = []
-    for number, key in enumerate(order, 1):
-        shown = [row for row in rows if row.name in users[key] or (number == 1 and row.name not in measured)]
-        unlike = differences(protocols[key], protocols[order[0]])
-        grids = _grids(evaluator, key, shown)
-        arms.append(Arm(evaluator, number, len(order), digest(protocols[key]), tuple(unlike), tuple(shown), grids))
+    for number, own in enumerate(found, 1):
+        unlike = tuple(differences(own[0].protocol, found[0][0].protocol))
+        for code, table in enumerate(own, 1):
+            users = {run.record.generator for run in table.runs}
+            first = (number, code) == (1, 1)
+            shown = tuple(row for row in rows if row.name in users or (first and row.name not in measured))
+            deviating = departures(table.conformance, own[0].conformance)
+            kind = (digest(table.protocol), unlike, table.code, code, len(own), deviating)
+            arms.append(Arm(evaluator, number, len(found), *kind, shown, _grids(evaluator, table, shown)))
     return arms
-
-
-def shared(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """The protocol less its encoders: one of them more changes no number in the features of another."""
-    return {name: value for name, value in protocol.items() if name != "encoders"}
 
 
 Records = Sequence[tuple[int, Record]]  # (seed, record)
 
 
-def _grids(evaluator: str, protocol: str, rows: Sequence[Row]) -> tuple[Grid, ...]:
-    records: dict[str, Records] = {}
-    for row in rows:
-        own = [(run.record.seed, run.scores[evaluator]) for run in row.runs if evaluator in run.scores]
-        records[row.name] = [each for each in own if canonical(shared(each[1].protocol)) == protocol]
-    everything = [record for own in records.values() for _, record in own]
-    places = _places(everything)
+def _grids(evaluator: str, table: ComparableRuns, rows: Sequence[Row]) -> tuple[Grid, ...]:
+    kept = {run.place for run in table.runs}
+    records: dict[str, Records] = {
+        row.name: [(run.record.seed, run.scores[evaluator]) for run in row.runs if run.place in kept] for row in rows
+    }
+    places = _places([record for own in records.values() for _, record in own])
     groups = sorted({place.group for place in places}, key=lambda group: (group != "all", group))
-    private = "privacy" in evaluator
-    columns = {place: _column(place, rows, records, private) for place in places}
+    columns = {place: _column(place, rows, records) for place in places}
     return tuple(Grid(group, tuple(_in_order(columns, group))) for group in groups)
 
 
@@ -396,11 +253,12 @@ def _places(records: Sequence[Record]) -> list[Place]:
 
 
 def _definition(metric: MetricRow) -> str:
-    """Everything about a metric but the words that describe it."""
-    return canonical(metric.model_dump(exclude={"title", "summary", "reference", "minimum"}))
+    """Everything about a metric but the words that describe it and its place among others."""
+    words = {"title", "summary", "reference", "minimum", "role", "ceiling_of"}
+    return canonical(metric.model_dump(exclude=words))
 
 
-def _column(place: Place, rows: Sequence[Row], records: Mapping[str, Records], privacy: bool) -> Column:
+def _column(place: Place, rows: Sequence[Row], records: Mapping[str, Records]) -> Column:
     metric = place.metric
     cells = {row.name: _cell(place, records[row.name], len(row.runs)) for row in rows}
     measured = [(row, cells[row.name].estimate) for row in rows]
@@ -408,7 +266,7 @@ def _column(place: Place, rows: Sequence[Row], records: Mapping[str, Records], p
     contenders = {row.name: estimate for row, estimate in measured if estimate and row.control is None}
     for name in best_of(metric, contenders):
         cells[name] = replace(cells[name], best=True)
-    return Column(place.encoder, place.features, metric, cells, fooled_by(metric, pairs, privacy=privacy))
+    return Column(place.encoder, place.features, metric, cells, fooled_by(metric, pairs))
 
 
 def _cell(place: Place, records: Records, seeds: int) -> Cell:
@@ -428,7 +286,7 @@ def _cell(place: Place, records: Records, seeds: int) -> Cell:
     notes = _by_seed(said, seeds)
     if scores:
         if len(records) < seeds:
-            notes.append(f"{_seeds([seed for seed, _ in records])} only: the others have no record under this protocol")
+            notes.append(f"{_seeds([seed for seed, _ in records])} only: the others have no record in this table")
         n = tuple(sorted({score.n for score in scores}))
         verdicts = "; ".join(_by_seed(words, seeds)) or None
         return Cell("value", combine(scores, place.metric), n, tuple(notes), words=verdicts)
