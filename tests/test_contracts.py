@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +17,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
 from bench.api import BenchError, Better, Encoder, Evaluator, Generator, Request, Split
+from bench.pipeline.conformance import conformance
 from bench.pipeline.evaluation import metric_row
 from bench.pipeline.features import encode
 from bench.pipeline.requests import make_requests, request_seed
@@ -22,6 +25,7 @@ from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
 from bench.runtime.plugins import build
+from leaderboard.check import parse_record
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"
@@ -121,6 +125,24 @@ def test_every_metric_is_documented(name: str) -> None:
         assert low < high and metric.minimum >= 1, metric.key
         assert metric.better in get_args(Better), metric.key
         assert (metric.better == "target") == (metric.target is not None), metric.key
+
+
+def test_every_evaluator_has_a_lasting_id_of_its_own() -> None:
+    ids = [build(chosen("evaluator", name)).id for name in options("evaluator")]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z][a-z0-9_]*", each) for each in ids), ids
+
+
+@pytest.mark.parametrize("name", options("evaluator"))
+def test_every_evaluator_conforms_or_is_known_not_to(name: str, tmp_path: Path) -> None:
+    evaluator: Evaluator = build(chosen("evaluator", name))
+    found = conformance(evaluator, {}, tmp_path)
+    if found is not None:
+        assert all(math.isfinite(value) for value in found.values())
+        scores = [{"metric": evaluator.metrics[0].key, "value": None, "low": None, "high": None, "n": 0, "reason": "-"}]
+        fields = {"schema": 1, "evaluator": name, "status": "ok", "protocol": {}, "key": {}, "scores": scores}
+        metrics = [metric_row(metric).model_dump() for metric in evaluator.metrics]
+        parse_record(json.dumps({**fields, "metrics": metrics, "conformance": found}).encode(), name)
 
 
 # what the real images, the split or the test itself give, and what is a verdict or a p-value: never ranked
