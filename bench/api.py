@@ -509,6 +509,7 @@ class Evaluator(ABC):
         reads_parts: the real parts whose features it reads.
         encoders: names of the encoders it reads, ``None`` for all that are configured.
         skip: names of configured encoders it does not read.
+        groups: columns in whose subgroups it measures, ``None`` for all that the data set declares.
     """
 
     id: ClassVar[str]
@@ -519,6 +520,7 @@ class Evaluator(ABC):
     reads_parts: ClassVar[tuple[Part, ...]] = ("test",)
     encoders: Sequence[str] | None = None
     skip: Sequence[str] = ()
+    groups: Sequence[str] | None = None
 
     def check(self, split: Split) -> None:  # noqa: B027 - most can measure on any split
         """Say before any image is made that nothing could be measured on this split.

@@ -211,7 +211,7 @@ def sets(groups: tuple[str, ...]) -> tuple[Split, ImageSet]:
 
 def fixed_material(evaluator: Evaluator) -> Material:
     """The material under the names of encoders and groups that ``evaluator`` reads; what it leaves is dropped."""
-    named = getattr(evaluator, "groups", None)
+    named = evaluator.groups
     split, made = sets(tuple(named) if named else (GROUP,))
     chosen = evaluator.encoders
     encoders = StandInEncoders(STAND_INS if chosen is None else tuple(str(name) for name in chosen))

@@ -104,6 +104,16 @@ def test_archives_may_stay_in_their_own_folders(root: Path, tmp_path: Path) -> N
         NihCxr14(str(root)).load(tmp_path)
 
 
+def test_the_order_of_the_lists_and_of_the_table_makes_no_other_split(root: Path, tmp_path: Path) -> None:
+    before = NihCxr14(str(root)).load(tmp_path)
+    for name in (TABLE, TRAIN_LIST, TEST_LIST):
+        lines = (root / name).read_text().splitlines()
+        head = lines[: name == TABLE]
+        (root / name).write_text("\n".join([*head, *reversed(lines[len(head) :])]) + "\n")
+    after = NihCxr14(str(root)).load(tmp_path)
+    assert after.test.ids == before.test.ids[::-1] and after.digest == before.digest
+
+
 FAULTS = {
     "unknown finding": ("Pneumonia,0,1,", "Pneunomia,0,1,", r"line 3, column 'Finding Labels'.*'Pneunomia'"),
     "finding and none": ("Pneumonia,0,1,", "No Finding|Pneumonia,0,1,", r"line 3, column 'Finding Labels'.*alone"),
