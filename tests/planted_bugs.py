@@ -171,8 +171,8 @@ BUGS = (
     Bug(
         "attack scores without their sign",
         "evaluators/privacy/evaluator.py",
-        "membership.by_patient(-nearest(",
-        "membership.by_patient(nearest(",
+        "membership_inference.by_patient(-nearest(",
+        "membership_inference.by_patient(nearest(",
         PRIVACY,
     ),
     Bug(
@@ -681,10 +681,31 @@ BUGS = (
     ),
     Bug(
         "sets scaled by the synthetic one",
-        "evaluators/fidelity/comparison.py",
-        "mean, spread = real.mean(axis=0, dtype=np.float64), real.std(axis=0, dtype=np.float64)",
-        "mean, spread = fake.mean(axis=0, dtype=np.float64), fake.std(axis=0, dtype=np.float64)",
+        "bench/statistics/scaling.py",
+        "    spread, varies = standard_deviations(reference)\n",
+        "    spread, varies = standard_deviations(other)\n",
         FIDELITY,
+    ),
+    Bug(
+        "columns of different units are not scaled in privacy",
+        "evaluators/privacy/evaluator.py",
+        'column_units == "different"',
+        'column_units == "various"',
+        (*PRIVACY[:2], "different_units"),
+    ),
+    Bug(
+        "columns of different units are not scaled in the filter",
+        "evaluators/filters/manifold.py",
+        'return self._units == "different"',
+        "return False",
+        ("tests/evaluators/filters/test_manifold.py",),
+    ),
+    Bug(
+        "whatever is standardised counts as radiomics",
+        "evaluators/fidelity/encoder_metrics.py",
+        "return isinstance(encoder, self.needs)",
+        'return isinstance(encoder, self.needs) or "Radiomics" in str(self.needs) and encoder.column_units != "alike"',
+        (*FIDELITY, "-k", "only_radiomics"),
     ),
     Bug(
         "folds by image in fidelity",

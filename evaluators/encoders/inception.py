@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import avg_pool2d, max_pool2d
 from torchvision.models.inception import Inception3, InceptionA, InceptionC, InceptionE
 
-from bench.api import Rows
+from bench.api import Classifies, Rows
 from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
 from evaluators.encoders.weights import Weights
@@ -19,7 +19,7 @@ from evaluators.encoders.weights import Weights
 CLASSES = 1008
 
 
-class Inception(Deep):
+class Inception(Deep, Classifies):
     """The 2048 pooled features, and the classes read off them."""
 
     @cached_property

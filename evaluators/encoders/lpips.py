@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torchvision.models import alexnet
 
-from bench.api import BenchError
+from bench.api import BenchError, ComparesPairs
 from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
 from evaluators.encoders.weights import Weights
@@ -25,14 +25,10 @@ STOPS = (1, 4, 7, 9, 11)  # AlexNet's five ReLUs
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Perceptual(Deep):
-    """Rows of LPIPS.
+class Perceptual(Deep, ComparesPairs):
+    """Rows of LPIPS; the name of their distance has an evaluator measure diversity and not set distances."""
 
-    Attributes:
-        perceptual: squared distances of rows are LPIPS; has an evaluator measure diversity and not set distances.
-    """
-
-    perceptual = True
+    pair_distance = "LPIPS"
 
 
 def lpips(name: str, size: int, path: str | None, origin: Mapping[str, Any], compute: Mapping[str, Any]) -> Perceptual:

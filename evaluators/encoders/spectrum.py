@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import BenchError, Encoder, Images, Rows
+from bench.api import BenchError, Encoder, HasFrequencies, Images, Rows
 
 Floats = npt.NDArray[np.float64]
 FAINTEST = 1e-6  # power taken for that of an empty band, in squared grey levels
@@ -47,7 +47,7 @@ def radial_power(images: Images, count: int) -> Floats:
     return np.stack([np.bincount(band, row, count + 1)[:count] for row in flat]) / totals
 
 
-class Spectrum(Encoder):
+class Spectrum(Encoder, HasFrequencies):
     """Base-10 logarithm of the power in equal bands of spatial frequency.
 
     Attributes:

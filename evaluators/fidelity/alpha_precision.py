@@ -18,17 +18,16 @@ from bench.api import Rows
 from bench.statistics.distances import nearest
 from bench.statistics.estimate import Estimate
 from bench.statistics.resampling import Floats, Interval, clopper_pearson, jackknife_se
+from bench.statistics.scaling import standard_deviations
 from evaluators.fidelity.clipped_density_coverage import Lists
-from evaluators.fidelity.comparison import CONSTANT
 
 Indices = npt.NDArray[np.int64]
 
 
 def from_centre(rows: Rows, centre_of: Rows, scale_of: Rows) -> Floats:
     """Distances ``(N,)`` of rows to the mean of ``centre_of``, every column in units of its SD over ``scale_of``."""
-    spread = scale_of.std(axis=0, dtype=np.float64)
     centre = centre_of.mean(axis=0, dtype=np.float64)
-    varies = spread > CONSTANT * np.abs(scale_of.mean(axis=0, dtype=np.float64))
+    spread, varies = standard_deviations(scale_of)
     scaled = (rows[:, varies] - centre[varies]) / spread[varies]
     return np.sqrt(np.einsum("nd,nd->n", scaled, scaled))
 

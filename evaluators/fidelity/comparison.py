@@ -8,12 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import Metric, Refused, Rows, Score
+from bench.api import Metric, Rows, Score
 from bench.statistics.estimate import Estimate
 from bench.statistics.resampling import Interval
 
 Indices = npt.NDArray[np.int64]
-CONSTANT = 1e-6  # a column whose SD is a smaller part of its mean is constant but for rounding
 
 
 class Members(NamedTuple):
@@ -98,14 +97,3 @@ class Sides:
         """The folds, merged into ``count`` where there are ``columns`` features or more and each fold is costly."""
         real, fake = self.folds
         return (real % count, fake % count) if self.columns >= columns else (real, fake)
-
-
-def standardise(real: Rows, fake: Rows) -> tuple[Rows, Rows]:
-    """Both sets with the real columns brought to mean 0 and SD 1; columns constant in the real set left out."""
-    mean, spread = real.mean(axis=0, dtype=np.float64), real.std(axis=0, dtype=np.float64)
-    varies = spread > CONSTANT * np.abs(mean)
-    if not varies.any():
-        raise Refused(f"all {len(varies)} features are constant over the test images")
-    scaled = ((rows[:, varies] - mean[varies]) / spread[varies] for rows in (real, fake))
-    real_scaled, fake_scaled = (rows.astype(np.float32) for rows in scaled)
-    return real_scaled, fake_scaled

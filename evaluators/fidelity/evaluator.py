@@ -9,10 +9,23 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Refused, Rows, Score
+from bench.api import (
+    BenchError,
+    ComparesPairs,
+    Evaluator,
+    HasFrequencies,
+    ImageSet,
+    Material,
+    Metric,
+    Purpose,
+    Refused,
+    Rows,
+    Score,
+)
 from bench.statistics.resampling import cluster_folds, folds, normal_interval
+from bench.statistics.scaling import standardise
 from bench.storage.files import as_json
-from evaluators.fidelity.comparison import Members, Place, Sides, standardise
+from evaluators.fidelity.comparison import Members, Place, Sides
 from evaluators.fidelity.encoder_metrics import SPECIALS, Scene, newness
 from evaluators.fidelity.feature_metrics import BROAD, FEWEST_FOLDS, at_infinity, likeness, too_few
 from evaluators.fidelity.metrics import (
@@ -37,8 +50,8 @@ class Fidelity(Evaluator):
     """Compares synthetic images asked for under the conditions of the test part with the test part.
 
     Distances are measured in the features of every encoder made to judge likeness, over all images and within every
-    subgroup. An encoder that says ``standardise`` has its columns brought to mean 0 and SD 1 over the test images
-    first, and those that are constant there left out. The subgroups of one column are thinned at random, on both
+    subgroup. An encoder whose ``column_units`` are different has its columns brought to mean 0 and SD 1 over the test
+    images first, and those that are constant there left out. The subgroups of one column are thinned at random, on both
     sides, to one number of images, that of the smallest that can be measured. ``n`` of a score is the size of the
     smaller side. Measures that need more of an encoder than features are taken where one has it, over all images.
     ``intervals.json`` tells how much of the uncertainty of fd and kid is the synthetic set's and how much the real
@@ -104,11 +117,7 @@ class Fidelity(Evaluator):
     def _judges(self, material: Material) -> list[str]:
         """Encoders in which distances are measured: not those that exist for one special measure."""
         found = {name: material.encoders[name] for name in self._chosen(material)}
-        return [
-            name
-            for name, encoder in found.items()
-            if not hasattr(encoder, "frequencies") and not getattr(encoder, "perceptual", False)
-        ]
+        return [name for name, encoder in found.items() if not isinstance(encoder, HasFrequencies | ComparesPairs)]
 
     def _members(self, material: Material, seed: int) -> Iterator[Members]:
         """All images, then every subgroup, each with folds that depend on the seed and its name only."""
@@ -202,13 +211,10 @@ def _too_alike(real: ImageSet, side: int) -> str | None:
 
 
 def _features(material: Material, encoder: str) -> tuple[Rows, Rows]:
-    """Features of test and synthetic images, on the scale of the test images if the encoder wants it."""
+    """Features of test and synthetic images, on the scale of the test images where columns have different units."""
     real = material.features(encoder, material.split.test)
     fake = material.features(encoder, material.images["fidelity"])
-    if not getattr(material.encoders[encoder], "standardise", False):
-        return real, fake
-    real, fake = standardise(real, fake)
-    return real, fake
+    return standardise(real, fake) if material.encoders[encoder].column_units == "different" else (real, fake)
 
 
 def _seed(seed: int, group: str) -> int:
