@@ -404,6 +404,23 @@ class Metric:
     area: Area | None = None
     ceiling_of: str | None = None
 
+    def __post_init__(self) -> None:
+        """Check that the metric does not contradict itself.
+
+        Raises:
+            ValueError: ``role`` disagrees with ``better`` or with ``ceiling_of``.
+        """
+        if (self.better == "neither") != (self.role in ("describes", "ceiling")):
+            raise ValueError(
+                f"metric {self.key}: better={self.better!r} does not go with role={self.role!r}; what is never ranked "
+                "has better='neither' and the role 'describes' or 'ceiling', and nothing else has either"
+            )
+        if (self.ceiling_of is None) == (self.role == "ceiling"):
+            raise ValueError(
+                f"metric {self.key}: ceiling_of={self.ceiling_of!r} does not go with role={self.role!r}; a ceiling "
+                "names the metric that it is the ceiling of, and nothing else does"
+            )
+
     def __call__(
         self,
         value: float,

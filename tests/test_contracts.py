@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
-from bench.api import BenchError, Better, Encoder, Evaluator, Generator, Request, Split
+from bench.api import Area, BenchError, Better, Encoder, Evaluator, Generator, Request, Split
 from bench.pipeline.evaluation import metric_row
 from bench.pipeline.features import encode
 from bench.pipeline.requests import make_requests, request_seed
@@ -121,19 +120,27 @@ def test_every_metric_is_documented(name: str) -> None:
         assert (metric.better == "target") == (metric.target is not None), metric.key
 
 
-# what the real images, the split or the test itself give, and what is a verdict or a p-value: never ranked
-DESCRIBES = re.compile(
-    r"(_real|_ceiling|_holdout|_floor)$|^(blind_auc|detectable_leak|leak_found|tail_p|excess_copy_share)$"
-)
+@pytest.mark.parametrize("name", options("evaluator"))
+def test_every_metric_says_its_role_and_area(name: str) -> None:
+    evaluator: Evaluator = build(chosen("evaluator", name))
+    known = {metric.key: metric for metric in evaluator.metrics}
+    areas = {metric.area for metric in evaluator.metrics}
+    assert len(areas) == 1 and areas <= set(get_args(Area)), areas
+    assert any(metric.role in ("headline", "scores") for metric in evaluator.metrics)
+    ceilings = {metric.key: metric.ceiling_of for metric in evaluator.metrics if metric.role == "ceiling"}
+    assert len(set(ceilings.values())) == len(ceilings), "two ceilings of one metric"
+    for key, of in ceilings.items():
+        assert of is not None and known[of].role in ("headline", "scores"), f"{key} is the ceiling of {of}"
+        assert (known[key].bounds, known[key].unit) == (known[of].bounds, known[of].unit)
 
 
 @pytest.mark.parametrize("name", options("evaluator"))
-def test_what_no_generator_can_change_has_no_direction(name: str) -> None:
+def test_a_record_holds_what_a_metric_says_of_itself(name: str) -> None:
     evaluator: Evaluator = build(chosen("evaluator", name))
-    found = {metric.key for metric in evaluator.metrics if metric.better == "neither"}
-    assert found == {metric.key for metric in evaluator.metrics if DESCRIBES.search(metric.key)}
-    rows = [metric_row(metric) for metric in evaluator.metrics]
-    assert {row.key for row in rows if row.better == "neither"} == found
+    for metric in evaluator.metrics:
+        row = metric_row(metric)
+        for field in ("better", "role", "area", "ceiling_of", "target", "unit", "minimum"):
+            assert getattr(row, field) == getattr(metric, field), f"{metric.key}.{field}"
 
 
 @pytest.mark.parametrize("name", options("dataset"))

@@ -42,7 +42,7 @@ class Naive(Evaluator):
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("gap", "", "lower", ""),
         Metric("rough", "", "higher", ""),
-        Metric("real", "", "neither", ""),
+        Metric("real", "", "neither", "", role="describes"),
         Metric("none", "", "lower", ""),
     )
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
@@ -84,10 +84,10 @@ def test_known_metrics_are_judged_rightly(responses: list[Response]) -> None:
 
 
 def test_the_same_numbers_every_time_and_no_image_encoded_twice(bench: Bench, responses: list[Response]) -> None:
-    assert isinstance(bench.pipeline.features, FeatureStore)
-    before = bench.pipeline.features.encoded["moments"]
+    assert isinstance(bench.features, FeatureStore)
+    before = bench.features.encoded["moments"]
     assert bench.responses() == responses
-    assert bench.pipeline.features.encoded["moments"] == before
+    assert bench.features.encoded["moments"] == before
 
 
 def test_the_page_holds_every_verdict_and_no_real_image_unasked(bench: Bench, responses: list[Response]) -> None:
@@ -140,7 +140,7 @@ def test_badness_follows_the_direction() -> None:
     assert loss(Metric("aim", "", "target", "", target=0.5), 0.2) == pytest.approx(0.3)
     assert loss(LOW, None) is None
     with pytest.raises(ValueError, match="real only describes"):
-        loss(Metric("real", "", "neither", ""), 3.0)
+        loss(Metric("real", "", "neither", "", role="describes"), 3.0)
 
 
 def test_a_refused_grade_leaves_no_verdict() -> None:
