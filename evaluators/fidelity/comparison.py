@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,12 @@ import numpy.typing as npt
 from bench.api import Metric, Rows, Score
 from bench.statistics.estimate import Estimate
 from bench.statistics.resampling import Interval
+from evaluators.fidelity.frechet_distance import Frechet, frechet_jackknife
 
 Indices = npt.NDArray[np.int64]
+FEWEST_FOLDS = 10
+WIDE = 1024  # columns from which FD takes FEWEST_FOLDS: each fold costs a decomposition of (D, D)
+BROAD = 256  # the same where a fold costs several decompositions
 
 
 class Members(NamedTuple):
@@ -63,7 +68,7 @@ class Place:
         return metric.refused(reason, n=self.n, group=self.group, encoder=self.encoder)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sides:
     """The features of a group of real and synthetic images, in one encoder.
 
@@ -93,7 +98,28 @@ class Sides:
     def folds(self) -> tuple[Indices, Indices]:
         return self.members.real_folds, self.members.fake_folds
 
-    def coarser(self, columns: int, count: int) -> tuple[Indices, Indices]:
-        """The folds, merged into ``count`` where there are ``columns`` features or more and each fold is costly."""
+    @property
+    def frechet_folds(self) -> tuple[Indices, Indices]:
+        """The folds of FD, for its score and for whatever is said of its uncertainty."""
+        return self._merged(WIDE)
+
+    @property
+    def costly_folds(self) -> tuple[Indices, Indices]:
+        """The folds of what is computed from several decompositions each."""
+        return self._merged(BROAD)
+
+    def _merged(self, columns: int) -> tuple[Indices, Indices]:
+        """The folds, merged into ``FEWEST_FOLDS`` from ``columns`` features on."""
         real, fake = self.folds
-        return (real % count, fake % count) if self.columns >= columns else (real, fake)
+        return (real % FEWEST_FOLDS, fake % FEWEST_FOLDS) if self.columns >= columns else (real, fake)
+
+    @property
+    def outnumber_columns(self) -> bool:
+        """Whether both sets have more images than features when a fold of FD leaves: else its bias cannot be told."""
+        real, fake = self.frechet_folds
+        return self.members._replace(real_folds=real, fake_folds=fake).left > self.columns
+
+    @cached_property
+    def frechet(self) -> Frechet:
+        """FD and its uncertainty, where the images ``outnumber_columns``."""
+        return frechet_jackknife(self.real, self.fake, *self.frechet_folds)

@@ -26,8 +26,8 @@ from bench.statistics.inception_score import SPLITS, inception_scores
 from bench.statistics.resampling import jackknife_se, student_interval
 from bench.statistics.scaling import standardise
 from evaluators.fidelity.alpha_precision import authenticity
-from evaluators.fidelity.comparison import Members, Place, Sides
-from evaluators.fidelity.feature_metrics import FEWEST_FOLDS, WIDE, too_few
+from evaluators.fidelity.comparison import FEWEST_FOLDS, Members, Place, Sides
+from evaluators.fidelity.feature_metrics import too_few
 from evaluators.fidelity.frechet_distance import frechet_left_out
 from evaluators.fidelity.metrics import (
     ALIGNMENT,
@@ -118,7 +118,7 @@ def radiomics_distance(scene: Scene) -> Iterator[Score]:
     if place.n < FRD.minimum:
         yield place.refused(FRD, f"{place.n} images, frd needs {FRD.minimum}")
         return
-    values = frechet_left_out(sides.real, sides.fake, *sides.coarser(WIDE, FEWEST_FOLDS))
+    values = frechet_left_out(sides.real, sides.fake, *sides.frechet_folds)
     if values.min() <= IDENTICAL * sides.columns:
         yield place.refused(FRD, "the two sets have the same features, and the logarithm of 0 is no number")
         return

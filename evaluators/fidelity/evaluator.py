@@ -25,11 +25,12 @@ from bench.api import (
 from bench.statistics.resampling import cluster_folds, folds, normal_interval
 from bench.statistics.scaling import standardise
 from bench.storage.files import as_json
-from evaluators.fidelity.comparison import Members, Place, Sides
+from evaluators.fidelity.comparison import FEWEST_FOLDS, Members, Place, Sides
 from evaluators.fidelity.encoder_metrics import SPECIALS, Scene, newness
-from evaluators.fidelity.feature_metrics import BROAD, FEWEST_FOLDS, at_infinity, likeness, too_few
+from evaluators.fidelity.feature_metrics import at_infinity, likeness, too_few
 from evaluators.fidelity.metrics import (
     AUTHENTICITY,
+    FD,
     KID,
     MS_SSIM,
     MS_SSIM_GAP,
@@ -190,15 +191,13 @@ class Fidelity(Evaluator):
 
 
 def _parts(sides: Sides) -> dict[str, object]:
-    """The uncertainty of fd and kid by its cause, where they can be measured."""
-    members = sides.members
-    if too_few(members, sides.k):
+    """The uncertainty of fd and kid by its cause, where they are measured."""
+    if too_few(sides.members, sides.k):
         return {}
     arms = sides.real, sides.fake
     found: dict[str, object] = {"kid": kernel_parts(*arms, *sides.folds).intervals()}
-    real_folds, fake_folds = sides.coarser(BROAD, FEWEST_FOLDS)
-    if members._replace(real_folds=real_folds, fake_folds=fake_folds).left > sides.columns:
-        found["fd"] = frechet_parts(*arms, real_folds, fake_folds).intervals()
+    if sides.place.n >= FD.minimum and sides.outnumber_columns:
+        found["fd"] = frechet_parts(*arms, *sides.frechet_folds, both=sides.frechet.corrected).intervals()
     return found
 
 

@@ -12,9 +12,9 @@ from bench.statistics.resampling import Interval, clopper_pearson
 from evaluators.fidelity.alpha_precision import Nearest, from_centre, support
 from evaluators.fidelity.clipped_density_coverage import clipped, lists, own_reach, pairs_within
 from evaluators.fidelity.cmmd import discrepancy
-from evaluators.fidelity.comparison import Members, Place, Sides
+from evaluators.fidelity.comparison import FEWEST_FOLDS, WIDE, Members, Place, Sides
 from evaluators.fidelity.frechet_at_infinity import SHARES, frechet_infinity, frechet_infinity_jackknife
-from evaluators.fidelity.frechet_distance import frechet, frechet_jackknife
+from evaluators.fidelity.frechet_distance import frechet
 from evaluators.fidelity.metrics import (
     ALPHA_PRECISION,
     BETA_RECALL,
@@ -39,9 +39,6 @@ from evaluators.fidelity.metrics import (
 from evaluators.fidelity.pairwise_pass import compare
 from evaluators.fidelity.vendi import diversity, vendi
 
-FEWEST_FOLDS = 10
-WIDE = 1024  # columns from which FD takes FEWEST_FOLDS: each fold costs a decomposition of (D, D)
-BROAD = 256  # the same where a fold costs several
 NOTHING_VARIES = "no image of one side is near the other, or all are: leaving out images changes nothing"
 NONE_INSIDE = "no synthetic image is inside any real ball, so nothing varies"
 BIASED = "biased upward, so an interval around it would miss the truth: see "
@@ -74,22 +71,21 @@ def too_few(members: Members, k: int) -> str | None:
 
 def _frechet(sides: Sides) -> Iterator[Score]:
     """FD without its bias, as in papers, and its floor."""
-    place, real, fake = sides.place, sides.real, sides.fake
+    place = sides.place
     if place.n < FD.minimum:
         reason = f"{place.n} images, fd needs {FD.minimum}"
         yield from (place.refused(metric, reason) for metric in (FD, FD_PLAIN, FD_FLOOR))
         return
     see = f"{BIASED}fd and fd_floor"
-    folds = sides.coarser(WIDE, FEWEST_FOLDS)
-    if sides.members._replace(real_folds=folds[0], fake_folds=folds[1]).left <= sides.columns:
+    if not sides.outnumber_columns:
         reason = (
             f"{place.n} images for {sides.columns} features: with fewer images than features the bias cannot be "
             "told; see kid, or compare fd_plain with that of the holdout control"
         )
         yield from (place.refused(metric, reason) for metric in (FD, FD_FLOOR))
-        yield place.score(FD_PLAIN, frechet(real, fake), None, see)
+        yield place.score(FD_PLAIN, frechet(sides.real, sides.fake), None, see)
         return
-    found = frechet_jackknife(real, fake, *folds)
+    found = sides.frechet
     yield place.score(FD, found.corrected.value, found.corrected.interval)
     yield place.score(FD_PLAIN, found.plain, None, see)
     yield place.score(FD_FLOOR, found.floor, None, "computed from the spectrum of the real features, not sampled")
@@ -104,7 +100,7 @@ def at_infinity(sides: Sides) -> Score:
         reason = f"{smallest} images, the fewest of the line, do not outnumber {sides.columns} features"
     if reason:
         return place.refused(FD_INFINITY, reason)
-    folds = sides.coarser(BROAD, FEWEST_FOLDS)
+    folds = sides.costly_folds
     if sides.columns < WIDE:
         return place.estimated(FD_INFINITY, frechet_infinity_jackknife(sides.real, sides.fake, *folds))
     value = frechet_infinity(sides.real, sides.fake, *folds)
@@ -154,7 +150,7 @@ def _vendi(sides: Sides) -> Iterator[Score]:
     """Vendi scores of equally many images of both sides."""
     place = sides.place
     rng = np.random.default_rng([sides.seed, 1])
-    folds = sides.coarser(BROAD, FEWEST_FOLDS)
+    folds = sides.costly_folds
     fake, real = (
         _thinned(rows, each, place.n, rng) for rows, each in zip((sides.fake, sides.real), folds[::-1], strict=True)
     )

@@ -33,13 +33,15 @@ def kernel_parts(first: Rows, second: Rows, first_folds: Indices, second_folds: 
     return FoldTables(xx.table, yy.table, xy.table, sizes[0], sizes[1]).parts(float(null))
 
 
-def frechet_parts(first: Rows, second: Rows, first_folds: Indices, second_folds: Indices) -> Parts:
+def frechet_parts(
+    first: Rows, second: Rows, first_folds: Indices, second_folds: Indices, both: Estimate | None = None
+) -> Parts:
     """FD, bias removed, of real ``first`` and synthetic ``second`` features with the error that each side brings.
 
     The error of a side is the delete-fold jackknife's with the other side whole, and its share of the deviation
-    between two samples of one population, as in ``frechet_jackknife``.
+    between two samples of one population, as in ``frechet_jackknife``, which gives ``both`` where it is not at hand.
     """
-    both = frechet_jackknife(first, second, first_folds, second_folds).corrected
+    both = both or frechet_jackknife(first, second, first_folds, second_folds).corrected
     n, m = len(first), len(second)
     null = null_se(spectrum(first), n, m)
     whole = [np.full_like(folds, -1) for folds in (first_folds, second_folds)]

@@ -272,10 +272,26 @@ def test_measures_no_encoder_can_give_say_which_would(split: Split, fake: ImageS
     assert "against_train [], none configured" in of(scores, "authenticity").reason
 
 
-def test_the_file_of_intervals_splits_the_uncertainty(split: Split, fake: ImageSet, tmp_path: Path) -> None:
-    encoders: Any = {"blocks": Blocks()}
-    scores = list(Fidelity(groups=[])(material_of(split, fake, encoders, tmp_path)))
-    parts = json.loads((tmp_path / INTERVALS).read_text())["blocks"]
+class Mixed(Encoder):
+    """Sines of random mixtures of the pixels: as many columns of full rank as wanted."""
+
+    def __init__(self, columns: int) -> None:
+        self.id, self.dim = f"mixed {columns}", columns
+
+    def __call__(self, images: np.ndarray) -> Rows:
+        flat = images.reshape(len(images), -1).astype(np.float64)
+        mixture = np.random.default_rng(0).normal(scale=2e-4, size=(flat.shape[1], self.dim))
+        return np.sin(flat @ mixture).astype(np.float32)
+
+
+@pytest.mark.parametrize(("columns", "images"), [(16, 240), (300, 340), (768, 840)])
+def test_the_file_of_intervals_splits_the_uncertainty(
+    columns: int, images: int, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    real, fake = (toy_set(tmp_path_factory.mktemp(name), name, images) for name in ("test", "fake"))
+    encoders: Any = {"mixed": Mixed(columns)}
+    scores = list(Fidelity(groups=[], pairs=20)(material_of(Split(real, real, real), fake, encoders, tmp_path)))
+    parts = json.loads((tmp_path / INTERVALS).read_text())["mixed"]
     for key in ("fd", "kid"):
         score = of(scores, key)
         assert parts[key]["value"] == pytest.approx(score.value, rel=1e-6, abs=1e-9)
