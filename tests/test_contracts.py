@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -166,6 +169,30 @@ def test_a_data_set_gives_a_split_or_says_how_to_get_it(
     named = {*info.conditions, *info.targets, *info.groups, *info.attributes, *(label.name for label in info.labels)}
     assert named <= columns
     assert info.title and info.licence and info.citation
+
+
+def test_what_measures_can_be_configured_without_torch() -> None:
+    """Importing torch takes seconds, which a question that computes nothing (``--help``, a dry run) should not cost."""
+    targets = [
+        target.rpartition(".")[0]
+        for group in ("evaluator", "encoder", "filter")
+        for path in (CONF / group).glob("*.yaml")
+        for target in re.findall(r"_target_: (\S+)", path.read_text())
+    ]
+    names = ["pixels", "radiomics", "small_cnn", "spectrum"]
+    script = f"""
+import importlib, sys
+for module in {targets}:
+    importlib.import_module(module)
+    assert "torch" not in sys.modules, module
+from omegaconf import OmegaConf
+from bench.runtime.plugins import build
+for name in {names}:
+    build(OmegaConf.merge({{"device": "cpu"}}, OmegaConf.load(f"{CONF}/encoder/{{name}}.yaml"))[name])
+    assert "torch" not in sys.modules, name
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert len(targets) > 15 and done.returncode == 0, done.stderr
 
 
 def test_every_file_says_what_it_is() -> None:

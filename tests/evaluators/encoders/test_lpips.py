@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from bench.api import BenchError, ComparesPairs
-from evaluators.encoders.lpips import STOPS, columns, fitted, lpips
+from evaluators.encoders.lpips import columns, lpips
+from evaluators.encoders.lpips_network import STOPS, fitted
 
 
 @pytest.fixture(scope="module")
