@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Interval = tuple[float, float]
+from bench.statistics.arrays import Floats, Indices, Interval
+from bench.statistics.estimate import Estimate
+
 Z95 = 1.959963984540054
 
 
-def folds(n: int, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def folds(n: int, count: int, rng: np.random.Generator) -> Indices:
     """A random fold number in ``0..count-1`` for each of ``n`` items, sizes differing by at most one."""
     return rng.permutation(np.arange(n) % count)
 
 
-def cluster_folds(clusters: Sequence[str], count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def cluster_folds(clusters: Sequence[str], count: int, rng: np.random.Generator) -> Indices:
     """A random fold number for each item, all items of a cluster (a patient) in the same fold."""
     names, place = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
     return folds(len(names), count, rng)[place]
@@ -27,6 +27,21 @@ def jackknife_se(left_out: Floats) -> float:
     """Standard error from ``G`` delete-one-fold estimates: ``sqrt((G-1)/G * sum((t_g - mean t)^2))`` (Tukey 1958)."""
     count = len(left_out)
     return float(np.sqrt((count - 1) / count * np.sum((left_out - left_out.mean()) ** 2)))
+
+
+def jackknife(values: Sequence[float] | Floats, null: float = 0.0) -> Estimate:
+    """The delete-one-fold estimate of a statistic from its value, then its values without each fold: ``(1 + G,)``.
+
+    ``null`` is the standard deviation of the statistic between two samples of one population, added in quadrature where
+    the statistic is a distance: near 0 the jackknife's own error shrinks with the estimate.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    return Estimate(float(table[0]), float(np.hypot(jackknife_se(table[1:]), null)), len(table) - 1)
+
+
+def fold_count(*sets: Indices) -> int:
+    """The number of folds of one set or of several that share their folds, from the fold of each of their items."""
+    return int(max(folds.max() for folds in sets)) + 1
 
 
 def normal_interval(value: float, se: float) -> Interval:
@@ -45,7 +60,7 @@ def student_interval(values: Floats) -> Interval | None:
 
 
 def cluster_bootstrap(
-    statistic: Callable[[npt.NDArray[np.int64]], float],
+    statistic: Callable[[Indices], float],
     clusters: Sequence[str],
     rng: np.random.Generator,
     repeats: int = 1000,

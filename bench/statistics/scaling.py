@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Refused, Rows
+from bench.statistics.arrays import Floats, Mask
 
-Floats = npt.NDArray[np.float64]
 CONSTANT = 1e-6  # a column whose SD is a smaller part of its mean is constant but for rounding
 
 
-def standard_deviations(reference: Rows, constant: float = CONSTANT) -> tuple[Floats, npt.NDArray[np.bool_]]:
+def standard_deviations(reference: Rows, constant: float = CONSTANT) -> tuple[Floats, Mask]:
     """The SD ``(D,)`` of each column of ``(N, D)``, and whether it is more than the part ``constant`` of the mean."""
     spread, mean = reference.std(axis=0, dtype=np.float64), reference.mean(axis=0, dtype=np.float64)
     return spread, spread > constant * np.abs(mean)

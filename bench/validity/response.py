@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bench.api import Metric
-from bench.statistics.resampling import Floats
+from bench.statistics.arrays import Floats
 
 Verdict = Literal["sees", "blind", "fooled", "refused"]
 LIMIT = 4.0  # a change counts from this many standard deviations between sets of unseen real images

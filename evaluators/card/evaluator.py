@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Evaluator, ImageSet, Material, Metric, Part, Purpose, Score
+from bench.statistics.arrays import Indices
 from bench.statistics.resampling import folds, jackknife_se, normal_interval
 from evaluators.card.documents import DOCUMENTED, filled_attributes, recorded
 from evaluators.card.page import write_card
@@ -85,7 +85,7 @@ class Set:
     table: Table
     similarity: Table
 
-    def without(self, fold: npt.NDArray[np.int64], number: int) -> Set:
+    def without(self, fold: Indices, number: int) -> Set:
         """The set less one fold of its images and of its pairs."""
         pairs = fold[: len(self.similarity)]
         return Set(self.points[fold != number], self.table[fold != number], self.similarity[pairs != number])

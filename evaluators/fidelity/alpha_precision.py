@@ -8,20 +8,17 @@ and run, and nothing to train.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Rows
+from bench.statistics.arrays import Floats, Interval
 from bench.statistics.distances import nearest
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Floats, Interval, clopper_pearson, jackknife_se
+from bench.statistics.resampling import clopper_pearson, fold_count, jackknife
 from bench.statistics.scaling import standard_deviations
 from evaluators.fidelity.clipped_density_coverage import Lists
-
-Indices = npt.NDArray[np.int64]
 
 
 def from_centre(rows: Rows, centre_of: Rows, scale_of: Rows) -> Floats:
@@ -90,7 +87,7 @@ def support(found: Nearest, real_from_centre: Floats, fake_from_centre: Floats, 
     what chance does to them only lowers them: a perfect generator reads ``1 - 0.63 sqrt(1/N + 1/M)`` in the first.
     """
     real_folds, fake_folds = found.own.folds, found.across.folds
-    count = int(max(real_folds.max(), fake_folds.max())) + 1
+    count = fold_count(real_folds, fake_folds)
 
     def precision(fold: int) -> float:
         return alpha_precision(fake_from_centre[fake_folds != fold], real_from_centre[real_folds != fold])
@@ -98,12 +95,8 @@ def support(found: Nearest, real_from_centre: Floats, fake_from_centre: Floats, 
     def recall(fold: int) -> float:
         return beta_recall(found, k, fold)
 
-    return _jackknifed(precision, count), _jackknifed(recall, count)
-
-
-def _jackknifed(statistic: Callable[[int], float], count: int) -> Estimate:
-    values = np.array([statistic(fold) for fold in range(-1, count)])
-    return Estimate(float(values[0]), jackknife_se(values[1:]), count)
+    alpha, beta = (jackknife([measure(fold) for fold in range(-1, count)]) for measure in (precision, recall))
+    return alpha, beta
 
 
 def authenticity(fake: Rows, train: Rows) -> tuple[float, Interval]:

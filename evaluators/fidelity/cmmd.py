@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Rows
-from bench.statistics.resampling import Floats
+from bench.statistics.arrays import Floats, Indices
+from bench.statistics.resampling import fold_count
 from evaluators.fidelity.fold_tables import FoldTables, Parts, add_up
 
-Indices = npt.NDArray[np.int64]
 SIGMA = 10.0
 SCALE = 1000.0
 TILE = 512
@@ -68,7 +67,7 @@ def discrepancy(first: Rows, second: Rows, first_folds: Indices, second_folds: I
     x, y = unit(first), unit(second)
     centre = x.mean(axis=0)
     x, y = x - centre, y - centre
-    count = int(max(first_folds.max(), second_folds.max())) + 1
+    count = fold_count(first_folds, second_folds)
     xx, squares = kernel_rows(x, x, first_folds, count)
     yy, _ = kernel_rows(y, y, second_folds, count)
     xy, _ = kernel_rows(x, y, second_folds, count)

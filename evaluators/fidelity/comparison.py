@@ -7,14 +7,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Metric, Rows, Score
+from bench.statistics.arrays import Indices, Interval
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Interval
 from evaluators.fidelity.frechet_distance import Frechet, frechet_jackknife
 
-Indices = npt.NDArray[np.int64]
 FEWEST_FOLDS = 10
 WIDE = 1024  # columns from which FD takes FEWEST_FOLDS: each fold costs a decomposition of (D, D)
 BROAD = 256  # the same where a fold costs several decompositions

@@ -23,7 +23,7 @@ from bench.api import (
 )
 from bench.statistics.estimate import Estimate
 from bench.statistics.inception_score import SPLITS, inception_scores
-from bench.statistics.resampling import jackknife_se, student_interval
+from bench.statistics.resampling import jackknife, student_interval
 from bench.statistics.scaling import standardise
 from evaluators.fidelity.alpha_precision import authenticity
 from evaluators.fidelity.comparison import FEWEST_FOLDS, Members, Place, Sides
@@ -122,8 +122,7 @@ def radiomics_distance(scene: Scene) -> Iterator[Score]:
     if values.min() <= IDENTICAL * sides.columns:
         yield place.refused(FRD, "the two sets have the same features, and the logarithm of 0 is no number")
         return
-    logs = np.log(values)
-    yield place.estimated(FRD, Estimate(float(logs[0]), jackknife_se(logs[1:]), len(logs) - 1))
+    yield place.estimated(FRD, jackknife(np.log(values)))
 
 
 def newness(scene: Scene) -> Iterator[Score]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import (
     BenchError,
@@ -22,6 +21,7 @@ from bench.api import (
     Rows,
     Score,
 )
+from bench.statistics.arrays import Indices
 from bench.statistics.resampling import cluster_folds, folds, normal_interval
 from bench.statistics.scaling import standardise
 from bench.storage.files import as_json
@@ -43,7 +43,6 @@ from evaluators.fidelity.metrics import (
 from evaluators.fidelity.ms_ssim import circle_se, scales, similarities
 from evaluators.fidelity.uncertainty_by_side import frechet_parts, kernel_parts
 
-Indices = npt.NDArray[np.int64]
 INTERVALS = "intervals.json"
 
 

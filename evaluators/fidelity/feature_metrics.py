@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from bench.api import Metric, Rows, Score
+from bench.statistics.arrays import Interval
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Interval, clopper_pearson
+from bench.statistics.resampling import clopper_pearson
 from evaluators.fidelity.alpha_precision import Nearest, from_centre, support
 from evaluators.fidelity.clipped_density_coverage import clipped, lists, own_reach, pairs_within
 from evaluators.fidelity.cmmd import discrepancy

@@ -8,21 +8,20 @@ Heusel et al. 2017, arXiv 1706.08500). The last term is the nuclear norm ``||A^T
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Rows
+from bench.statistics.arrays import Floats, Indices
 from bench.statistics.distances import mean_row, operand, product, slices
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Floats, jackknife_se
+from bench.statistics.resampling import fold_count, jackknife
 
 if TYPE_CHECKING:
     import torch
 
-Indices = npt.NDArray[np.int64]
 CHUNK = 2048
 BLOCK = 512  # columns of a block of the products; only those on and above the diagonal are computed
 FLAT = 1e-18  # variance, relative to the greatest, under which a direction counts as constant
@@ -196,12 +195,11 @@ def frechet_jackknife(first: Rows, second: Rows, first_folds: Indices, second_fo
     estimate, and intervals of it alone held the truth in as few as 84% of Gaussian trials, those of both in 94 to 99%
     (100% of them for a perfect generator).
     """
-    plain, *rest = frechet_left_out(first, second, first_folds, second_folds)
-    left_out, count = np.array(rest), len(rest)
+    values = frechet_left_out(first, second, first_folds, second_folds)
     eigenvalues, sizes = spectrum(first), (len(first), len(second))
-    se = np.hypot(jackknife_se(left_out), null_se(eigenvalues, *sizes))
-    corrected = count * plain - (count - 1) * float(left_out.mean())
-    return Frechet(plain, Estimate(corrected, float(se), count), floor(eigenvalues, *sizes))
+    plain = jackknife(values, null_se(eigenvalues, *sizes))
+    corrected = plain.folds * plain.value - (plain.folds - 1) * float(values[1:].mean())
+    return Frechet(plain.value, replace(plain, value=corrected), floor(eigenvalues, *sizes))
 
 
 def frechet_left_out(first: Rows, second: Rows, first_folds: Indices, second_folds: Indices) -> Floats:
@@ -209,7 +207,7 @@ def frechet_left_out(first: Rows, second: Rows, first_folds: Indices, second_fol
 
     A side whose folds are all -1 stays whole.
     """
-    count = int(max(first_folds.max(), second_folds.max())) + 1
+    count = fold_count(first_folds, second_folds)
     leave_one = _few_left_out if few(first, second) else _many_left_out
     return np.array(list(leave_one(first, second, first_folds, second_folds, count)))
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Images, ImageSet
-from bench.statistics.resampling import Floats
+from bench.statistics.arrays import Floats, Indices
 
-Indices = npt.NDArray[np.int64]
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 RANGE = 255.0
 RADIUS, SIGMA = 5, 1.5

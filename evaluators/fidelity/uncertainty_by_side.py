@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Rows
+from bench.statistics.arrays import Indices
 from bench.statistics.distances import across, centred, mean_row, sweep, within
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import jackknife_se
+from bench.statistics.resampling import jackknife
 from evaluators.fidelity.fold_tables import FoldTables, Parts
 from evaluators.fidelity.frechet_distance import frechet_jackknife, frechet_left_out, null_se, spectrum
 from evaluators.fidelity.kernel_distance import kernel_sums, null_variance
-
-Indices = npt.NDArray[np.int64]
 
 
 def kernel_parts(first: Rows, second: Rows, first_folds: Indices, second_folds: Indices) -> Parts:
@@ -49,8 +49,5 @@ def frechet_parts(
         "synthetic": (frechet_left_out(first, second, whole[0], second_folds), n / (n + m)),
         "real": (frechet_left_out(first, second, first_folds, whole[1]), m / (n + m)),
     }
-    made = {
-        name: Estimate(both.value, float(np.hypot(jackknife_se(values[1:]), null * share)), both.folds)
-        for name, (values, share) in sides.items()
-    }
+    made = {name: replace(jackknife(values, null * share), value=both.value) for name, (values, share) in sides.items()}
     return Parts(both.value, made["synthetic"], made["real"], both)

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Rows
+from bench.statistics.arrays import Floats, Indices
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Floats, jackknife_se
+from bench.statistics.resampling import fold_count, jackknife
 from evaluators.fidelity.cmmd import unit
-
-Indices = npt.NDArray[np.int64]
 
 
 def effective_number(gram: Floats) -> float:
@@ -34,7 +32,7 @@ def vendi(rows: Rows, folds: Indices) -> Floats:
     ``X^T X`` and ``X X^T`` have the same eigenvalues but for zeros; the smaller one is taken.
     """
     x = unit(rows)
-    count = int(folds.max()) + 1
+    count = fold_count(folds)
     if len(x) <= x.shape[1]:
         kernel = x @ x.T
         kept = [np.flatnonzero(folds != fold) for fold in (-1, *range(count))]
@@ -50,6 +48,4 @@ def diversity(fake: Sequence[float] | Floats, real: Sequence[float] | Floats) ->
     Errors are those of the delete-fold jackknife, around the value at this number of images.
     """
     ours, theirs = np.asarray(fake), np.asarray(real)
-    found = (ours, theirs, ours / theirs)
-    synthetic, actual, ratio = (Estimate(float(v[0]), jackknife_se(v[1:]), len(v) - 1) for v in found)
-    return synthetic, actual, ratio
+    return jackknife(ours), jackknife(theirs), jackknife(ours / theirs)

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from bench.api import BenchError, ColumnUnits, Encoder, FeatureReader, Filter, ImageSet, Rows, Split, Verdict
+from bench.statistics.arrays import Floats
 from bench.statistics.distances import nearest
-from bench.statistics.resampling import Floats
 from bench.statistics.scaling import column_scale
 
 

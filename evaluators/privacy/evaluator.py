@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Part, Purpose, Rows, Score, Split
+from bench.statistics.arrays import Floats, Integers
 from bench.statistics.distances import nearest
-from bench.statistics.resampling import Floats, clopper_pearson, holm
+from bench.statistics.resampling import clopper_pearson, holm
 from bench.statistics.scaling import column_scale
 from bench.storage.files import as_json
 from bench.storage.image_reader import contact_sheet
@@ -34,8 +34,6 @@ from evaluators.privacy.metrics import (
     TAIL_P,
 )
 from evaluators.privacy.near_duplicates import Fingerprints, closest_pictures, exact_copies, fingerprints
-
-Integers = npt.NDArray[np.int64]
 
 UNKNOWN_TRAINING = (
     "what this generator (or its base) learned from is unknown: if holdout patients were among it, they are no control"

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import Images, ImageSet
-from bench.statistics.resampling import Floats
+from bench.statistics.arrays import Floats, Integers
 
-Integers = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 
 SIDE = 64

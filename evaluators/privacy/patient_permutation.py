@@ -13,12 +13,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.statistics.resampling import Floats
-
-Integers = npt.NDArray[np.int64]
-Truths = npt.NDArray[np.bool_]
+from bench.statistics.arrays import Floats, Integers, Mask
 
 SHARE = 0.01
 FINEST_P = 0.001
@@ -37,7 +33,7 @@ class Closest:
 
     distances: Floats
     owners: Integers
-    member: Truths
+    member: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +61,7 @@ def closeness_order(distances: Floats, rng: np.random.Generator) -> Integers:
     return np.lexsort((rng.permutation(len(distances)), distances))
 
 
-def permutation_p(owners: Integers, member: Truths, rng: np.random.Generator, repeats: int = 1999) -> float:
+def permutation_p(owners: Integers, member: Mask, rng: np.random.Generator, repeats: int = 1999) -> float:
     """One-sided p-value of the number of tail images held by training patients.
 
     ``(1 + #{shuffles with at least the observed number}) / (1 + repeats)``; a shuffle gives the same number of
@@ -86,7 +82,7 @@ def permutation_p(owners: Integers, member: Truths, rng: np.random.Generator, re
     return float((1 + np.count_nonzero(count >= observed)) / (1 + repeats))
 
 
-def copied_share(owners: Integers, member: Truths, images: int) -> Estimate:
+def copied_share(owners: Integers, member: Mask, images: int) -> Estimate:
     """Share of all ``images`` that are in this tail because they were copied from training patients.
 
     Copies outside the tail are in neither the value nor the interval, which ends at ``t / images``: it bounds the
@@ -114,7 +110,7 @@ def copied_share(owners: Integers, member: Truths, images: int) -> Estimate:
     return Estimate(scaled(share), scaled(min(float(low), share)), scaled(max(float(high), share)), tail)
 
 
-def excess_copies(ordered: Integers, member: Truths, first: int) -> Estimate:
+def excess_copies(ordered: Integers, member: Mask, first: int) -> Estimate:
     """``copied_share`` of the first tail, doubled as long as it shows copies.
 
     A tail of ``t`` images cannot show more than ``t`` copies, so it is doubled from ``first`` on as long as its

@@ -6,14 +6,11 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import BenchError, Encoder, HasRadiomics, Images, Rows
+from bench.statistics.arrays import Floats, Levels
 from evaluators.encoders.radiomics import cooccurrence, first_order, run_lengths, tone_differences
 from evaluators.encoders.radiomics.image_filters import filtered
-
-Floats = npt.NDArray[np.float64]
-Levels = npt.NDArray[np.uint8]
 
 TEXTURES: dict[str, tuple[tuple[str, ...], Callable[[Levels, int], Floats]]] = {
     "cooccurrence": (cooccurrence.NAMES, cooccurrence.cooccurrence_features),
