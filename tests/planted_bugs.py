@@ -542,8 +542,8 @@ BUGS = (
     Bug(
         "bias added in place of removed",
         "evaluators/fidelity/frechet_distance.py",
-        "corrected = count * plain - (count - 1) * float(left_out.mean())",
-        "corrected = (2 - count) * plain + (count - 1) * float(left_out.mean())",
+        "corrected = plain.folds * plain.value - (plain.folds - 1) * float(values[1:].mean())",
+        "corrected = (2 - plain.folds) * plain.value + (plain.folds - 1) * float(values[1:].mean())",
         FRECHET,
     ),
     Bug(

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.api import Rows
+from bench.api import Metric, Rows
 from bench.statistics.arrays import Floats, Indices, Mask
 from bench.statistics.distances import mean_row, nearest
 from bench.statistics.estimate import Estimate
@@ -24,6 +24,27 @@ from bench.statistics.resampling import fold_count, jackknife
 
 SPARE = 10  # neighbours listed beyond k, for when a fold leaves
 TILE = 1024
+
+CLIPPED_DENSITY = Metric(
+    key="clipped_density",
+    title="Clipped density",
+    better="higher",
+    reference="arXiv:2507.01761",
+    area="fidelity",
+    bounds=(0.0, 1.0),
+    minimum=50,
+    summary="Density without the pull of outliers: reads as the share of synthetic images that look real.",
+)
+CLIPPED_COVERAGE = Metric(
+    key="clipped_coverage",
+    title="Clipped coverage",
+    better="higher",
+    reference="arXiv:2507.01761",
+    area="fidelity",
+    bounds=(0.0, 1.0),
+    minimum=50,
+    summary="Coverage on the scale of the share of synthetic images that, being good, would cover as much.",
+)
 
 
 @dataclass(frozen=True, slots=True)

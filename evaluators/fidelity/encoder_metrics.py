@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,28 +20,23 @@ from bench.api import (
     Rows,
     Score,
 )
-from bench.statistics.estimate import Estimate
-from bench.statistics.inception_score import SPLITS, inception_scores
 from bench.statistics.resampling import jackknife, student_interval
 from bench.statistics.scaling import standardise
-from evaluators.fidelity.alpha_precision import authenticity
+from evaluators.fidelity.alpha_precision import AUTHENTICITY, authenticity
 from evaluators.fidelity.comparison import FEWEST_FOLDS, Members, Place, Sides
 from evaluators.fidelity.feature_metrics import too_few
-from evaluators.fidelity.frechet_distance import frechet_left_out
-from evaluators.fidelity.metrics import (
-    ALIGNMENT,
-    ALIGNMENT_REAL,
-    AUTHENTICITY,
-    FRD,
-    INCEPTION_SCORE,
-    LPIPS,
-    LPIPS_REAL,
+from evaluators.fidelity.frechet_distance import FRD, frechet_left_out
+from evaluators.fidelity.inception_score import INCEPTION_SCORE, scores_of_parts
+from evaluators.fidelity.ms_ssim import one_a_patient
+from evaluators.fidelity.perceptual_diversity import LPIPS, LPIPS_REAL, mean_pair_distance
+from evaluators.fidelity.spectral_distance import (
     SPECTRAL_SLOPE_GAP,
     SPECTRUM_DISTANCE,
+    slope_gap,
+    slopes,
+    spectrum_distance,
 )
-from evaluators.fidelity.ms_ssim import one_a_patient
-from evaluators.fidelity.spectral_distance import slope_gap, slopes, spectrum_distance
-from evaluators.fidelity.text_alignment import alignment
+from evaluators.fidelity.text_alignment import ALIGNMENT, ALIGNMENT_REAL, alignment
 
 IDENTICAL = 1e-9  # FD, relative to the variance, of a set with itself
 
@@ -147,8 +141,7 @@ def sureness(scene: Scene) -> Iterator[Score]:
         reason = f"{len(fake)} images, inception_score needs {INCEPTION_SCORE.minimum}"
         yield place.refused(INCEPTION_SCORE, reason)
         return
-    order = np.random.default_rng([scene.seed, 2]).permutation(len(fake))
-    values = inception_scores(encoder.logits(fake[order]), SPLITS)
+    values = scores_of_parts(encoder, fake, scene.seed)
     yield place.score(INCEPTION_SCORE, float(values.mean()), student_interval(values))
 
 
@@ -163,11 +156,7 @@ def spectra(scene: Scene) -> Iterator[Score]:
 
 
 def perceptual_diversity(scene: Scene) -> Iterator[Score]:
-    """``lpips`` among images of as many patients.
-
-    LPIPS is the squared distance of rows, whose mean over all pairs is twice the trace of their covariance. Its
-    standard error is that of a mean over pairs, ``2 sd(|x - mean|^2) / sqrt(n)`` (Hoeffding 1948).
-    """
+    """``lpips`` among images of as many patients."""
     sides = ((LPIPS, scene.material.images["fidelity"]), (LPIPS_REAL, scene.material.split.test))
     for number, (metric, images) in enumerate(sides):
         rng = np.random.default_rng([scene.seed, 3, number])
@@ -176,10 +165,7 @@ def perceptual_diversity(scene: Scene) -> Iterator[Score]:
         if len(chosen) < metric.minimum:
             yield place.refused(metric, f"images of {len(chosen)} patients; {metric.minimum} are needed")
             continue
-        rows = scene.material.features(scene.name, chosen).astype(np.float64)
-        away = np.square(rows - rows.mean(axis=0)).sum(axis=1)
-        value, se = 2 * away.sum() / (len(away) - 1), 2 * away.std(ddof=1) / math.sqrt(len(away))
-        yield place.estimated(metric, Estimate(float(value), float(se), len(away)))
+        yield place.estimated(metric, mean_pair_distance(scene.material.features(scene.name, chosen)))
 
 
 def agreement(scene: Scene) -> Iterator[Score]:

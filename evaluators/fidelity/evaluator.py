@@ -25,22 +25,14 @@ from bench.statistics.arrays import Indices
 from bench.statistics.resampling import cluster_folds, folds, normal_interval
 from bench.statistics.scaling import standardise
 from bench.storage.files import as_json
+from evaluators.fidelity.alpha_precision import AUTHENTICITY
 from evaluators.fidelity.comparison import FEWEST_FOLDS, Members, Place, Sides
 from evaluators.fidelity.encoder_metrics import SPECIALS, Scene, newness
 from evaluators.fidelity.feature_metrics import at_infinity, likeness, too_few
-from evaluators.fidelity.metrics import (
-    AUTHENTICITY,
-    FD,
-    KID,
-    MS_SSIM,
-    MS_SSIM_GAP,
-    MS_SSIM_REAL,
-    OF_FEATURES,
-    OF_PIXELS,
-    OF_SOME,
-    OVERALL,
-)
-from evaluators.fidelity.ms_ssim import circle_se, scales, similarities
+from evaluators.fidelity.frechet_distance import FD
+from evaluators.fidelity.kernel_distance import KID
+from evaluators.fidelity.metrics import OF_FEATURES, OF_PIXELS, OF_SOME, OVERALL
+from evaluators.fidelity.ms_ssim import MS_SSIM, MS_SSIM_GAP, MS_SSIM_REAL, circle_se, scales, similarities
 from evaluators.fidelity.uncertainty_by_side import frechet_parts, kernel_parts
 
 INTERVALS = "intervals.json"

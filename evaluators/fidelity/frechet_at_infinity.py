@@ -12,7 +12,7 @@ from functools import reduce
 
 import numpy as np
 
-from bench.api import Rows
+from bench.api import Metric, Rows
 from bench.statistics.arrays import Floats, Indices
 from bench.statistics.distances import mean_row
 from bench.statistics.estimate import Estimate
@@ -20,6 +20,19 @@ from bench.statistics.resampling import fold_count, jackknife
 from evaluators.fidelity.frechet_distance import Moments, distance_of_moments, moments, null_se, spectrum
 
 SHARES = (0.5, 0.6, 0.7, 0.85, 1.0)  # of the folds, from the smallest sets to all images
+
+FD_INFINITY = Metric(
+    key="fd_infinity",
+    title="Fréchet distance at infinite n",
+    better="lower",
+    reference="arXiv:1911.07023",
+    area="fidelity",
+    minimum=200,
+    summary=(
+        "Fréchet distance read off a line through its values at half to all of the images of both sides: another way "
+        "than fd to be rid of the bias, with more noise, and the one other papers take."
+    ),
+)
 
 
 def merged(parts: Sequence[Moments]) -> Moments:

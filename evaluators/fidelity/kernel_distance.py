@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.api import Rows
+from bench.api import Metric, Rows
 from bench.statistics.arrays import Floats, Indices, Singles
 from bench.statistics.distances import Centred, Tile, across, centred, mean_row, slices, sweep, within
 from bench.statistics.estimate import Estimate
@@ -19,6 +19,20 @@ from bench.statistics.resampling import fold_count, jackknife
 
 if TYPE_CHECKING:
     import torch
+
+KID = Metric(
+    key="kid",
+    title="Kernel distance",
+    better="lower",
+    reference="arXiv:1801.01401",
+    role="headline",
+    area="fidelity",
+    minimum=50,
+    summary=(
+        "Squared distance of kernel means over all pairs, without bias for independent images: 0 for a perfect "
+        "generator, and slightly negative by chance. Several images of a patient make it larger."
+    ),
+)
 
 
 class KernelSums:

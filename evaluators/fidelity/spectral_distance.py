@@ -7,13 +7,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.api import Rows
+from bench.api import Metric, Rows
 from bench.statistics.arrays import Floats, Indices
 from bench.statistics.estimate import Estimate
 from bench.statistics.resampling import fold_count, jackknife
 
 DECIBEL = 10.0  # decibels in a factor of ten of power
 COARSE = 2  # the lowest bands, which the window and the outline of the body shape, left out of the slope
+
+SPECTRUM_DISTANCE = Metric(
+    key="spectrum_distance",
+    title="Spectrum distance",
+    better="lower",
+    reference="arXiv:2003.01826",
+    area="fidelity",
+    minimum=50,
+    unit="dB²",
+    summary=(
+        "Mean squared difference of the mean power spectra, bias removed: 0 for a perfect generator, slightly negative "
+        "by chance; large for blurred, noisy or patterned images."
+    ),
+)
+SPECTRAL_SLOPE_GAP = Metric(
+    key="spectral_slope_gap",
+    title="Spectral slope gap",
+    better="target",
+    target=0.0,
+    reference="arXiv:2003.01826",
+    area="fidelity",
+    minimum=50,
+    summary="Slope of the power spectrum of synthetic less that of test images: below 0 smoother, above 0 grainier.",
+)
 
 
 def slopes(spectra: Rows, frequencies: Floats) -> Floats:

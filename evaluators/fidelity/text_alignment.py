@@ -4,11 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.api import Rows
+from bench.api import Metric, Rows
 from bench.statistics.arrays import Floats, Indices
 from bench.statistics.estimate import Estimate
 from bench.statistics.resampling import fold_count, jackknife
 from evaluators.fidelity.cmmd import unit
+
+ALIGNMENT = Metric(
+    key="alignment",
+    title="Image-text alignment",
+    better="higher",
+    reference="arXiv:2104.08718",
+    area="fidelity",
+    bounds=(-2.0, 2.0),
+    minimum=50,
+    summary=(
+        "Mean cosine between synthetic images and their own prompts less that between them and other prompts: 0 if the "
+        "prompts are ignored."
+    ),
+)
+ALIGNMENT_REAL = Metric(
+    key="alignment_real",
+    title="Image-text alignment of real images",
+    better="neither",
+    reference="arXiv:2104.08718",
+    role="ceiling",
+    area="fidelity",
+    ceiling_of="alignment",
+    bounds=(-2.0, 2.0),
+    minimum=50,
+    summary="The same of test images and their own prompts: as much as the encoder can tell.",
+)
 
 
 def alignment(images: Rows, texts: Rows, which: Indices, folds: Indices) -> Estimate:
