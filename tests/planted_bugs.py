@@ -302,10 +302,10 @@ BUGS = (
         STATS,
     ),
     Bug(
-        "n for n - 1 in Student's interval",
+        "Student's interval of 90%",
         "bench/statistics/resampling.py",
-        "values.std(ddof=1)",
-        "values.std()",
+        "confidence_interval(0.95)",
+        "confidence_interval(0.9)",
         STATS,
     ),
     Bug(
@@ -320,13 +320,6 @@ BUGS = (
         "bench/statistics/resampling.py",
         "running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))",
         "running = min(1.0, (len(p_values) - rank) * p_values[index])",
-        STATS,
-    ),
-    Bug(
-        "clusters drawn without replacement",
-        "bench/statistics/resampling.py",
-        "chosen = rng.integers(0, len(names), len(names))",
-        "chosen = rng.permutation(len(names))",
         STATS,
     ),
     Bug(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -55,45 +55,18 @@ def student_interval(values: Floats) -> Interval | None:
 
     if len(values) < 2:
         return None
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)
+    interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    return float(interval.low), float(interval.high)
 
 
-def cluster_bootstrap(
-    statistic: Callable[[Indices], float],
-    clusters: Sequence[str],
-    rng: np.random.Generator,
-    repeats: int = 1000,
-) -> tuple[Interval, Floats]:
-    """95% percentile interval of ``statistic(indices)``, clusters (patients) drawn with replacement.
+def clopper_pearson(hits: float, n: float) -> Interval:
+    """Exact 95% interval of a proportion (Clopper & Pearson 1934).
 
-    For means of per-image values and for rank statistics of a classifier; not for distances between sets, which
-    duplicated images bias. ``statistic`` may return NaN for a resample where it is undefined (one class only);
-    those are left out.
-
-    Returns:
-        The interval and the statistic of every resample, NaN where undefined.
-
-    Raises:
-        ValueError: more than half of the resamples were undefined.
+    Neither ``hits`` nor ``n`` need be whole: they may be effective numbers (Korn & Graubard 1998).
     """
-    names, place = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
-    members = [np.flatnonzero(place == k) for k in range(len(names))]
-    draws = np.empty(repeats)
-    for repeat in range(repeats):
-        chosen = rng.integers(0, len(names), len(names))
-        draws[repeat] = statistic(np.concatenate([members[k] for k in chosen]))
-    defined = draws[np.isfinite(draws)]
-    if len(defined) < repeats / 2:
-        raise ValueError(f"the statistic was undefined in {repeats - len(defined)} of {repeats} resamples")
-    low, high = np.quantile(defined, (0.025, 0.975))
-    return (float(low), float(high)), draws
-
-
-def clopper_pearson(hits: float, n: int) -> Interval:
-    """Exact 95% interval of a proportion (Clopper & Pearson 1934); ``hits`` need not be whole."""
     from scipy import stats
 
+    # the quantiles themselves: scipy.stats.binomtest searches for them, and a small bound is then off by 1e-9 of itself
     low = stats.beta.ppf(0.025, hits, n - hits + 1) if hits else 0.0
     high = stats.beta.ppf(0.975, hits + 1, n - hits) if hits < n else 1.0
     return float(low), float(high)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.statistics.arrays import Floats, Integers, Mask
+from bench.statistics.resampling import clopper_pearson
 
 SHARE = 0.01
 FINEST_P = 0.001
@@ -93,21 +94,17 @@ def copied_share(owners: Integers, member: Mask, images: int) -> Estimate:
     (Clopper & Pearson 1934) at the effective size ``t / deff``, ``deff = sum w^2 / sum w`` over the numbers ``w`` of
     tail images per patient (Korn & Graubard 1998): a bootstrap of so few, often unanimous, images has no width.
     """
-    from scipy import stats
-
     weights = np.unique(owners, return_counts=True)[1].astype(np.float64)
     tail = len(owners)
     effective = tail * weights.sum() / (weights @ weights)
     share = float(member[owners].mean())
-    hits = share * effective
-    low = stats.beta.ppf(0.025, hits, effective - hits + 1) if hits > 0 else 0.0
-    high = stats.beta.ppf(0.975, hits + 1, effective - hits) if hits < effective else 1.0
+    low, high = clopper_pearson(share * effective, effective)
     chance = float(member.mean())
 
     def scaled(part: float) -> float:
         return tail * (part - chance) / (1 - chance) / images
 
-    return Estimate(scaled(share), scaled(min(float(low), share)), scaled(max(float(high), share)), tail)
+    return Estimate(scaled(share), scaled(min(low, share)), scaled(max(high, share)), tail)
 
 
 def excess_copies(ordered: Integers, member: Mask, first: int) -> Estimate:
