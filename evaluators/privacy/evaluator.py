@@ -16,24 +16,18 @@ from bench.statistics.scaling import column_scale
 from bench.storage.files import as_json
 from bench.storage.image_reader import contact_sheet
 from evaluators.privacy import membership_inference, patient_permutation
-from evaluators.privacy.metrics import (
-    BLIND_AUC,
-    DETECTABLE,
-    DISTANCE_RATIO,
+from evaluators.privacy.membership_inference import BLIND_AUC, DISTANCE_RATIO, MIA_AUC, MIA_TPR
+from evaluators.privacy.metrics import LEAK_FOUND, MEMBERSHIP, NOT_SEEN, TAIL
+from evaluators.privacy.near_duplicates import (
     DUPLICATES,
-    EXCESS,
-    FEWEST_IMAGES,
-    LEAK_FOUND,
-    MEMBERSHIP,
-    MIA_AUC,
-    MIA_TPR,
     NEAR_DUPLICATES,
     NEAR_DUPLICATES_HOLDOUT,
-    NOT_SEEN,
-    TAIL,
-    TAIL_P,
+    Fingerprints,
+    closest_pictures,
+    exact_copies,
+    fingerprints,
 )
-from evaluators.privacy.near_duplicates import Fingerprints, closest_pictures, exact_copies, fingerprints
+from evaluators.privacy.patient_permutation import DETECTABLE, EXCESS, FEWEST_IMAGES, TAIL_P
 
 UNKNOWN_TRAINING = (
     "what this generator (or its base) learned from is unknown: if holdout patients were among it, they are no control"

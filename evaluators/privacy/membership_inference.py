@@ -2,15 +2,60 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench.api import Rows
+from bench.api import Metric, Rows
 from bench.statistics.arrays import Floats, Integers, Interval, Mask
 from bench.statistics.classification import auc, patient_weights, percentile_interval
 from bench.statistics.resampling import cluster_folds, normal_interval
+
+BLIND_AUC = Metric(
+    key="blind_auc",
+    title="Blind baseline",
+    better="neither",
+    reference="arXiv:2406.16201",
+    role="describes",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    summary="How well training and holdout images are told apart without any synthetic image; above 0.5 the split is "
+    "not random and membership cannot be measured.",
+)
+DISTANCE_RATIO = Metric(
+    key="nn_distance_ratio",
+    title="Distance to train / holdout",
+    better="target",
+    target=1.0,
+    reference="10.1038/s41551-025-01468-8",
+    area="privacy",
+    bounds=(0.0, math.inf),
+    summary="Mean distance from a synthetic image to the closest training image over that to the closest holdout "
+    "image, among equally many patients; below 1 means drawn towards training patients.",
+)
+MIA_AUC = Metric(
+    key="mia_auc",
+    title="Membership inference, AUC",
+    better="lower",
+    reference="10.1145/3372297.3417238",
+    role="headline",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    summary="How well an attacker who measures the distance to the closest synthetic image tells training from "
+    "holdout patients: 0.5 is chance, and less gives nobody of the training set away.",
+)
+MIA_TPR = Metric(
+    key="mia_tpr",
+    title="Membership inference, TPR at 1% FPR",
+    better="target",
+    target=0.01,
+    reference="arXiv:2112.03570",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    summary="Share of training patients the same attacker names while accusing one holdout patient in a hundred.",
+)
 
 
 @dataclass(frozen=True, slots=True)

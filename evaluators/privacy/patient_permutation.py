@@ -14,12 +14,50 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.api import Metric
 from bench.statistics.arrays import Floats, Integers, Mask
 from bench.statistics.resampling import clopper_pearson
 
 SHARE = 0.01
 FINEST_P = 0.001
 LEVEL = 0.05
+FEWEST_IMAGES = 500
+TAIL_P = Metric(
+    key="tail_p",
+    title="Tail test, p",
+    better="neither",
+    reference="Phipson & Smyth 2010, 10.2202/1544-6115.1585",
+    role="describes",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    minimum=FEWEST_IMAGES,
+    summary="p-value, corrected for the number of encoders, of training patients owning as many of the closest "
+    "synthetic images as they do. A large one is no evidence of safety: a weak test gives large ones too.",
+)
+EXCESS = Metric(
+    key="excess_copy_share",
+    title="Excess among the closest images",
+    better="neither",
+    reference="Korn & Graubard 1998 (interval)",
+    role="describes",
+    area="privacy",
+    bounds=(-math.inf, 1.0),
+    minimum=FEWEST_IMAGES,
+    summary="How many more of the closest synthetic images belong to training patients than chance gives, as a share "
+    "of all synthetic images. Copies that are not among the closest are not in it, nor below its upper end.",
+)
+DETECTABLE = Metric(
+    key="detectable_leak",
+    title="Standing-out copies needed (design)",
+    better="neither",
+    reference="simulation of planted copies",
+    role="describes",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    minimum=FEWEST_IMAGES,
+    summary="A design figure: smallest share of copies, planted much closer to training images than anything else, "
+    "that the tail test finds in 80% of trials in these features alone. Of other copies far more are missed.",
+)
 
 
 @dataclass(frozen=True, slots=True)
