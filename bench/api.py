@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -317,6 +317,9 @@ class Encoder(ABC):
         column_units: ``different`` where columns measure different things, so that whoever compares rows first brings
             every column to one scale; ``alike`` where distances of rows mean something as they are.
         block: images encoded in one call; belongs to the protocol like ``Generator.block``.
+
+    What only some encoders can do is said by the protocols below: an encoder has a capability if it has its members,
+    and whoever needs it asks with ``isinstance``. One that wraps another has those capabilities that it hands on.
     """
 
     id: str
@@ -327,6 +330,61 @@ class Encoder(ABC):
     @abstractmethod
     def __call__(self, images: Images) -> Rows:
         """Encode ``(B, H, W)`` uint8 into ``(B, dim)`` float32; its own preprocessing included."""
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    """An encoder whose rows a classifier reads."""
+
+    def logits(self, rows: Rows) -> Rows:
+        """Class logits ``(N, classes)`` of rows ``(N, dim)``."""
+        ...
+
+
+@runtime_checkable
+class ReadsText(Protocol):
+    """An encoder that places texts among images."""
+
+    def texts(self, prompts: Sequence[str]) -> Rows:
+        """Embed texts: ``(len(prompts), dim)`` float32.
+
+        Raises:
+            BenchError: what reads texts is not at hand.
+        """
+        ...
+
+
+@runtime_checkable
+class HasFrequencies(Protocol):
+    """An encoder of power spectra, made to judge fineness and not likeness.
+
+    Attributes:
+        frequencies: ``(dim,)`` cycles a pixel; a column is the base-10 logarithm of the power at that frequency.
+    """
+
+    frequencies: npt.NDArray[np.float64]
+
+
+@runtime_checkable
+class ComparesPairs(Protocol):
+    """An encoder made to compare two images, not two sets of images.
+
+    Attributes:
+        pair_distance: name of the perceptual distance that the squared distance of two rows is, e.g. ``LPIPS``.
+    """
+
+    pair_distance: str
+
+
+@runtime_checkable
+class HasRadiomics(Protocol):
+    """An encoder of radiomic features.
+
+    Attributes:
+        radiomic_features: the name of the feature in each of the ``dim`` columns.
+    """
+
+    radiomic_features: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +417,23 @@ class Metric:
     role: Role = "scores"
     area: Area | None = None
     ceiling_of: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the metric does not contradict itself.
+
+        Raises:
+            ValueError: ``role`` disagrees with ``better`` or with ``ceiling_of``.
+        """
+        if (self.better == "neither") != (self.role in ("describes", "ceiling")):
+            raise ValueError(
+                f"metric {self.key}: better={self.better!r} does not go with role={self.role!r}; what is never ranked "
+                "has better='neither' and the role 'describes' or 'ceiling', and nothing else has either"
+            )
+        if (self.ceiling_of is None) == (self.role == "ceiling"):
+            raise ValueError(
+                f"metric {self.key}: ceiling_of={self.ceiling_of!r} does not go with role={self.role!r}; a ceiling "
+                "names the metric that it is the ceiling of, and nothing else does"
+            )
 
     def __call__(
         self,
@@ -466,6 +541,9 @@ class Filter(ABC):
     reads_parts: tuple[Part, ...] = ()
     block: int = 256
     facts: Mapping[str, Any] = {}
+
+    def prepare(self, encoders: Mapping[str, Encoder]) -> None:  # noqa: B027 - most need no encoder
+        """See the configured encoders, before ``id`` is asked for and anything is judged."""
 
     @abstractmethod
     def __call__(self, images: ImageSet, split: Split, features: FeatureReader) -> list[Verdict]:

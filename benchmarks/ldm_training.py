@@ -15,10 +15,10 @@ import torch
 import conf
 from bench.api import Encoder, Images, Split
 from bench.pipeline.features import encode
+from bench.statistics.scaling import standardise
 from bench.storage.image_reader import contact_sheet
 from benchmarks.clock import Clock
 from benchmarks.ldm_loops import SEED, Monai, Ours, Sampler, Task, Variant, material_of, networks, seeds_of
-from evaluators.fidelity.comparison import standardise
 from evaluators.fidelity.frechet_distance import frechet
 from generators.ldm.conditions import Labels
 from generators.ldm.fitting import Fitting

@@ -302,10 +302,10 @@ BUGS = (
         STATS,
     ),
     Bug(
-        "n for n - 1 in Student's interval",
+        "Student's interval of 90%",
         "bench/statistics/resampling.py",
-        "values.std(ddof=1)",
-        "values.std()",
+        "confidence_interval(0.95)",
+        "confidence_interval(0.9)",
         STATS,
     ),
     Bug(
@@ -320,13 +320,6 @@ BUGS = (
         "bench/statistics/resampling.py",
         "running = max(running, min(1.0, (len(p_values) - rank) * p_values[index]))",
         "running = min(1.0, (len(p_values) - rank) * p_values[index])",
-        STATS,
-    ),
-    Bug(
-        "clusters drawn without replacement",
-        "bench/statistics/resampling.py",
-        "chosen = rng.integers(0, len(names), len(names))",
-        "chosen = rng.permutation(len(names))",
         STATS,
     ),
     Bug(
@@ -577,8 +570,8 @@ BUGS = (
     Bug(
         "bias added in place of removed",
         "evaluators/fidelity/frechet_distance.py",
-        "corrected = count * plain - (count - 1) * float(left_out.mean())",
-        "corrected = (2 - count) * plain + (count - 1) * float(left_out.mean())",
+        "corrected = plain.folds * plain.value - (plain.folds - 1) * float(values[1:].mean())",
+        "corrected = (2 - plain.folds) * plain.value + (plain.folds - 1) * float(values[1:].mean())",
         FRECHET,
     ),
     Bug(
@@ -716,10 +709,31 @@ BUGS = (
     ),
     Bug(
         "sets scaled by the synthetic one",
-        "evaluators/fidelity/comparison.py",
-        "mean, spread = real.mean(axis=0, dtype=np.float64), real.std(axis=0, dtype=np.float64)",
-        "mean, spread = fake.mean(axis=0, dtype=np.float64), fake.std(axis=0, dtype=np.float64)",
+        "bench/statistics/scaling.py",
+        "    spread, varies = standard_deviations(reference)\n",
+        "    spread, varies = standard_deviations(other)\n",
         FIDELITY,
+    ),
+    Bug(
+        "columns of different units are not scaled in privacy",
+        "evaluators/privacy/evaluator.py",
+        'column_units == "different"',
+        'column_units == "various"',
+        (*PRIVACY[:2], "different_units"),
+    ),
+    Bug(
+        "columns of different units are not scaled in the filter",
+        "evaluators/filters/manifold.py",
+        'return self._units == "different"',
+        "return False",
+        ("tests/evaluators/filters/test_manifold.py",),
+    ),
+    Bug(
+        "whatever is standardised counts as radiomics",
+        "evaluators/fidelity/encoder_metrics.py",
+        "return isinstance(encoder, self.needs)",
+        'return isinstance(encoder, self.needs) or "Radiomics" in str(self.needs) and encoder.column_units != "alike"',
+        (*FIDELITY, "-k", "only_radiomics"),
     ),
     Bug(
         "folds by image in fidelity",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
-from bench.api import BenchError, Better, Encoder, Evaluator, Generator, Request, Split
+from bench.api import Area, BenchError, Better, Encoder, Evaluator, Generator, Request, Split
 from bench.pipeline.conformance import conformance
 from bench.pipeline.evaluation import metric_row
 from bench.pipeline.features import encode
@@ -145,19 +147,27 @@ def test_every_evaluator_conforms_or_is_known_not_to(name: str, tmp_path: Path) 
         parse_record(json.dumps({**fields, "metrics": metrics, "conformance": found}).encode(), name)
 
 
-# what the real images, the split or the test itself give, and what is a verdict or a p-value: never ranked
-DESCRIBES = re.compile(
-    r"(_real|_ceiling|_holdout|_floor)$|^(blind_auc|detectable_leak|leak_found|tail_p|excess_copy_share)$"
-)
+@pytest.mark.parametrize("name", options("evaluator"))
+def test_every_metric_says_its_role_and_area(name: str) -> None:
+    evaluator: Evaluator = build(chosen("evaluator", name))
+    known = {metric.key: metric for metric in evaluator.metrics}
+    areas = {metric.area for metric in evaluator.metrics}
+    assert len(areas) == 1 and areas <= set(get_args(Area)), areas
+    assert any(metric.role in ("headline", "scores") for metric in evaluator.metrics)
+    ceilings = {metric.key: metric.ceiling_of for metric in evaluator.metrics if metric.role == "ceiling"}
+    assert len(set(ceilings.values())) == len(ceilings), "two ceilings of one metric"
+    for key, of in ceilings.items():
+        assert of is not None and known[of].role in ("headline", "scores"), f"{key} is the ceiling of {of}"
+        assert (known[key].bounds, known[key].unit) == (known[of].bounds, known[of].unit)
 
 
 @pytest.mark.parametrize("name", options("evaluator"))
-def test_what_no_generator_can_change_has_no_direction(name: str) -> None:
+def test_a_record_holds_what_a_metric_says_of_itself(name: str) -> None:
     evaluator: Evaluator = build(chosen("evaluator", name))
-    found = {metric.key for metric in evaluator.metrics if metric.better == "neither"}
-    assert found == {metric.key for metric in evaluator.metrics if DESCRIBES.search(metric.key)}
-    rows = [metric_row(metric) for metric in evaluator.metrics]
-    assert {row.key for row in rows if row.better == "neither"} == found
+    for metric in evaluator.metrics:
+        row = metric_row(metric)
+        for field in ("better", "role", "area", "ceiling_of", "target", "unit", "minimum"):
+            assert getattr(row, field) == getattr(metric, field), f"{metric.key}.{field}"
 
 
 @pytest.mark.parametrize("name", options("dataset"))
@@ -183,6 +193,30 @@ def test_a_data_set_gives_a_split_or_says_how_to_get_it(
     named = {*info.conditions, *info.targets, *info.groups, *info.attributes, *(label.name for label in info.labels)}
     assert named <= columns
     assert info.title and info.licence and info.citation
+
+
+def test_what_measures_can_be_configured_without_torch() -> None:
+    """Importing torch takes seconds, which a question that computes nothing (``--help``, a dry run) should not cost."""
+    targets = [
+        target.rpartition(".")[0]
+        for group in ("evaluator", "encoder", "filter")
+        for path in (CONF / group).glob("*.yaml")
+        for target in re.findall(r"_target_: (\S+)", path.read_text())
+    ]
+    names = ["pixels", "radiomics", "small_cnn", "spectrum"]
+    script = f"""
+import importlib, sys
+for module in {targets}:
+    importlib.import_module(module)
+    assert "torch" not in sys.modules, module
+from omegaconf import OmegaConf
+from bench.runtime.plugins import build
+for name in {names}:
+    build(OmegaConf.merge({{"device": "cpu"}}, OmegaConf.load(f"{CONF}/encoder/{{name}}.yaml"))[name])
+    assert "torch" not in sys.modules, name
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert len(targets) > 15 and done.returncode == 0, done.stderr
 
 
 def test_every_file_says_what_it_is() -> None:

@@ -24,7 +24,8 @@ from bench.datasets.mammogram import Anatomy, draw
 from bench.datasets.masking import TRAIN_CASES, imagine
 from bench.runtime.progress import track
 from bench.storage.files import write_atomic
-from evaluators.encoders.small_cnn import INPUT, SHIPPED, SIDE, TARGETS, SmallCnn
+from evaluators.encoders.small_cnn import FEATURES, INPUT, SHIPPED, SIDE, TARGETS
+from evaluators.encoders.small_cnn_network import SmallCnn
 
 log = logging.getLogger(__name__)
 SEED = 7_100_001  # apart from the seeds of data sets, so that no split holds these pictures
@@ -96,7 +97,7 @@ def train(lesson: Lesson, seed: int, epochs: int = EPOCHS) -> SmallCnn:
     source = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = SmallCnn()
+        network = SmallCnn(FEATURES, len(TARGETS))
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     steps = epochs * -(-len(lesson.images) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)

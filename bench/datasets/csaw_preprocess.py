@@ -72,7 +72,7 @@ def breast(image: Grey) -> Mask:
     if count == 0:
         raise ValueError("no pixel is above 0: there is no breast in the picture")
     largest = 1 + int(np.bincount(regions.ravel())[1:].argmax())
-    return _filled(regions == largest)
+    return ndimage.binary_fill_holes(regions == largest)
 
 
 def centre(image: Grey) -> Grey:
@@ -116,7 +116,7 @@ def remove_text(image: Grey) -> Grey:
     if not texts:
         return image
     painted = image.copy()
-    painted[_filled(regions == max(texts)[1]) & ~body] = image.min()
+    painted[ndimage.binary_fill_holes(regions == max(texts)[1]) & ~body] = image.min()
     return painted
 
 
@@ -124,13 +124,3 @@ def _foot(body: Mask) -> int:
     """Lowest row of the breast at the chest wall."""
     wall = int(body.any(0).argmax())
     return int(np.flatnonzero(body[:, wall])[-1])
-
-
-def _filled(region: Mask) -> Mask:
-    """The region with every hole that does not reach the border."""
-    outside, count = ndimage.label(~region)
-    border = np.concatenate([outside[0], outside[-1], outside[:, 0], outside[:, -1]])
-    open_ground = np.zeros(count + 1, bool)
-    open_ground[border] = True
-    open_ground[0] = False
-    return ~open_ground[outside]

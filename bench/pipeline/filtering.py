@@ -25,9 +25,10 @@ COLUMNS = ("request_id", "purpose", "keep", "grade", "value", "reason")
 
 
 def described(judge: Filter | None, encoders: Mapping[str, Encoder]) -> dict[str, Any]:
-    """What a protocol says of the filter; nothing if there is none."""
+    """Show the filter the encoders, and say what a protocol says of it; nothing if there is none."""
     if judge is None:
         return {}
+    judge.prepare(encoders)
     return {"filter": {"id": judge.id, "encoders": {name: encoders[name].id for name in judge.encoders}}}
 
 

@@ -16,14 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import (
+    Classifies,
+    ComparesPairs,
     DatasetInfo,
     Encoder,
     Evaluator,
+    HasFrequencies,
+    HasRadiomics,
     Images,
     ImageSet,
     Label,
     Material,
     Purpose,
+    ReadsText,
     Rows,
     Score,
     Split,
@@ -107,7 +112,7 @@ class BlockMeans(Encoder):
         return (blocks.sum(axis=(2, 4)).reshape(len(images), -1) / (32.0 * BLOCK * BLOCK)).astype(np.float32)
 
 
-class LagEnergies(Encoder):
+class LagEnergies(Encoder, Classifies, ReadsText, HasFrequencies, ComparesPairs, HasRadiomics):
     """Base-10 logarithm of the mean squared difference of pixels that lie some lag apart, a column a lag.
 
     Has every further capability that an evaluator may look for in an encoder.
@@ -116,9 +121,9 @@ class LagEnergies(Encoder):
     id = "lag-energies-1"
     dim = len(LAGS)
     column_units = "different"
-    standardise = True
-    perceptual = True
     frequencies = 0.5 / np.array(LAGS)
+    pair_distance = "none"
+    radiomic_features = tuple(f"energy at lag {lag}" for lag in LAGS)
 
     def __call__(self, images: Images) -> Rows:
         """Encode ``(B, SIDE, SIDE)`` uint8 into ``(B, 8)`` float32."""
@@ -128,14 +133,15 @@ class LagEnergies(Encoder):
         # rounded, so that the last digits of a library's logarithm decide nothing
         return (np.rint(logs * 4096) / 4096).astype(np.float32)
 
-    def logits(self, rows: Rows) -> npt.NDArray[np.float64]:
+    def logits(self, rows: Rows) -> Rows:
         """Class scores ``(B, 8)`` of feature rows."""
-        return 8.0 * rows.astype(np.float64)
+        return 8 * rows
 
-    def texts(self, texts: Sequence[str]) -> Rows:
+    def texts(self, prompts: Sequence[str]) -> Rows:
         """Embeddings ``(T, 8)`` of prompts of the material: along the rougher images for a higher number."""
-        numbers = [int(text.split()[-1]) for text in texts]
-        rows = [hash_bytes(text, self.dim) / 256 + 4 * n / PROMPTS - 2 for text, n in zip(texts, numbers, strict=True)]
+        numbers = [int(text.split()[-1]) for text in prompts]
+        known = zip(prompts, numbers, strict=True)
+        rows = [hash_bytes(text, self.dim) / 256 + 4 * n / PROMPTS - 2 for text, n in known]
         return np.stack(rows).astype(np.float32)
 
 

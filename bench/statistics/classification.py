@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.statistics.resampling import Floats, Interval
-
-Integers = npt.NDArray[np.int64]
-Truths = npt.NDArray[np.bool_]
+from bench.statistics.arrays import Floats, Integers, Interval, Mask, Reals
 
 
 def patient_weights(patients: Sequence[str], rng: np.random.Generator, repeats: int = 1000) -> Floats:
@@ -37,7 +33,7 @@ def percentile_interval(value: float, draws: Floats) -> Interval:
     return min(float(low), value), max(float(high), value)
 
 
-def auc(scores: npt.NDArray[np.floating], positive: Truths, weights: Floats) -> Floats:
+def auc(scores: Reals, positive: Mask, weights: Floats) -> Floats:
     """Area under the ROC curve, ``P(s+ > s-) + P(s+ = s-)/2`` (Hanley & McNeil 1982), one for each row of weights.
 
     Args:
@@ -59,7 +55,7 @@ def auc(scores: npt.NDArray[np.floating], positive: Truths, weights: Floats) -> 
     return np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
 
 
-def macro_auc(scores: npt.NDArray[np.floating], truth: Integers, weights: Floats) -> Floats:
+def macro_auc(scores: Reals, truth: Integers, weights: Floats) -> Floats:
     """Mean one-versus-rest area over the classes; for two classes the ordinary area of class 1.
 
     Args:

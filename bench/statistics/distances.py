@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Rows
-from bench.statistics.resampling import Floats
+from bench.statistics.arrays import Floats, Indices, Mask, Reals, Singles
 
 if TYPE_CHECKING:
     import torch
 
-Indices = npt.NDArray[np.int64]
 Precision = Literal["float32", "float64"]
 HEIGHT, WIDTH = 256, 2048  # rows and columns of a tile: operands and result stay in the caches
 SPARE = 4  # candidates kept beyond k, so that rounding seldom leaves the order open
@@ -40,7 +38,7 @@ class Centred:
     """
 
     rows: Rows
-    centre: npt.NDArray[np.float32]
+    centre: Singles
     squares: Floats
     precision: Precision
 
@@ -204,7 +202,7 @@ class Nearest:
             mirrored = torch.sub(torch.from_numpy(self._left_squares[rows, None]), products, alpha=2)
             self._offer(mirrored.numpy().T, columns, rows)
 
-    def _offer(self, scores: npt.NDArray[np.floating], rows: slice, columns: slice) -> None:
+    def _offer(self, scores: Reals, rows: slice, columns: slice) -> None:
         """Scores of a tile, or of its transpose, to the rows of ``left`` in ``rows``."""
         import torch
 
@@ -218,7 +216,7 @@ class Nearest:
         i, j = where(scores < worst[:, None])
         self._merge(i + rows.start, j + columns.start, scores[i, j])
 
-    def _merge(self, who: Indices, others: Indices, scores: npt.NDArray[np.floating]) -> None:
+    def _merge(self, who: Indices, others: Indices, scores: Reals) -> None:
         """Keep the best of what was kept and of the scores offered to rows ``who``."""
         if not len(who):
             return
@@ -263,7 +261,7 @@ class Nearest:
         return distances, indices, np.flatnonzero(~settled)
 
 
-def where(mask: npt.NDArray[np.bool_]) -> tuple[Indices, Indices]:
+def where(mask: Mask) -> tuple[Indices, Indices]:
     """``numpy.nonzero`` of a table in which little is true, several times as fast; any order."""
     if not mask.flags.c_contiguous:
         j, i = where(mask.T)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.statistics.resampling import Interval
+from bench.statistics.arrays import Interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from bench.api import Rows
-from bench.statistics.resampling import Floats
+from bench.statistics.arrays import Floats
 
 SPLITS = 10
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Rows
+from bench.statistics.arrays import Floats, Indices, Mask, Singles
 from bench.statistics.distances import (
     Centred,
     Nearest,
@@ -31,9 +31,8 @@ from bench.statistics.distances import (
     within,
 )
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Floats, jackknife_se
+from bench.statistics.resampling import fold_count, jackknife
 
-Indices = npt.NDArray[np.int64]
 SPARE = 6  # neighbours listed beyond k: when a fold leaves, the next ones are at hand
 
 
@@ -144,12 +143,12 @@ class ClosePairs:
         return Close(i, j, distance)
 
 
-def _above(values: Floats) -> npt.NDArray[np.float32]:
+def _above(values: Floats) -> Singles:
     """The next float32 above each value."""
     return np.nextafter(values.astype(np.float32), np.float32(np.inf))
 
 
-def _near_a_radius(square: Floats, slack: Floats, around: Balls, at: Indices) -> npt.NDArray[np.bool_]:
+def _near_a_radius(square: Floats, slack: Floats, around: Balls, at: Indices) -> Mask:
     """Whether a squared distance is within ``slack`` of any squared radius of the ball at ``at``."""
     unsure = np.abs(square - np.square(around.radius[at])) <= slack
     shell = np.flatnonzero((square + slack >= np.square(around.radius[at])) & ~unsure)
@@ -183,7 +182,7 @@ def _empty(n: int, count: int) -> Inside:
     return Inside(np.zeros((n, count), np.int64), np.zeros((n, count), np.int64))
 
 
-def _tally(into: Inside, at: Indices, partner_folds: Indices, inside: npt.NDArray[np.bool_]) -> None:
+def _tally(into: Inside, at: Indices, partner_folds: Indices, inside: Mask) -> None:
     """Count the pairs whose point is inside a full ball."""
     n, count = into.counts.shape
     np.add.at(into.counts.reshape(n * count), at[inside] * count + partner_folds[inside], 1)
@@ -250,7 +249,7 @@ def neighbours(real: Rows, fake: Rows, k: int, real_folds: Indices, fake_folds: 
     the truth in 95% to 100% of Gaussian trials. (A bootstrap with replacement would duplicate images, shrink the
     balls and miss its own estimate.)
     """
-    count = int(max(real_folds.max(), fake_folds.max())) + 1
+    count = fold_count(real_folds, fake_folds)
     around_real, around_fake = balls(real, k, real_folds, count), balls(fake, k, fake_folds, count)
     centre = mean_row(real)
     left, right = centred(real, centre), centred(fake, centre)
@@ -274,8 +273,7 @@ def from_memberships(counted: Memberships, k: int) -> Neighbours:
                 k,
             )
         )
-    table = np.array(values)
-    return Neighbours(*(Estimate(float(each[0]), jackknife_se(each[1:]), count) for each in table.T))
+    return Neighbours(*(jackknife(each) for each in np.array(values).T))
 
 
 def _values(inside_real: Indices, inside_fake: Indices, holding: Indices, k: int) -> tuple[float, float, float, float]:

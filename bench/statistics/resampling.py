@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Interval = tuple[float, float]
+from bench.statistics.arrays import Floats, Indices, Interval
+from bench.statistics.estimate import Estimate
+
 Z95 = 1.959963984540054
 
 
-def folds(n: int, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def folds(n: int, count: int, rng: np.random.Generator) -> Indices:
     """A random fold number in ``0..count-1`` for each of ``n`` items, sizes differing by at most one."""
     return rng.permutation(np.arange(n) % count)
 
 
-def cluster_folds(clusters: Sequence[str], count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def cluster_folds(clusters: Sequence[str], count: int, rng: np.random.Generator) -> Indices:
     """A random fold number for each item, all items of a cluster (a patient) in the same fold."""
     names, place = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
     return folds(len(names), count, rng)[place]
@@ -27,6 +27,21 @@ def jackknife_se(left_out: Floats) -> float:
     """Standard error from ``G`` delete-one-fold estimates: ``sqrt((G-1)/G * sum((t_g - mean t)^2))`` (Tukey 1958)."""
     count = len(left_out)
     return float(np.sqrt((count - 1) / count * np.sum((left_out - left_out.mean()) ** 2)))
+
+
+def jackknife(values: Sequence[float] | Floats, null: float = 0.0) -> Estimate:
+    """The delete-one-fold estimate of a statistic from its value, then its values without each fold: ``(1 + G,)``.
+
+    ``null`` is the standard deviation of the statistic between two samples of one population, added in quadrature where
+    the statistic is a distance: near 0 the jackknife's own error shrinks with the estimate.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    return Estimate(float(table[0]), float(np.hypot(jackknife_se(table[1:]), null)), len(table) - 1)
+
+
+def fold_count(*sets: Indices) -> int:
+    """The number of folds of one set or of several that share their folds, from the fold of each of their items."""
+    return int(max(folds.max() for folds in sets)) + 1
 
 
 def normal_interval(value: float, se: float) -> Interval:
@@ -40,45 +55,18 @@ def student_interval(values: Floats) -> Interval | None:
 
     if len(values) < 2:
         return None
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)
+    interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    return float(interval.low), float(interval.high)
 
 
-def cluster_bootstrap(
-    statistic: Callable[[npt.NDArray[np.int64]], float],
-    clusters: Sequence[str],
-    rng: np.random.Generator,
-    repeats: int = 1000,
-) -> tuple[Interval, Floats]:
-    """95% percentile interval of ``statistic(indices)``, clusters (patients) drawn with replacement.
+def clopper_pearson(hits: float, n: float) -> Interval:
+    """Exact 95% interval of a proportion (Clopper & Pearson 1934).
 
-    For means of per-image values and for rank statistics of a classifier; not for distances between sets, which
-    duplicated images bias. ``statistic`` may return NaN for a resample where it is undefined (one class only);
-    those are left out.
-
-    Returns:
-        The interval and the statistic of every resample, NaN where undefined.
-
-    Raises:
-        ValueError: more than half of the resamples were undefined.
+    Neither ``hits`` nor ``n`` need be whole: they may be effective numbers (Korn & Graubard 1998).
     """
-    names, place = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
-    members = [np.flatnonzero(place == k) for k in range(len(names))]
-    draws = np.empty(repeats)
-    for repeat in range(repeats):
-        chosen = rng.integers(0, len(names), len(names))
-        draws[repeat] = statistic(np.concatenate([members[k] for k in chosen]))
-    defined = draws[np.isfinite(draws)]
-    if len(defined) < repeats / 2:
-        raise ValueError(f"the statistic was undefined in {repeats - len(defined)} of {repeats} resamples")
-    low, high = np.quantile(defined, (0.025, 0.975))
-    return (float(low), float(high)), draws
-
-
-def clopper_pearson(hits: float, n: int) -> Interval:
-    """Exact 95% interval of a proportion (Clopper & Pearson 1934); ``hits`` need not be whole."""
     from scipy import stats
 
+    # the quantiles themselves: scipy.stats.binomtest searches for them, and a small bound is then off by 1e-9 of itself
     low = stats.beta.ppf(0.025, hits, n - hits + 1) if hits else 0.0
     high = stats.beta.ppf(0.975, hits + 1, n - hits) if hits < n else 1.0
     return float(low), float(high)

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Images
+from bench.statistics.arrays import Indices, Mask, Singles
 
-Indices = npt.NDArray[np.int64]
-Greys = npt.NDArray[np.float32]
 WAVE = 1 / 12  # standard deviation of the window that smooths a warp, as a share of the shorter side
 ROWS = 256  # images handled at once, so that floats of all images need not fit in memory
 
@@ -34,7 +32,7 @@ def noise(images: Images, strength: float, rng: np.random.Generator) -> Images:
 def contrast(images: Images, strength: float, rng: np.random.Generator) -> Images:
     """Every image drawn towards its own mean; ``strength`` in 0..1 is the share of its contrast that is lost."""
 
-    def flatten(part: Greys) -> Greys:
+    def flatten(part: Singles) -> Singles:
         mean = part.mean(axis=(1, 2), keepdims=True)
         return mean + (1 - strength) * (part - mean)
 
@@ -57,7 +55,7 @@ def warp(images: Images, strength: float, rng: np.random.Generator) -> Images:
     return warped
 
 
-def _each(images: Images, change: Callable[[Greys], Greys]) -> Images:
+def _each(images: Images, change: Callable[[Singles], Singles]) -> Images:
     """``change`` applied in float32 to blocks of images, rounded and clipped to 0..255."""
     changed = np.empty_like(images)
     for start in range(0, len(images), ROWS):
@@ -99,7 +97,7 @@ def copies(chosen: Indices, train: Indices, strength: float, rng: np.random.Gene
     return _filled(chosen, replaced, rng.permutation(train))
 
 
-def _filled(chosen: Indices, lost: npt.NDArray[np.bool_], source: Indices) -> Indices:
+def _filled(chosen: Indices, lost: Mask, source: Indices) -> Indices:
     """``chosen`` with the lost places taken by ``source`` in order, from its start again when it runs out."""
     filled = chosen.copy()
     filled[lost] = np.resize(source, int(lost.sum()))

@@ -13,9 +13,10 @@ import numpy as np
 
 from bench.api import BenchError, Encoder, Evaluator, FeatureReader, Images, ImageSet, Material, Metric, Split
 from bench.runtime.progress import track
+from bench.statistics.arrays import Indices
 from bench.statistics.randomness import named_rng
 from bench.storage.image_sets import write_set
-from bench.validity.corruptions import Indices, blur, contrast, copies, fewer_groups, noise, repeats, warp
+from bench.validity.corruptions import blur, contrast, copies, fewer_groups, noise, repeats, warp
 from bench.validity.response import Place, Response, respond
 
 FEWEST = 50  # images under which most metrics refuse

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bench.api import Metric
-from bench.statistics.resampling import Floats
+from bench.statistics.arrays import Floats
 
 Verdict = Literal["sees", "blind", "fooled", "refused"]
 LIMIT = 4.0  # a change counts from this many standard deviations between sets of unseen real images
@@ -82,12 +82,9 @@ def respond(
 
 def spearman(losses: Sequence[float]) -> float:
     """Rank correlation of the losses with their order, ties shared; 0 where all are equal."""
-    from scipy.stats import rankdata
+    from scipy.stats import spearmanr
 
-    ranks, order = rankdata(losses), np.arange(len(losses), dtype=np.float64)
-    if np.ptp(ranks) == 0:
-        return 0.0
-    return float(np.corrcoef(ranks, order)[0, 1])
+    return float(spearmanr(losses, range(len(losses))).statistic) if np.ptp(losses) else 0.0
 
 
 def judge(losses: Sequence[float], spreads: Floats) -> tuple[Verdict, int | None]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Evaluator, ImageSet, Material, Metric, Part, Purpose, Score
+from bench.statistics.arrays import Indices
 from bench.statistics.resampling import folds, jackknife_se, normal_interval
 from evaluators.card.documents import DOCUMENTED, filled_attributes, recorded
 from evaluators.card.page import write_card
@@ -34,11 +34,14 @@ IDENTIFIERS = "request ids only; pixels not tested"
 
 
 def _metric(key: str, title: str, summary: str, minimum: int = 2) -> Metric:
-    return Metric(key, title, "higher", SOURCE, bounds=(0.0, 1.0), minimum=minimum, summary=summary)
+    return Metric(key, title, "higher", SOURCE, bounds=(0.0, 1.0), minimum=minimum, summary=summary, area="card")
 
 
-def _ceiling(key: str, title: str, summary: str, minimum: int = 2) -> Metric:
-    return replace(_metric(key, title, summary, minimum), better="neither")
+def _ceiling(metric: Metric, title: str, summary: str) -> Metric:
+    key = f"{metric.key}_ceiling"
+    return replace(
+        metric, key=key, title=title, summary=summary, better="neither", role="ceiling", ceiling_of=metric.key
+    )
 
 
 CONGRUENCE = _metric("card_congruence", "Congruence", "Agreement with real images in features and structure.", MINIMUM)
@@ -65,19 +68,12 @@ CONSISTENCY = _metric(
     "Worst subgroup's agreement with real images in features over the best's; says nothing of how good they are.",
     MINIMUM,
 )
-CEILING = "of unseen real images: the ceiling."
-CONGRUENCE_CEILING = _ceiling("card_congruence_ceiling", "Congruence, ceiling", f"Congruence {CEILING}", MINIMUM)
-COVERAGE_CEILING = _ceiling("card_coverage_ceiling", "Coverage, ceiling", f"Coverage {CEILING}", MINIMUM)
-CONSTRAINT_CEILING = _ceiling("card_constraint_ceiling", "Constraint, ceiling", f"Constraint {CEILING}", MINIMUM)
-COMPLETENESS_CEILING = _ceiling("card_completeness_ceiling", "Completeness, real", "Completeness of the test part.")
-CONSISTENCY_CEILING = _ceiling("card_consistency_ceiling", "Consistency, ceiling", f"Consistency {CEILING}", MINIMUM)
 CEILINGS = {
-    CONGRUENCE: CONGRUENCE_CEILING,
-    COVERAGE: COVERAGE_CEILING,
-    CONSTRAINT: CONSTRAINT_CEILING,
-    COMPLETENESS: COMPLETENESS_CEILING,
-    CONSISTENCY: CONSISTENCY_CEILING,
+    metric: _ceiling(metric, f"{metric.title}, ceiling", f"{metric.title} of unseen real images: the ceiling.")
+    for metric in (CONGRUENCE, COVERAGE, CONSTRAINT)
 }
+CEILINGS[COMPLETENESS] = _ceiling(COMPLETENESS, "Completeness, real", "Completeness of the test part.")
+CEILINGS[CONSISTENCY] = _ceiling(CONSISTENCY, "Consistency, ceiling", "Consistency of unseen real images: the ceiling.")
 Terms = dict[str, float]
 
 
@@ -89,7 +85,7 @@ class Set:
     table: Table
     similarity: Table
 
-    def without(self, fold: npt.NDArray[np.int64], number: int) -> Set:
+    def without(self, fold: Indices, number: int) -> Set:
         """The set less one fold of its images and of its pairs."""
         pairs = fold[: len(self.similarity)]
         return Set(self.points[fold != number], self.table[fold != number], self.similarity[pairs != number])
@@ -153,7 +149,7 @@ class Card(Evaluator):
                 interval = normal_interval(value, jackknife_se(np.array(left_out)))
                 encoder = None if metric is CONSTRAINT else name
                 yield target(value, n=size, interval=interval, encoder=encoder)
-        for label, target in (("synthetic", CONSISTENCY), ("ceiling", CONSISTENCY_CEILING)):
+        for label, target in (("synthetic", CONSISTENCY), ("ceiling", CEILINGS[CONSISTENCY])):
             yield _consistency(target, terms[label]["groups"], size, name)
 
     def _stated(self, material: Material, terms: dict[str, Any]) -> Iterator[Score]:
@@ -161,7 +157,7 @@ class Card(Evaluator):
         fixed = "a count of what is stated, not a sample"
         parts = (
             ("synthetic", fake, COMPLETENESS, generator.get("told", ())),
-            ("ceiling", test, COMPLETENESS_CEILING, test.info.required_attributes),
+            ("ceiling", test, CEILINGS[COMPLETENESS], test.info.required_attributes),
         )
         for label, images, metric, told in parts:
             shares = filled_attributes(images, told)

@@ -31,21 +31,21 @@ def describe(
 ) -> dict[str, Any]:
     """The whole card as plain data."""
     fake, info, generator = material.images["fidelity"], material.split.info, material.generator
-    titles = {metric.key: metric for metric in metrics}
-    ceilings = {score.metric: score.value for score in scores if score.metric.endswith("_ceiling")}
+    known = {metric.key: metric for metric in metrics}
+    ceilings = {known[score.metric].ceiling_of: score.value for score in scores if known[score.metric].ceiling_of}
     rows = [
         {
-            "criterion": titles[score.metric].title,
-            "meaning": titles[score.metric].summary,
+            "criterion": known[score.metric].title,
+            "meaning": known[score.metric].summary,
             "value": score.value,
             "interval": None if score.low is None else [score.low, score.high],
-            "ceiling": ceilings.get(f"{score.metric}_ceiling"),
+            "ceiling": ceilings.get(score.metric),
             "n": score.n,
             "encoder": score.encoder,
             "note": score.reason,
         }
         for score in scores
-        if not score.metric.endswith("_ceiling")
+        if known[score.metric].role != "ceiling"
     ]
     return {
         "schema": SCHEMA,

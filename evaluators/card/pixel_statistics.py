@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Images
+from bench.statistics.arrays import Floats, Levels, Mask
 
-Table = npt.NDArray[np.float64]
+Table = Floats
 RULES = (
     "mean grey level",
     "contrast",
@@ -30,7 +30,7 @@ def properties(images: Images) -> Table:
     return np.stack([_one(image) for image in images]) if len(images) else np.zeros((0, len(RULES)))
 
 
-def _one(image: npt.NDArray[np.uint8]) -> Table:
+def _one(image: Levels) -> Table:
     from scipy import ndimage
 
     values = image.astype(np.float64)
@@ -41,7 +41,7 @@ def _one(image: npt.NDArray[np.uint8]) -> Table:
     return np.array([values.mean(), values.std(), 1 - bright.mean(), slope, low, high, largest])
 
 
-def spectrum(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
+def spectrum(values: Floats) -> tuple[float, float, float]:
     """Slope of the power spectrum and the shares of power below ``LOW`` and above ``HIGH`` cycles per pixel."""
     window = np.hanning(values.shape[0])[:, None] * np.hanning(values.shape[1])[None, :]
     power = np.abs(np.fft.rfft2((values - values.mean()) * window)) ** 2
@@ -67,7 +67,7 @@ def limits(reference: Table, outside: float = 0.02) -> Table:
     return np.asarray(bounds)
 
 
-def kept(table: Table, bounds: Table) -> npt.NDArray[np.bool_]:
+def kept(table: Table, bounds: Table) -> Mask:
     """Which images keep every rule."""
     return np.asarray(((table >= bounds[0]) & (table <= bounds[1])).all(axis=1))
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Rows
+from bench.statistics.arrays import Floats
 from bench.statistics.distances import nearest
 
-Points = npt.NDArray[np.float64]
+Points = Floats
 NEIGHBOURS = 3
 
 

@@ -13,12 +13,11 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Refused, Rows, Score, Split
+from bench.statistics.arrays import Floats, Indices, Mask
 from bench.statistics.inception_score import SPLITS, score
 from bench.statistics.neighbours import neighbours
-from bench.statistics.resampling import Floats
 from evaluators.chexgenbench.metrics import (
     ALL,
     COVERAGE,
@@ -32,7 +31,6 @@ from evaluators.chexgenbench.metrics import (
     RECALL,
 )
 
-Indices = npt.NDArray[np.int64]
 NEAREST = 5
 SUBSETS = 100
 AS_PUBLISHED = "the published protocol has no interval; see the fidelity evaluator"
@@ -134,7 +132,7 @@ def first_of_each(prompts: Sequence[str | None]) -> Indices:
     return np.array(sorted(seen.values()), np.int64)
 
 
-def _positive(images: ImageSet, label: str) -> npt.NDArray[np.bool_]:
+def _positive(images: ImageSet, label: str) -> Mask:
     known = [each.name for each in images.info.labels if each.kind == "binary"]
     if label not in known:
         raise BenchError(

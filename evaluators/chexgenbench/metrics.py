@@ -21,6 +21,7 @@ def _metric(key: str, title: str, better: Literal["lower", "higher"], bounds: Ra
         title=f"{title}, as CheXGenBench",
         better=better,
         reference=PAPER,
+        area="fidelity",
         bounds=bounds,
         minimum=20,
         summary=summary,

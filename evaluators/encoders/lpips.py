@@ -11,28 +11,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torchvision.models import alexnet
-
-from bench.api import BenchError
+from bench.api import BenchError, ComparesPairs
 from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
 from evaluators.encoders.weights import Weights
 
-STOPS = (1, 4, 7, 9, 11)  # AlexNet's five ReLUs
+if TYPE_CHECKING:
+    import torch
+
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Perceptual(Deep):
-    """Rows of LPIPS.
+class Perceptual(Deep, ComparesPairs):
+    """Rows of LPIPS; the name of their distance has an evaluator measure diversity and not set distances."""
 
-    Attributes:
-        perceptual: squared distances of rows are LPIPS; has an evaluator measure diversity and not set distances.
-    """
-
-    perceptual = True
+    pair_distance = "LPIPS"
 
 
 def lpips(name: str, size: int, path: str | None, origin: Mapping[str, Any], compute: Mapping[str, Any]) -> Perceptual:
@@ -64,36 +59,13 @@ def columns(size: int) -> int:
     return first**2 * 64 + second**2 * 192 + third**2 * (384 + 256 + 256)
 
 
-def fitted() -> list[torch.Tensor]:
-    """The weights ``w`` of the five layers, from torchmetrics."""
-    import torchmetrics.functional.image
-
-    path = Path(torchmetrics.functional.image.__file__).parent / "lpips_models" / "alex.pth"
-    state = read_state("lpips", path)
-    return [state[f"lin{layer}.model.1.weight"].flatten() for layer in range(len(STOPS))]
-
-
-class Layers(torch.nn.Module):
-    """``(B, 3, size, size)`` to rows of LPIPS."""
-
-    def __init__(self, body: torch.nn.Sequential, weights: Sequence[torch.Tensor]) -> None:
-        super().__init__()
-        self.body = body
-        self.weights = torch.nn.ParameterList([torch.nn.Parameter(each.sqrt()) for each in weights])
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        made = []
-        for place, layer in enumerate(self.body):
-            batch = layer(batch)
-            if place in STOPS:
-                weight = self.weights[STOPS.index(place)][:, None, None]
-                unit = batch / (batch.square().sum(dim=1, keepdim=True) + 1e-8).sqrt()
-                made.append((unit * weight / batch[0, 0].numel() ** 0.5).flatten(1))
-        return torch.cat(made, dim=1)
-
-
 def build(name: str, files: Sequence[Path]) -> torch.nn.Module:
     """AlexNet up to its last convolution, with the fitted weights."""
+    import torch
+    from torchvision.models import alexnet
+
+    from evaluators.encoders.lpips_network import STOPS, Layers, fitted
+
     with torch.device("meta"):
         empty = alexnet(weights=None)
     body = load_state(name, empty, read_state(name, files[0])).features[: STOPS[-1] + 1]

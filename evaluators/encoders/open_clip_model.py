@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.api import BenchError, Rows
+from bench.api import BenchError, ReadsText, Rows
 from evaluators.encoders.deep import Compute, Deep, Network, exact, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
 from evaluators.encoders.weights import Weights
@@ -22,7 +22,7 @@ WANTED = (("open_clip_model.safetensors", "open_clip_pytorch_model.bin"), ("open
 IMAGE_HALF = "visual."
 
 
-class OpenClip(Deep):
+class OpenClip(Deep, ReadsText):
     """The image embedding; texts can be embedded in the same space."""
 
     def texts(self, prompts: Sequence[str]) -> Rows:

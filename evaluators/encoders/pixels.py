@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Encoder, Images, Rows
-
-Floats = npt.NDArray[np.float64]
+from bench.statistics.arrays import Floats
 
 
 @lru_cache(maxsize=16)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.api import BenchError, Encoder, Images, Rows
+from bench.api import BenchError, Encoder, HasFrequencies, Images, Rows
+from bench.statistics.arrays import Floats, Indices
 
-Floats = npt.NDArray[np.float64]
 FAINTEST = 1e-6  # power taken for that of an empty band, in squared grey levels
 
 
 @lru_cache(maxsize=16)
-def bands(height: int, width: int, count: int) -> tuple[npt.NDArray[np.int64], Floats]:
+def bands(height: int, width: int, count: int) -> tuple[Indices, Floats]:
     """The band of every frequency of the half transform, ``(H * (W // 2 + 1),)``, and its weight.
 
     Bands are equal stretches of 0 to 0.5 cycles a pixel; the mean and what lies beyond 0.5 (the corners) get band
@@ -47,7 +46,7 @@ def radial_power(images: Images, count: int) -> Floats:
     return np.stack([np.bincount(band, row, count + 1)[:count] for row in flat]) / totals
 
 
-class Spectrum(Encoder):
+class Spectrum(Encoder, HasFrequencies):
     """Base-10 logarithm of the power in equal bands of spatial frequency.
 
     Attributes:

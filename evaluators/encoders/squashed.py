@@ -30,7 +30,10 @@ def squash(images: Images) -> Images:
 
 
 class Squashed(Deep):
-    """A network behind ``squash``; an encoder trained on larger input gets the squashed image blown up again."""
+    """A network behind ``squash``; an encoder trained on larger input gets the squashed image blown up again.
+
+    Whatever the network can do beside its features is not handed on: the published protocol reads features alone.
+    """
 
     def __call__(self, images: Images) -> Rows:
         return super().__call__(squash(images))

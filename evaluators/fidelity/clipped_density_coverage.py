@@ -15,17 +15,36 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.api import Rows
+from bench.api import Metric, Rows
+from bench.statistics.arrays import Floats, Indices, Mask
 from bench.statistics.distances import mean_row, nearest
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Floats, jackknife_se
+from bench.statistics.resampling import fold_count, jackknife
 
-Indices = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 SPARE = 10  # neighbours listed beyond k, for when a fold leaves
 TILE = 1024
+
+CLIPPED_DENSITY = Metric(
+    key="clipped_density",
+    title="Clipped density",
+    better="higher",
+    reference="arXiv:2507.01761",
+    area="fidelity",
+    bounds=(0.0, 1.0),
+    minimum=50,
+    summary="Density without the pull of outliers: reads as the share of synthetic images that look real.",
+)
+CLIPPED_COVERAGE = Metric(
+    key="clipped_coverage",
+    title="Clipped coverage",
+    better="higher",
+    reference="arXiv:2507.01761",
+    area="fidelity",
+    bounds=(0.0, 1.0),
+    minimum=50,
+    summary="Coverage on the scale of the share of synthetic images that, being good, would cover as much.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +174,13 @@ def clipped(own: Lists, across: Lists, pairs: Pairs, k: int) -> Clipped:
 
     ``pairs`` are those within ``own_reach``.
     """
-    count = int(max(own.folds.max(), across.folds.max())) + 1
     table = np.array(
         [
             (clipped_density(own, pairs, across.folds, k, fold), clipped_coverage(own, across, k, fold))
-            for fold in range(-1, count)
+            for fold in range(-1, fold_count(own.folds, across.folds))
         ]
     )
-    density, coverage = (Estimate(float(each[0]), jackknife_se(each[1:]), count) for each in table.T)
-    return Clipped(density, coverage)
+    return Clipped(*(jackknife(each) for each in table.T))
 
 
 def own_reach(own: Lists, k: int) -> Floats:

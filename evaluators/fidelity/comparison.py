@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.api import Metric, Refused, Rows, Score
+from bench.api import Metric, Rows, Score
+from bench.statistics.arrays import Indices, Interval
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Interval
+from evaluators.fidelity.frechet_distance import Frechet, frechet_jackknife
 
-Indices = npt.NDArray[np.int64]
-CONSTANT = 1e-6  # a column whose SD is a smaller part of its mean is constant but for rounding
+FEWEST_FOLDS = 10
+WIDE = 1024  # columns from which FD takes FEWEST_FOLDS: each fold costs a decomposition of (D, D)
+BROAD = 256  # the same where a fold costs several decompositions
 
 
 class Members(NamedTuple):
@@ -64,7 +66,7 @@ class Place:
         return metric.refused(reason, n=self.n, group=self.group, encoder=self.encoder)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sides:
     """The features of a group of real and synthetic images, in one encoder.
 
@@ -94,18 +96,28 @@ class Sides:
     def folds(self) -> tuple[Indices, Indices]:
         return self.members.real_folds, self.members.fake_folds
 
-    def coarser(self, columns: int, count: int) -> tuple[Indices, Indices]:
-        """The folds, merged into ``count`` where there are ``columns`` features or more and each fold is costly."""
+    @property
+    def frechet_folds(self) -> tuple[Indices, Indices]:
+        """The folds of FD, for its score and for whatever is said of its uncertainty."""
+        return self._merged(WIDE)
+
+    @property
+    def costly_folds(self) -> tuple[Indices, Indices]:
+        """The folds of what is computed from several decompositions each."""
+        return self._merged(BROAD)
+
+    def _merged(self, columns: int) -> tuple[Indices, Indices]:
+        """The folds, merged into ``FEWEST_FOLDS`` from ``columns`` features on."""
         real, fake = self.folds
-        return (real % count, fake % count) if self.columns >= columns else (real, fake)
+        return (real % FEWEST_FOLDS, fake % FEWEST_FOLDS) if self.columns >= columns else (real, fake)
 
+    @property
+    def outnumber_columns(self) -> bool:
+        """Whether both sets have more images than features when a fold of FD leaves: else its bias cannot be told."""
+        real, fake = self.frechet_folds
+        return self.members._replace(real_folds=real, fake_folds=fake).left > self.columns
 
-def standardise(real: Rows, fake: Rows) -> tuple[Rows, Rows]:
-    """Both sets with the real columns brought to mean 0 and SD 1; columns constant in the real set left out."""
-    mean, spread = real.mean(axis=0, dtype=np.float64), real.std(axis=0, dtype=np.float64)
-    varies = spread > CONSTANT * np.abs(mean)
-    if not varies.any():
-        raise Refused(f"all {len(varies)} features are constant over the test images")
-    scaled = ((rows[:, varies] - mean[varies]) / spread[varies] for rows in (real, fake))
-    real_scaled, fake_scaled = (rows.astype(np.float32) for rows in scaled)
-    return real_scaled, fake_scaled
+    @cached_property
+    def frechet(self) -> Frechet:
+        """FD and its uncertainty, where the images ``outnumber_columns``."""
+        return frechet_jackknife(self.real, self.fake, *self.frechet_folds)

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench.api import BenchError, Encoder, Material, Metric, Rows, Score
-from bench.statistics.estimate import Estimate
-from bench.statistics.inception_score import SPLITS, inception_scores
-from bench.statistics.resampling import jackknife_se, student_interval
-from evaluators.fidelity.alpha_precision import authenticity
-from evaluators.fidelity.comparison import Members, Place, Sides, standardise
-from evaluators.fidelity.feature_metrics import FEWEST_FOLDS, WIDE, too_few
-from evaluators.fidelity.frechet_distance import frechet_left_out
-from evaluators.fidelity.metrics import (
-    ALIGNMENT,
-    ALIGNMENT_REAL,
-    AUTHENTICITY,
-    FRD,
-    INCEPTION_SCORE,
-    LPIPS,
-    LPIPS_REAL,
+from bench.api import (
+    BenchError,
+    Classifies,
+    ComparesPairs,
+    Encoder,
+    HasFrequencies,
+    HasRadiomics,
+    Material,
+    Metric,
+    ReadsText,
+    Rows,
+    Score,
+)
+from bench.statistics.resampling import jackknife, student_interval
+from bench.statistics.scaling import standardise
+from evaluators.fidelity.alpha_precision import AUTHENTICITY, authenticity
+from evaluators.fidelity.comparison import FEWEST_FOLDS, Members, Place, Sides
+from evaluators.fidelity.feature_metrics import too_few
+from evaluators.fidelity.frechet_distance import FRD, frechet_left_out
+from evaluators.fidelity.inception_score import INCEPTION_SCORE, scores_of_parts
+from evaluators.fidelity.ms_ssim import one_a_patient
+from evaluators.fidelity.perceptual_diversity import LPIPS, LPIPS_REAL, mean_pair_distance
+from evaluators.fidelity.spectral_distance import (
     SPECTRAL_SLOPE_GAP,
     SPECTRUM_DISTANCE,
+    slope_gap,
+    slopes,
+    spectrum_distance,
 )
-from evaluators.fidelity.ms_ssim import one_a_patient
-from evaluators.fidelity.spectral_distance import slope_gap, slopes, spectrum_distance
-from evaluators.fidelity.text_alignment import alignment
+from evaluators.fidelity.text_alignment import ALIGNMENT, ALIGNMENT_REAL, alignment
 
 IDENTICAL = 1e-9  # FD, relative to the variance, of a set with itself
 
@@ -72,21 +79,21 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """A measure for encoders that have the attribute ``needs``.
+    """A measure for encoders that have a capability.
 
     Attributes:
         metrics: what it yields, each measured or refused.
-        lacking: the reason given where no configured encoder has the attribute.
+        needs: the protocol of that capability.
+        lacking: the reason given where no configured encoder has it.
     """
 
     metrics: tuple[Metric, ...]
-    needs: str
+    needs: type
     lacking: str
     scores: Callable[[Scene], Iterator[Score]]
 
     def suits(self, encoder: Encoder) -> bool:
-        has = getattr(encoder, self.needs, None)
-        return has is not None and has is not False
+        return isinstance(encoder, self.needs)
 
     def __call__(self, scenes: Sequence[Scene]) -> Iterator[Score]:
         """Scores in every suitable encoder, or the refusal for want of one; ``scenes`` has one a encoder."""
@@ -105,22 +112,21 @@ def radiomics_distance(scene: Scene) -> Iterator[Score]:
     if place.n < FRD.minimum:
         yield place.refused(FRD, f"{place.n} images, frd needs {FRD.minimum}")
         return
-    values = frechet_left_out(sides.real, sides.fake, *sides.coarser(WIDE, FEWEST_FOLDS))
+    values = frechet_left_out(sides.real, sides.fake, *sides.frechet_folds)
     if values.min() <= IDENTICAL * sides.columns:
         yield place.refused(FRD, "the two sets have the same features, and the logarithm of 0 is no number")
         return
-    logs = np.log(values)
-    yield place.estimated(FRD, Estimate(float(logs[0]), jackknife_se(logs[1:]), len(logs) - 1))
+    yield place.estimated(FRD, jackknife(np.log(values)))
 
 
 def newness(scene: Scene) -> Iterator[Score]:
-    """``authenticity`` in the features of the training images, in their units of spread where the encoder wants it."""
+    """``authenticity`` in the features of the training images, standardised by them where columns differ in units."""
     train = scene.material.features(scene.name, scene.material.split.train)
     fake = scene.features()[1]
     if len(train) < 2:
         yield scene.place.refused(AUTHENTICITY, f"{len(train)} training images; 2 are needed")
         return
-    if getattr(scene.encoder, "standardise", False):
+    if scene.encoder.column_units == "different":
         train, fake = standardise(train, fake)
     place = Place(len(fake), "all", scene.name)
     yield place.score(AUTHENTICITY, *authenticity(fake, train))
@@ -128,33 +134,29 @@ def newness(scene: Scene) -> Iterator[Score]:
 
 def sureness(scene: Scene) -> Iterator[Score]:
     """``inception_score``: the mean of ten parts in random order, with Student's interval over the parts."""
-    fake = scene.features()[1]
+    encoder, fake = scene.encoder, scene.features()[1]
+    assert isinstance(encoder, Classifies)
     place = Place(len(fake), "all", scene.name)
     if len(fake) < INCEPTION_SCORE.minimum:
         reason = f"{len(fake)} images, inception_score needs {INCEPTION_SCORE.minimum}"
         yield place.refused(INCEPTION_SCORE, reason)
         return
-    order = np.random.default_rng([scene.seed, 2]).permutation(len(fake))
-    values = inception_scores(scene.encoder.logits(fake[order]), SPLITS)  # type: ignore[attr-defined]
+    values = scores_of_parts(encoder, fake, scene.seed)
     yield place.score(INCEPTION_SCORE, float(values.mean()), student_interval(values))
 
 
 def spectra(scene: Scene) -> Iterator[Score]:
     """``spectrum_distance`` and ``spectral_slope_gap``."""
-    real, fake = scene.features()
+    encoder, (real, fake) = scene.encoder, scene.features()
+    assert isinstance(encoder, HasFrequencies)
     folds = scene.members.real_folds, scene.members.fake_folds
     yield scene.place.estimated(SPECTRUM_DISTANCE, spectrum_distance(real, fake, *folds))
-    frequencies = scene.encoder.frequencies  # type: ignore[attr-defined]
-    gap = slope_gap(slopes(real, frequencies), slopes(fake, frequencies), *folds)
+    gap = slope_gap(slopes(real, encoder.frequencies), slopes(fake, encoder.frequencies), *folds)
     yield scene.place.estimated(SPECTRAL_SLOPE_GAP, gap)
 
 
 def perceptual_diversity(scene: Scene) -> Iterator[Score]:
-    """``lpips`` among images of as many patients.
-
-    LPIPS is the squared distance of rows, whose mean over all pairs is twice the trace of their covariance. Its
-    standard error is that of a mean over pairs, ``2 sd(|x - mean|^2) / sqrt(n)`` (Hoeffding 1948).
-    """
+    """``lpips`` among images of as many patients."""
     sides = ((LPIPS, scene.material.images["fidelity"]), (LPIPS_REAL, scene.material.split.test))
     for number, (metric, images) in enumerate(sides):
         rng = np.random.default_rng([scene.seed, 3, number])
@@ -163,14 +165,13 @@ def perceptual_diversity(scene: Scene) -> Iterator[Score]:
         if len(chosen) < metric.minimum:
             yield place.refused(metric, f"images of {len(chosen)} patients; {metric.minimum} are needed")
             continue
-        rows = scene.material.features(scene.name, chosen).astype(np.float64)
-        away = np.square(rows - rows.mean(axis=0)).sum(axis=1)
-        value, se = 2 * away.sum() / (len(away) - 1), 2 * away.std(ddof=1) / math.sqrt(len(away))
-        yield place.estimated(metric, Estimate(float(value), float(se), len(away)))
+        yield place.estimated(metric, mean_pair_distance(scene.material.features(scene.name, chosen)))
 
 
 def agreement(scene: Scene) -> Iterator[Score]:
     """``alignment`` of synthetic images with what was asked for and of real ones with what is known of them."""
+    encoder = scene.encoder
+    assert isinstance(encoder, ReadsText)
     sides = (
         (ALIGNMENT, scene.material.images["fidelity"], scene.members.fake_folds),
         (ALIGNMENT_REAL, scene.material.split.test, scene.members.real_folds),
@@ -184,7 +185,7 @@ def agreement(scene: Scene) -> Iterator[Score]:
             continue
         kinds, which = np.unique(np.asarray(prompts, dtype=np.str_), return_inverse=True)
         try:
-            texts = scene.encoder.texts(kinds.tolist())  # type: ignore[attr-defined]
+            texts = encoder.texts(kinds.tolist())
         except BenchError as missing:
             yield place.refused(metric, str(missing))
             continue
@@ -194,26 +195,26 @@ def agreement(scene: Scene) -> Iterator[Score]:
 
 SPECIALS = (
     Special(
-        (FRD,), "standardise", "no configured encoder has radiomics: add encoder=[...,radiomics]", radiomics_distance
+        (FRD,), HasRadiomics, "no configured encoder has radiomics: add encoder=[...,radiomics]", radiomics_distance
     ),
     Special(
-        (INCEPTION_SCORE,), "logits", "no configured encoder is a classifier: add encoder=[...,inception]", sureness
+        (INCEPTION_SCORE,), Classifies, "no configured encoder is a classifier: add encoder=[...,inception]", sureness
     ),
     Special(
         (SPECTRUM_DISTANCE, SPECTRAL_SLOPE_GAP),
-        "frequencies",
+        HasFrequencies,
         "no configured encoder gives spectra: add encoder=[...,spectrum]",
         spectra,
     ),
     Special(
         (LPIPS, LPIPS_REAL),
-        "perceptual",
+        ComparesPairs,
         "no configured encoder is LPIPS: add encoder=[...,lpips] and set encoder.lpips.path=FILE",
         perceptual_diversity,
     ),
     Special(
         (ALIGNMENT, ALIGNMENT_REAL),
-        "texts",
+        ReadsText,
         "no configured encoder reads text: add encoder=[...,biomedclip]",
         agreement,
     ),

@@ -7,29 +7,34 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Refused, Rows, Score
-from bench.statistics.resampling import cluster_folds, folds, normal_interval
-from bench.storage.files import as_json
-from evaluators.fidelity.comparison import Members, Place, Sides, standardise
-from evaluators.fidelity.encoder_metrics import SPECIALS, Scene, newness
-from evaluators.fidelity.feature_metrics import BROAD, FEWEST_FOLDS, at_infinity, likeness, too_few
-from evaluators.fidelity.metrics import (
-    AUTHENTICITY,
-    KID,
-    MS_SSIM,
-    MS_SSIM_GAP,
-    MS_SSIM_REAL,
-    OF_FEATURES,
-    OF_PIXELS,
-    OF_SOME,
-    OVERALL,
+from bench.api import (
+    BenchError,
+    ComparesPairs,
+    Evaluator,
+    HasFrequencies,
+    ImageSet,
+    Material,
+    Metric,
+    Purpose,
+    Refused,
+    Rows,
+    Score,
 )
-from evaluators.fidelity.ms_ssim import circle_se, scales, similarities
+from bench.statistics.arrays import Indices
+from bench.statistics.resampling import cluster_folds, folds, normal_interval
+from bench.statistics.scaling import standardise
+from bench.storage.files import as_json
+from evaluators.fidelity.alpha_precision import AUTHENTICITY
+from evaluators.fidelity.comparison import FEWEST_FOLDS, Members, Place, Sides
+from evaluators.fidelity.encoder_metrics import SPECIALS, Scene, newness
+from evaluators.fidelity.feature_metrics import at_infinity, likeness, too_few
+from evaluators.fidelity.frechet_distance import FD
+from evaluators.fidelity.kernel_distance import KID
+from evaluators.fidelity.metrics import OF_FEATURES, OF_PIXELS, OF_SOME, OVERALL
+from evaluators.fidelity.ms_ssim import MS_SSIM, MS_SSIM_GAP, MS_SSIM_REAL, circle_se, scales, similarities
 from evaluators.fidelity.uncertainty_by_side import frechet_parts, kernel_parts
 
-Indices = npt.NDArray[np.int64]
 INTERVALS = "intervals.json"
 
 
@@ -37,8 +42,8 @@ class Fidelity(Evaluator):
     """Compares synthetic images asked for under the conditions of the test part with the test part.
 
     Distances are measured in the features of every encoder made to judge likeness, over all images and within every
-    subgroup. An encoder that says ``standardise`` has its columns brought to mean 0 and SD 1 over the test images
-    first, and those that are constant there left out. The subgroups of one column are thinned at random, on both
+    subgroup. An encoder whose ``column_units`` are different has its columns brought to mean 0 and SD 1 over the test
+    images first, and those that are constant there left out. The subgroups of one column are thinned at random, on both
     sides, to one number of images, that of the smallest that can be measured. ``n`` of a score is the size of the
     smaller side. Measures that need more of an encoder than features are taken where one has it, over all images.
     ``intervals.json`` tells how much of the uncertainty of fd and kid is the synthetic set's and how much the real
@@ -104,11 +109,7 @@ class Fidelity(Evaluator):
     def _judges(self, material: Material) -> list[str]:
         """Encoders in which distances are measured: not those that exist for one special measure."""
         found = {name: material.encoders[name] for name in self._chosen(material)}
-        return [
-            name
-            for name, encoder in found.items()
-            if not hasattr(encoder, "frequencies") and not getattr(encoder, "perceptual", False)
-        ]
+        return [name for name, encoder in found.items() if not isinstance(encoder, HasFrequencies | ComparesPairs)]
 
     def _members(self, material: Material, seed: int) -> Iterator[Members]:
         """All images, then every subgroup, each with folds that depend on the seed and its name only."""
@@ -181,15 +182,13 @@ class Fidelity(Evaluator):
 
 
 def _parts(sides: Sides) -> dict[str, object]:
-    """The uncertainty of fd and kid by its cause, where they can be measured."""
-    members = sides.members
-    if too_few(members, sides.k):
+    """The uncertainty of fd and kid by its cause, where they are measured."""
+    if too_few(sides.members, sides.k):
         return {}
     arms = sides.real, sides.fake
     found: dict[str, object] = {"kid": kernel_parts(*arms, *sides.folds).intervals()}
-    real_folds, fake_folds = sides.coarser(BROAD, FEWEST_FOLDS)
-    if members._replace(real_folds=real_folds, fake_folds=fake_folds).left > sides.columns:
-        found["fd"] = frechet_parts(*arms, real_folds, fake_folds).intervals()
+    if sides.place.n >= FD.minimum and sides.outnumber_columns:
+        found["fd"] = frechet_parts(*arms, *sides.frechet_folds, both=sides.frechet.corrected).intervals()
     return found
 
 
@@ -202,13 +201,10 @@ def _too_alike(real: ImageSet, side: int) -> str | None:
 
 
 def _features(material: Material, encoder: str) -> tuple[Rows, Rows]:
-    """Features of test and synthetic images, on the scale of the test images if the encoder wants it."""
+    """Features of test and synthetic images, on the scale of the test images where columns have different units."""
     real = material.features(encoder, material.split.test)
     fake = material.features(encoder, material.images["fidelity"])
-    if not getattr(material.encoders[encoder], "standardise", False):
-        return real, fake
-    real, fake = standardise(real, fake)
-    return real, fake
+    return standardise(real, fake) if material.encoders[encoder].column_units == "different" else (real, fake)
 
 
 def _seed(seed: int, group: str) -> int:

@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from bench.api import Metric, Rows, Score
+from bench.statistics.arrays import Interval
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Interval, clopper_pearson
-from evaluators.fidelity.alpha_precision import Nearest, from_centre, support
-from evaluators.fidelity.clipped_density_coverage import clipped, lists, own_reach, pairs_within
-from evaluators.fidelity.cmmd import discrepancy
-from evaluators.fidelity.comparison import Members, Place, Sides
-from evaluators.fidelity.frechet_at_infinity import SHARES, frechet_infinity, frechet_infinity_jackknife
-from evaluators.fidelity.frechet_distance import frechet, frechet_jackknife
-from evaluators.fidelity.metrics import (
-    ALPHA_PRECISION,
-    BETA_RECALL,
+from bench.statistics.resampling import clopper_pearson
+from evaluators.fidelity.alpha_precision import ALPHA_PRECISION, BETA_RECALL, Nearest, from_centre, support
+from evaluators.fidelity.clipped_density_coverage import (
     CLIPPED_COVERAGE,
     CLIPPED_DENSITY,
-    CMMD,
-    CMMD_PUBLISHED,
-    COVERAGE,
-    DENSITY,
-    FD,
-    FD_FLOOR,
-    FD_INFINITY,
-    FD_PLAIN,
-    KID,
-    OF_FEATURES,
-    PRECISION,
-    RECALL,
-    VENDI,
-    VENDI_RATIO,
-    VENDI_REAL,
+    clipped,
+    lists,
+    own_reach,
+    pairs_within,
 )
+from evaluators.fidelity.cmmd import CMMD, CMMD_PUBLISHED, discrepancy
+from evaluators.fidelity.comparison import FEWEST_FOLDS, WIDE, Members, Place, Sides
+from evaluators.fidelity.frechet_at_infinity import FD_INFINITY, SHARES, frechet_infinity, frechet_infinity_jackknife
+from evaluators.fidelity.frechet_distance import FD, FD_FLOOR, FD_PLAIN, frechet
+from evaluators.fidelity.kernel_distance import KID
+from evaluators.fidelity.metrics import OF_FEATURES
 from evaluators.fidelity.pairwise_pass import compare
-from evaluators.fidelity.vendi import diversity, vendi
+from evaluators.fidelity.prdc import neighbour_scores
+from evaluators.fidelity.vendi import VENDI, VENDI_RATIO, VENDI_REAL, diversity, vendi
 
-FEWEST_FOLDS = 10
-WIDE = 1024  # columns from which FD takes FEWEST_FOLDS: each fold costs a decomposition of (D, D)
-BROAD = 256  # the same where a fold costs several
 NOTHING_VARIES = "no image of one side is near the other, or all are: leaving out images changes nothing"
-NONE_INSIDE = "no synthetic image is inside any real ball, so nothing varies"
 BIASED = "biased upward, so an interval around it would miss the truth: see "
 
 
@@ -54,11 +40,8 @@ def likeness(sides: Sides) -> Iterator[Score]:
     if reason:
         yield from (place.refused(metric, reason) for metric in OF_FEATURES)
         return
-    yield from _frechet(sides)
-    yield from _pairs(sides)
-    yield from _discrepancy(sides)
-    yield from _manifold(sides)
-    yield from _vendi(sides)
+    for measure in MEASURES:
+        yield from measure(sides)
 
 
 def too_few(members: Members, k: int) -> str | None:
@@ -74,22 +57,21 @@ def too_few(members: Members, k: int) -> str | None:
 
 def _frechet(sides: Sides) -> Iterator[Score]:
     """FD without its bias, as in papers, and its floor."""
-    place, real, fake = sides.place, sides.real, sides.fake
+    place = sides.place
     if place.n < FD.minimum:
         reason = f"{place.n} images, fd needs {FD.minimum}"
         yield from (place.refused(metric, reason) for metric in (FD, FD_PLAIN, FD_FLOOR))
         return
     see = f"{BIASED}fd and fd_floor"
-    folds = sides.coarser(WIDE, FEWEST_FOLDS)
-    if sides.members._replace(real_folds=folds[0], fake_folds=folds[1]).left <= sides.columns:
+    if not sides.outnumber_columns:
         reason = (
             f"{place.n} images for {sides.columns} features: with fewer images than features the bias cannot be "
             "told; see kid, or compare fd_plain with that of the holdout control"
         )
         yield from (place.refused(metric, reason) for metric in (FD, FD_FLOOR))
-        yield place.score(FD_PLAIN, frechet(real, fake), None, see)
+        yield place.score(FD_PLAIN, frechet(sides.real, sides.fake), None, see)
         return
-    found = frechet_jackknife(real, fake, *folds)
+    found = sides.frechet
     yield place.score(FD, found.corrected.value, found.corrected.interval)
     yield place.score(FD_PLAIN, found.plain, None, see)
     yield place.score(FD_FLOOR, found.floor, None, "computed from the spectrum of the real features, not sampled")
@@ -104,7 +86,7 @@ def at_infinity(sides: Sides) -> Score:
         reason = f"{smallest} images, the fewest of the line, do not outnumber {sides.columns} features"
     if reason:
         return place.refused(FD_INFINITY, reason)
-    folds = sides.coarser(BROAD, FEWEST_FOLDS)
+    folds = sides.costly_folds
     if sides.columns < WIDE:
         return place.estimated(FD_INFINITY, frechet_infinity_jackknife(sides.real, sides.fake, *folds))
     value = frechet_infinity(sides.real, sides.fake, *folds)
@@ -116,11 +98,7 @@ def _pairs(sides: Sides) -> Iterator[Score]:
     place, n, m = sides.place, len(sides.real), len(sides.fake)
     kid, found = compare(sides.real, sides.fake, sides.k, *sides.folds)
     yield place.score(KID, kid.value, kid.interval)
-    yield place.score(PRECISION, found.precision.value, share_interval(found.precision, m))
-    yield place.score(RECALL, found.recall.value, share_interval(found.recall, n))
-    none = None if found.density.se else NONE_INSIDE
-    yield place.score(DENSITY, found.density.value, None if none else found.density.interval, none)
-    yield place.score(COVERAGE, found.coverage.value, share_interval(found.coverage, n))
+    yield from neighbour_scores(found, place, n, m)
 
 
 def _discrepancy(sides: Sides) -> Iterator[Score]:
@@ -154,7 +132,7 @@ def _vendi(sides: Sides) -> Iterator[Score]:
     """Vendi scores of equally many images of both sides."""
     place = sides.place
     rng = np.random.default_rng([sides.seed, 1])
-    folds = sides.coarser(BROAD, FEWEST_FOLDS)
+    folds = sides.costly_folds
     fake, real = (
         _thinned(rows, each, place.n, rng) for rows, each in zip((sides.fake, sides.real), folds[::-1], strict=True)
     )
@@ -171,14 +149,13 @@ def _thinned(rows: Rows, folds: np.ndarray, n: int, rng: np.random.Generator) ->
     return rows[kept], folds[kept]
 
 
-def share_interval(estimate: Estimate, n: int) -> Interval:
-    """The interval of a share; the exact binomial one where it is 0 or 1 and the folds all agree."""
-    return estimate.interval if estimate.se else clopper_pearson(round(estimate.value * n), n)
-
-
 def sampled_interval(estimate: Estimate, n: int) -> Interval:
     """The interval of a share read off a table of steps, where leaving out a fold may change nothing: never narrower
     than the exact binomial one of the same share of ``n`` images."""
     low, high = clopper_pearson(estimate.value * n, n)
     folds = estimate.interval
     return min(low, folds[0]), max(high, folds[1])
+
+
+# What is measured in turn; together they yield the metrics of OF_FEATURES.
+MEASURES: tuple[Callable[[Sides], Iterator[Score]], ...] = (_frechet, _pairs, _discrepancy, _manifold, _vendi)

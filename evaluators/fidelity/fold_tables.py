@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.statistics.arrays import Floats, Indices, Interval
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Floats, Interval, jackknife_se
-
-Indices = npt.NDArray[np.int64]
+from bench.statistics.resampling import jackknife
 
 
 class Parts(NamedTuple):
@@ -70,14 +68,13 @@ class FoldTables:
         Near a distance of 0 the jackknife's error shrinks with the estimate, so ``null`` is added in quadrature; a
         side alone gets its share ``1/n`` of ``1/n + 1/m``.
         """
-        value, count = self.distance(), len(self.xx)
+        value = self.distance()
         n, m = int(self.first.sum()), int(self.second.sum())
         shares = {"synthetic": n / (n + m), "real": m / (n + m), "both": 1.0}
         sides = {"synthetic": (False, True), "real": (True, False), "both": (True, True)}
         made = {}
         for name, (first, second) in sides.items():
-            se = jackknife_se(self.without(first=first, second=second))
-            made[name] = Estimate(value, float(np.hypot(se, null * shares[name])), count)
+            made[name] = jackknife([value, *self.without(first=first, second=second)], null * shares[name])
         return Parts(value, **made)
 
 

@@ -10,17 +10,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.api import Rows
+from bench.api import Metric, Rows
+from bench.statistics.arrays import Floats, Indices, Singles
 from bench.statistics.distances import Centred, Tile, across, centred, mean_row, slices, sweep, within
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Floats, jackknife_se
+from bench.statistics.resampling import fold_count, jackknife
 
 if TYPE_CHECKING:
     import torch
 
-Indices = npt.NDArray[np.int64]
+KID = Metric(
+    key="kid",
+    title="Kernel distance",
+    better="lower",
+    reference="arXiv:1801.01401",
+    role="headline",
+    area="fidelity",
+    minimum=50,
+    summary=(
+        "Squared distance of kernel means over all pairs, without bias for independent images: 0 for a perfect "
+        "generator, and slightly negative by chance. Several images of a patient make it larger."
+    ),
+)
 
 
 class KernelSums:
@@ -68,7 +80,7 @@ class KernelSums:
         return torch.eye(len(self.table))[torch.from_numpy(folds)]
 
 
-def _lift(points: Centred) -> npt.NDArray[np.float32]:
+def _lift(points: Centred) -> Singles:
     """``(x.c - c.c / 2) / D`` of rows ``x`` about the centre ``c``: what turns centred products into ``x.y / D``."""
     centre = points.centre.astype(np.float64)
     lift = np.empty(len(points))
@@ -116,7 +128,7 @@ def kernel_sums(first: Centred, second: Centred, first_folds: Indices, second_fo
     Raises:
         ValueError: a fold without a row.
     """
-    count = int(max(first_folds.max(), second_folds.max())) + 1
+    count = fold_count(first_folds, second_folds)
     sizes = [np.bincount(folds, minlength=count) for folds in (first_folds, second_folds)]
     if any((size == 0).any() for size in sizes):
         raise ValueError(f"{count} folds, but some hold no row: sizes {sizes}")
@@ -134,9 +146,7 @@ def from_sums(sums: Sums, first_folds: Indices, second_folds: Indices) -> Estima
     n, m = (len(folds) - np.append(0, np.bincount(folds, minlength=count)) for folds in (first_folds, second_folds))
     within_x, within_y = _left(xx.table) / (n * (n - 1.0)), _left(yy.table) / (m * (m - 1.0))
     values = within_x + within_y - 2 * _left(xy.table) / (n * (m * 1.0))
-    null = null_variance(xx.totals, xx.squares)
-    se = np.hypot(jackknife_se(values[1:]), (1 / n[0] + 1 / m[0]) * np.sqrt(2 * null))
-    return Estimate(float(values[0]), float(se), count)
+    return jackknife(values, (1 / n[0] + 1 / m[0]) * np.sqrt(2 * null_variance(xx.totals, xx.squares)))
 
 
 def _left(table: Floats) -> Floats:

@@ -9,16 +9,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.api import Images, ImageSet
-from bench.statistics.resampling import Floats
+from bench.api import Images, ImageSet, Metric
+from bench.statistics.arrays import Floats, Indices
 
-Indices = npt.NDArray[np.int64]
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 RANGE = 255.0
 RADIUS, SIGMA = 5, 1.5
 BATCH = 16  # pairs compared in one step
+
+MS_SSIM = Metric(
+    key="ms_ssim",
+    title="Similarity among synthetic images (MS-SSIM)",
+    better="lower",
+    reference="arXiv:1610.09585",
+    area="fidelity",
+    bounds=(0.0, 1.0),
+    minimum=20,
+    summary="Mean structural similarity of random pairs of synthetic images; 1 means all are the same picture.",
+)
+MS_SSIM_REAL = Metric(
+    key="ms_ssim_real",
+    title="Similarity among real images (MS-SSIM)",
+    better="neither",
+    reference="arXiv:1610.09585",
+    role="describes",
+    area="fidelity",
+    bounds=(0.0, 1.0),
+    minimum=20,
+    summary="The same of test images of different patients: what ms_ssim should be near to.",
+)
+MS_SSIM_GAP = Metric(
+    key="ms_ssim_gap",
+    title="Diversity gap (MS-SSIM)",
+    better="lower",
+    reference="arXiv:1610.09585",
+    area="fidelity",
+    bounds=(0.0, 1.0),
+    minimum=20,
+    summary="How far ms_ssim is from ms_ssim_real, in either direction: too uniform or too varied.",
+)
 
 
 def window() -> Floats:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from bench.api import Rows
+from bench.statistics.arrays import Indices
 from bench.statistics.distances import across, centred, mean_row, sweep, within
 from bench.statistics.estimate import Estimate
 from bench.statistics.neighbours import Memberships, Neighbours, from_lists, from_memberships, neighbour_lists
+from bench.statistics.resampling import fold_count
 from evaluators.fidelity.kernel_distance import from_sums, kernel_sums
-
-Indices = npt.NDArray[np.int64]
 
 
 class Comparison(NamedTuple):
@@ -29,7 +26,7 @@ def compare(real: Rows, fake: Rows, k: int, real_folds: Indices, fake_folds: Ind
     Raises:
         ValueError: a fold without a row, or so large that without it fewer than ``k + 1`` rows are left.
     """
-    count = int(max(real_folds.max(), fake_folds.max())) + 1
+    count = fold_count(real_folds, fake_folds)
     centre = mean_row(real)
     x, y = centred(real, centre), centred(fake, centre)
     sums = kernel_sums(x, y, real_folds, fake_folds)

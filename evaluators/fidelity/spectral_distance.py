@@ -6,15 +6,38 @@ Generators built on upsampling leave a spectrum that real images do not have (Du
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.api import Rows
+from bench.api import Metric, Rows
+from bench.statistics.arrays import Floats, Indices
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Floats, jackknife_se
+from bench.statistics.resampling import fold_count, jackknife
 
-Indices = npt.NDArray[np.int64]
 DECIBEL = 10.0  # decibels in a factor of ten of power
 COARSE = 2  # the lowest bands, which the window and the outline of the body shape, left out of the slope
+
+SPECTRUM_DISTANCE = Metric(
+    key="spectrum_distance",
+    title="Spectrum distance",
+    better="lower",
+    reference="arXiv:2003.01826",
+    area="fidelity",
+    minimum=50,
+    unit="dB²",
+    summary=(
+        "Mean squared difference of the mean power spectra, bias removed: 0 for a perfect generator, slightly negative "
+        "by chance; large for blurred, noisy or patterned images."
+    ),
+)
+SPECTRAL_SLOPE_GAP = Metric(
+    key="spectral_slope_gap",
+    title="Spectral slope gap",
+    better="target",
+    target=0.0,
+    reference="arXiv:2003.01826",
+    area="fidelity",
+    minimum=50,
+    summary="Slope of the power spectrum of synthetic less that of test images: below 0 smoother, above 0 grainier.",
+)
 
 
 def slopes(spectra: Rows, frequencies: Floats) -> Floats:
@@ -26,9 +49,8 @@ def slopes(spectra: Rows, frequencies: Floats) -> Floats:
 
 def slope_gap(real: Floats, fake: Floats, real_folds: Indices, fake_folds: Indices) -> Estimate:
     """Mean slope of synthetic less that of real images, with the delete-fold jackknife over both sets."""
-    count = int(max(real_folds.max(), fake_folds.max())) + 1
-    values = [float(fake[fake_folds != g].mean() - real[real_folds != g].mean()) for g in range(-1, count)]
-    return Estimate(values[0], jackknife_se(np.array(values[1:])), count)
+    folds = range(-1, fold_count(real_folds, fake_folds))
+    return jackknife([float(fake[fake_folds != g].mean() - real[real_folds != g].mean()) for g in folds])
 
 
 def spectrum_distance(real: Rows, fake: Rows, real_folds: Indices, fake_folds: Indices) -> Estimate:
@@ -39,11 +61,11 @@ def spectrum_distance(real: Rows, fake: Rows, real_folds: Indices, fake_folds: I
     ``2 (1/N + 1/M)^2 tr C^2 / B^2`` with ``C`` the covariance of the bands.
     """
     ours, theirs = DECIBEL * real.astype(np.float64), DECIBEL * fake.astype(np.float64)
-    count = int(max(real_folds.max(), fake_folds.max())) + 1
-    values = [_unbiased(ours[real_folds != g], theirs[fake_folds != g]) for g in range(-1, count)]
+    folds = range(-1, fold_count(real_folds, fake_folds))
+    values = [_unbiased(ours[real_folds != g], theirs[fake_folds != g]) for g in folds]
     covariance = np.cov(ours, rowvar=False) / real.shape[1]
     null = (1 / len(real) + 1 / len(fake)) * np.sqrt(2 * (covariance**2).sum())
-    return Estimate(values[0], float(np.hypot(jackknife_se(np.array(values[1:])), null)), count)
+    return jackknife(values, float(null))
 
 
 def _unbiased(real: Floats, fake: Floats) -> float:

@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.api import Rows
+from bench.api import Metric, Rows
+from bench.statistics.arrays import Floats, Indices
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import jackknife_se
+from bench.statistics.resampling import fold_count, jackknife
 from evaluators.fidelity.cmmd import unit
 
-Indices = npt.NDArray[np.int64]
+ALIGNMENT = Metric(
+    key="alignment",
+    title="Image-text alignment",
+    better="higher",
+    reference="arXiv:2104.08718",
+    area="fidelity",
+    bounds=(-2.0, 2.0),
+    minimum=50,
+    summary=(
+        "Mean cosine between synthetic images and their own prompts less that between them and other prompts: 0 if the "
+        "prompts are ignored."
+    ),
+)
+ALIGNMENT_REAL = Metric(
+    key="alignment_real",
+    title="Image-text alignment of real images",
+    better="neither",
+    reference="arXiv:2104.08718",
+    role="ceiling",
+    area="fidelity",
+    ceiling_of="alignment",
+    bounds=(-2.0, 2.0),
+    minimum=50,
+    summary="The same of test images and their own prompts: as much as the encoder can tell.",
+)
 
 
 def alignment(images: Rows, texts: Rows, which: Indices, folds: Indices) -> Estimate:
@@ -27,12 +51,10 @@ def alignment(images: Rows, texts: Rows, which: Indices, folds: Indices) -> Esti
     (Hessel et al. 2021, arXiv 2104.08718, scale it instead).
     """
     cosines = unit(images) @ unit(texts).T
-    count = int(folds.max()) + 1
-    values = np.array([_gap(cosines[folds != g], which[folds != g]) for g in range(-1, count)])
-    return Estimate(float(values[0]), jackknife_se(values[1:]), count)
+    return jackknife([_gap(cosines[folds != g], which[folds != g]) for g in range(-1, fold_count(folds))])
 
 
-def _gap(cosines: npt.NDArray[np.float64], which: Indices) -> float:
+def _gap(cosines: Floats, which: Indices) -> float:
     have = np.bincount(which, minlength=cosines.shape[1])
     own = cosines[np.arange(len(which)), which]
     others = (cosines @ have - have[which] * own).sum() / (len(which) - have[which]).sum()

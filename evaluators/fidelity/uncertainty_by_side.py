@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Rows
+from bench.statistics.arrays import Indices
 from bench.statistics.distances import across, centred, mean_row, sweep, within
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import jackknife_se
+from bench.statistics.resampling import jackknife
 from evaluators.fidelity.fold_tables import FoldTables, Parts
 from evaluators.fidelity.frechet_distance import frechet_jackknife, frechet_left_out, null_se, spectrum
 from evaluators.fidelity.kernel_distance import kernel_sums, null_variance
-
-Indices = npt.NDArray[np.int64]
 
 
 def kernel_parts(first: Rows, second: Rows, first_folds: Indices, second_folds: Indices) -> Parts:
@@ -33,13 +33,15 @@ def kernel_parts(first: Rows, second: Rows, first_folds: Indices, second_folds: 
     return FoldTables(xx.table, yy.table, xy.table, sizes[0], sizes[1]).parts(float(null))
 
 
-def frechet_parts(first: Rows, second: Rows, first_folds: Indices, second_folds: Indices) -> Parts:
+def frechet_parts(
+    first: Rows, second: Rows, first_folds: Indices, second_folds: Indices, both: Estimate | None = None
+) -> Parts:
     """FD, bias removed, of real ``first`` and synthetic ``second`` features with the error that each side brings.
 
     The error of a side is the delete-fold jackknife's with the other side whole, and its share of the deviation
-    between two samples of one population, as in ``frechet_jackknife``.
+    between two samples of one population, as in ``frechet_jackknife``, which gives ``both`` where it is not at hand.
     """
-    both = frechet_jackknife(first, second, first_folds, second_folds).corrected
+    both = both or frechet_jackknife(first, second, first_folds, second_folds).corrected
     n, m = len(first), len(second)
     null = null_se(spectrum(first), n, m)
     whole = [np.full_like(folds, -1) for folds in (first_folds, second_folds)]
@@ -47,8 +49,5 @@ def frechet_parts(first: Rows, second: Rows, first_folds: Indices, second_folds:
         "synthetic": (frechet_left_out(first, second, whole[0], second_folds), n / (n + m)),
         "real": (frechet_left_out(first, second, first_folds, whole[1]), m / (n + m)),
     }
-    made = {
-        name: Estimate(both.value, float(np.hypot(jackknife_se(values[1:]), null * share)), both.folds)
-        for name, (values, share) in sides.items()
-    }
+    made = {name: replace(jackknife(values, null * share), value=both.value) for name, (values, share) in sides.items()}
     return Parts(both.value, made["synthetic"], made["real"], both)

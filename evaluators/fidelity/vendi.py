@@ -6,17 +6,49 @@ arXiv 2210.02410). It grows with ``n``, so sets are compared at equal numbers of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.api import Rows
+from bench.api import Metric, Rows
+from bench.statistics.arrays import Floats, Indices
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import Floats, jackknife_se
+from bench.statistics.resampling import fold_count, jackknife
 from evaluators.fidelity.cmmd import unit
 
-Indices = npt.NDArray[np.int64]
+VENDI = Metric(
+    key="vendi",
+    title="Vendi score of synthetic images",
+    better="higher",
+    reference="arXiv:2210.02410",
+    area="fidelity",
+    bounds=(1.0, math.inf),
+    minimum=50,
+    summary="How many entirely different images the synthetic set amounts to; it grows with n, and noise has most.",
+)
+VENDI_REAL = Metric(
+    key="vendi_real",
+    title="Vendi score of real images",
+    better="neither",
+    reference="arXiv:2210.02410",
+    role="describes",
+    area="fidelity",
+    bounds=(1.0, math.inf),
+    minimum=50,
+    summary="The same of equally many test images: what vendi should be near to.",
+)
+VENDI_RATIO = Metric(
+    key="vendi_ratio",
+    title="Vendi score, synthetic over real",
+    better="target",
+    target=1.0,
+    reference="arXiv:2210.02410",
+    area="fidelity",
+    bounds=(0.0, math.inf),
+    minimum=50,
+    summary="vendi over vendi_real at equal numbers of images: below 1 too uniform, above 1 too varied.",
+)
 
 
 def effective_number(gram: Floats) -> float:
@@ -34,7 +66,7 @@ def vendi(rows: Rows, folds: Indices) -> Floats:
     ``X^T X`` and ``X X^T`` have the same eigenvalues but for zeros; the smaller one is taken.
     """
     x = unit(rows)
-    count = int(folds.max()) + 1
+    count = fold_count(folds)
     if len(x) <= x.shape[1]:
         kernel = x @ x.T
         kept = [np.flatnonzero(folds != fold) for fold in (-1, *range(count))]
@@ -50,6 +82,4 @@ def diversity(fake: Sequence[float] | Floats, real: Sequence[float] | Floats) ->
     Errors are those of the delete-fold jackknife, around the value at this number of images.
     """
     ours, theirs = np.asarray(fake), np.asarray(real)
-    found = (ours, theirs, ours / theirs)
-    synthetic, actual, ratio = (Estimate(float(v[0]), jackknife_se(v[1:]), len(v) - 1) for v in found)
-    return synthetic, actual, ratio
+    return jackknife(ours), jackknife(theirs), jackknife(ours / theirs)

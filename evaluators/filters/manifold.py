@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
 
-from bench.api import BenchError, FeatureReader, Filter, ImageSet, Rows, Split, Verdict
+from bench.api import BenchError, ColumnUnits, Encoder, FeatureReader, Filter, ImageSet, Part, Rows, Split, Verdict
+from bench.statistics.arrays import Floats
 from bench.statistics.distances import nearest
-from bench.statistics.resampling import Floats
+from bench.statistics.scaling import column_scale
 
 
 class Manifold(Filter):
     """Keeps an image if its distance to the ``neighbour``-th nearest training image is within a limit.
 
     The limit is the ``quantile`` of the same distance of the holdout images, so a real image that no generator saw
-    passes with that probability at least. Copies of training images pass more easily than anything else: what is
+    passes with that probability at least. Columns of different units are first divided by their standard deviation over
+    the training images. Copies of training images pass more easily than anything else: what is
     left is nearer to the training images than what was made, and no more private.
     """
 
     block = 4096
 
-    def __init__(
-        self,
-        encoder: str = "radiomics",
-        neighbour: int = 5,
-        quantile: float = 0.95,
-        standardise: Sequence[str] = ("radiomics", "radiomics_full"),
-    ) -> None:
-        """``encoder``: whose features. ``standardise``: encoders whose columns are divided by their spread over train.
+    def __init__(self, encoder: str = "radiomics", neighbour: int = 5, quantile: float = 0.95) -> None:
+        """``encoder``: whose features.
 
         Raises:
             BenchError: ``neighbour`` under 1, or ``quantile`` not between 0 and 1.
@@ -39,8 +35,19 @@ class Manifold(Filter):
             raise BenchError(f"filter: neighbour={neighbour}, quantile={quantile}; needed 1 or more, and within 0 to 1")
         self.encoders = (encoder,)
         self.neighbour, self.quantile = int(neighbour), float(quantile)
-        self._scaled = encoder in tuple(standardise)
+        self._units: ColumnUnits | None = None
         self._known: dict[str, tuple[Rows, Floats, float]] = {}
+
+    reads_parts: tuple[Part, ...] = ("train", "holdout")
+
+    def prepare(self, encoders: Mapping[str, Encoder]) -> None:
+        self._units = encoders[self.encoders[0]].column_units
+
+    @property
+    def _scaled(self) -> bool:
+        if self._units is None:
+            raise ValueError("the filter was asked before prepare() had shown it the encoders")
+        return self._units == "different"
 
     @cached_property
     def id(self) -> str:  # type: ignore[override]  # fixed once built
@@ -67,8 +74,7 @@ class Manifold(Filter):
             train, held = (features(self.encoders[0], part) for part in (split.train, split.holdout))
             if len(train) < self.neighbour:
                 raise BenchError(f"filter: {len(train)} training images, needed neighbour={self.neighbour}")
-            spread = train.std(axis=0, dtype=np.float64) if self._scaled else np.ones(train.shape[1])
-            spread[spread == 0] = 1
+            spread = column_scale(train, constant=0.0) if self._scaled else np.ones(train.shape[1])
             reference = _scaled(train, spread)
             distances, _ = nearest(_scaled(held, spread), reference, self.neighbour)
             self._known[split.digest] = reference, spread, limit_of(distances[:, -1], self.quantile)

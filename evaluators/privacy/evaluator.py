@@ -7,35 +7,27 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Part, Purpose, Rows, Score, Split
+from bench.statistics.arrays import Floats, Integers
 from bench.statistics.distances import nearest
-from bench.statistics.resampling import Floats, clopper_pearson, holm
+from bench.statistics.resampling import clopper_pearson, holm
+from bench.statistics.scaling import column_scale
 from bench.storage.files import as_json
 from bench.storage.image_reader import contact_sheet
-from evaluators.fidelity.comparison import CONSTANT
 from evaluators.privacy import membership_inference, patient_permutation
-from evaluators.privacy.metrics import (
-    BLIND_AUC,
-    DETECTABLE,
-    DISTANCE_RATIO,
+from evaluators.privacy.membership_inference import BLIND_AUC, DISTANCE_RATIO, MIA_AUC, MIA_TPR
+from evaluators.privacy.metrics import LEAK_FOUND, MEMBERSHIP, NOT_SEEN, TAIL
+from evaluators.privacy.near_duplicates import (
     DUPLICATES,
-    EXCESS,
-    FEWEST_IMAGES,
-    LEAK_FOUND,
-    MEMBERSHIP,
-    MIA_AUC,
-    MIA_TPR,
     NEAR_DUPLICATES,
     NEAR_DUPLICATES_HOLDOUT,
-    NOT_SEEN,
-    TAIL,
-    TAIL_P,
+    Fingerprints,
+    closest_pictures,
+    exact_copies,
+    fingerprints,
 )
-from evaluators.privacy.near_duplicates import Fingerprints, closest_pictures, exact_copies, fingerprints
-
-Integers = npt.NDArray[np.int64]
+from evaluators.privacy.patient_permutation import DETECTABLE, EXCESS, FEWEST_IMAGES, TAIL_P
 
 UNKNOWN_TRAINING = (
     "what this generator (or its base) learned from is unknown: if holdout patients were among it, they are no control"
@@ -95,8 +87,8 @@ class Privacy(Evaluator):
     The verdict is ``leak found`` or ``no leak found by this test``; it bounds nothing, for copies that do not stand out
     among the closest images are not seen.
 
-    Membership is measured in the features of each of ``encoders``; columns of those named in ``standardise`` are
-    divided by their standard deviation over the training images. All membership figures are refused where the split
+    Membership is measured in the features of each of ``encoders``; where its ``column_units`` are different, columns
+    are divided by their standard deviation over the training images. All membership figures are refused where the split
     cannot carry them: a holdout picture that is also a training picture (correlation of ``same_picture`` or more), or
     parts that a blind classifier tells apart. Leaves ``privacy.json`` and, where real images may be shown,
     ``privacy_pairs.png``.
@@ -119,7 +111,6 @@ class Privacy(Evaluator):
     def __init__(
         self,
         encoders: Sequence[str] = ("pixels", "radiomics"),
-        standardise: Sequence[str] = ("radiomics",),
         same_picture: float = 0.999,
         permutations: int = 1999,
     ) -> None:
@@ -128,7 +119,6 @@ class Privacy(Evaluator):
                 "privacy compares features: name at least one of evaluator.privacy.encoders, e.g. [pixels]"
             )
         self.encoders = tuple(encoders)
-        self.standardise = tuple(standardise)
         self.same_picture = same_picture
         self.permutations = permutations
 
@@ -164,9 +154,8 @@ class Privacy(Evaluator):
     def _view(self, name: str, material: Material, rng: np.random.Generator) -> View:
         sets = (material.images["privacy"], material.split.train, material.split.holdout)
         synthetic, train, holdout = (material.features(name, each) for each in sets)
-        if name in self.standardise:
-            spread, mean = train.std(axis=0, dtype=np.float64), train.mean(axis=0, dtype=np.float64)
-            scale = np.where(spread > CONSTANT * np.abs(mean), spread, 1.0).astype(np.float32)
+        if material.encoders[name].column_units == "different":
+            scale = column_scale(train).astype(np.float32)
             synthetic, train, holdout = synthetic / scale, train / scale, holdout / scale
         return View(name, synthetic, train, holdout, rng)
 

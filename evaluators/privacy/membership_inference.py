@@ -2,18 +2,60 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.api import Rows
+from bench.api import Metric, Rows
+from bench.statistics.arrays import Floats, Integers, Interval, Mask
 from bench.statistics.classification import auc, patient_weights, percentile_interval
-from bench.statistics.resampling import Floats, Interval, cluster_folds, normal_interval
+from bench.statistics.resampling import cluster_folds, normal_interval
 
-Integers = npt.NDArray[np.int64]
-Truths = npt.NDArray[np.bool_]
+BLIND_AUC = Metric(
+    key="blind_auc",
+    title="Blind baseline",
+    better="neither",
+    reference="arXiv:2406.16201",
+    role="describes",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    summary="How well training and holdout images are told apart without any synthetic image; above 0.5 the split is "
+    "not random and membership cannot be measured.",
+)
+DISTANCE_RATIO = Metric(
+    key="nn_distance_ratio",
+    title="Distance to train / holdout",
+    better="target",
+    target=1.0,
+    reference="10.1038/s41551-025-01468-8",
+    area="privacy",
+    bounds=(0.0, math.inf),
+    summary="Mean distance from a synthetic image to the closest training image over that to the closest holdout "
+    "image, among equally many patients; below 1 means drawn towards training patients.",
+)
+MIA_AUC = Metric(
+    key="mia_auc",
+    title="Membership inference, AUC",
+    better="lower",
+    reference="10.1145/3372297.3417238",
+    role="headline",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    summary="How well an attacker who measures the distance to the closest synthetic image tells training from "
+    "holdout patients: 0.5 is chance, and less gives nobody of the training set away.",
+)
+MIA_TPR = Metric(
+    key="mia_tpr",
+    title="Membership inference, TPR at 1% FPR",
+    better="target",
+    target=0.01,
+    reference="arXiv:2112.03570",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    summary="Share of training patients the same attacker names while accusing one holdout patient in a hundred.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +71,7 @@ class Neighbours:
     owners: Integers
     patients: int
 
-    def closest(self, kept: Truths) -> Floats:
+    def closest(self, kept: Mask) -> Floats:
         """``(M,)`` distance to the closest image of the ``kept (patients,)``; the ``k``-th where none is listed."""
         listed = kept[self.owners]
         column = np.where(listed.any(axis=1), listed.argmax(axis=1), listed.shape[1] - 1)
@@ -64,7 +106,7 @@ def blind_auc(
     return float(areas[0]), normal_interval(float(areas[0]), float(areas[1:].std(ddof=1)))
 
 
-def ridge_scores(rows: Floats, labels: Truths, new: Floats, penalty: float = 0.1) -> Floats:
+def ridge_scores(rows: Floats, labels: Mask, new: Floats, penalty: float = 0.1) -> Floats:
     """``(T, C)`` scores of ``new (T, D)`` from one ridge regression on ``rows (n, D)`` for each column of labels.
 
     Columns of features are standardised; ``penalty * n`` is added to the diagonal of their cross-products.
@@ -81,7 +123,7 @@ def ridge_scores(rows: Floats, labels: Truths, new: Floats, penalty: float = 0.1
     return query @ (z.T @ np.linalg.solve(gram, target))
 
 
-def column_auc(scores: Floats, positive: Truths) -> Floats:
+def column_auc(scores: Floats, positive: Mask) -> Floats:
     """Area under the ROC curve of each column of ``(n, C)`` scores and truths, from ranks."""
     from scipy import stats
 
@@ -91,7 +133,7 @@ def column_auc(scores: Floats, positive: Truths) -> Floats:
 
 
 def patient_auc(
-    scores: Floats, member: Truths, patients: Sequence[str], rng: np.random.Generator
+    scores: Floats, member: Mask, patients: Sequence[str], rng: np.random.Generator
 ) -> tuple[float, Interval]:
     """Area under the ROC curve of members against non-members, with its patient-cluster bootstrap interval."""
     value = float(auc(scores, member, np.ones((1, len(scores))))[0])
@@ -133,7 +175,7 @@ def matched_ratio(train: Neighbours, holdout: Neighbours, rng: np.random.Generat
     if not holdout.closest(np.ones(holdout.patients, np.bool_)).any():
         return None
 
-    def chosen(patients: int, replace: bool) -> Truths:
+    def chosen(patients: int, replace: bool) -> Mask:
         kept = np.zeros(patients, np.bool_)
         kept[rng.choice(patients, count, replace=replace)] = True
         return kept

@@ -8,16 +8,46 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import Images, ImageSet
-from bench.statistics.resampling import Floats
+from bench.api import Images, ImageSet, Metric
+from bench.statistics.arrays import Floats, Integers
 
-Integers = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 
 SIDE = 64
 GRID = 8
 SYMMETRIES = 8
 CELLS = 4_000_000
+
+DUPLICATES = Metric(
+    key="duplicates",
+    title="Exact copies",
+    better="lower",
+    reference="SHA-256 of decoded pixels",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    summary="Share of the synthetic images whose pixels are exactly those of a training image.",
+)
+NEAR_DUPLICATES = Metric(
+    key="near_duplicates",
+    title="Near copies",
+    better="lower",
+    reference="dHash (Krawetz 2013), normalised cross-correlation",
+    role="headline",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    summary="Share of the synthetic images more alike a training image than any holdout image is, flips and quarter "
+    "turns included.",
+)
+NEAR_DUPLICATES_HOLDOUT = Metric(
+    key="near_duplicates_holdout",
+    title="Near copies of holdout (control)",
+    better="neither",
+    reference="dHash (Krawetz 2013), normalised cross-correlation",
+    role="describes",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    summary="The same search among holdout images, which the generator never saw: what chance and low diversity give.",
+)
 
 
 @dataclass(frozen=True, slots=True)

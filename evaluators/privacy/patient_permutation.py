@@ -13,16 +13,51 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.statistics.resampling import Floats
-
-Integers = npt.NDArray[np.int64]
-Truths = npt.NDArray[np.bool_]
+from bench.api import Metric
+from bench.statistics.arrays import Floats, Integers, Mask
+from bench.statistics.resampling import clopper_pearson
 
 SHARE = 0.01
 FINEST_P = 0.001
 LEVEL = 0.05
+FEWEST_IMAGES = 500
+TAIL_P = Metric(
+    key="tail_p",
+    title="Tail test, p",
+    better="neither",
+    reference="Phipson & Smyth 2010, 10.2202/1544-6115.1585",
+    role="describes",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    minimum=FEWEST_IMAGES,
+    summary="p-value, corrected for the number of encoders, of training patients owning as many of the closest "
+    "synthetic images as they do. A large one is no evidence of safety: a weak test gives large ones too.",
+)
+EXCESS = Metric(
+    key="excess_copy_share",
+    title="Excess among the closest images",
+    better="neither",
+    reference="Korn & Graubard 1998 (interval)",
+    role="describes",
+    area="privacy",
+    bounds=(-math.inf, 1.0),
+    minimum=FEWEST_IMAGES,
+    summary="How many more of the closest synthetic images belong to training patients than chance gives, as a share "
+    "of all synthetic images. Copies that are not among the closest are not in it, nor below its upper end.",
+)
+DETECTABLE = Metric(
+    key="detectable_leak",
+    title="Standing-out copies needed (design)",
+    better="neither",
+    reference="simulation of planted copies",
+    role="describes",
+    area="privacy",
+    bounds=(0.0, 1.0),
+    minimum=FEWEST_IMAGES,
+    summary="A design figure: smallest share of copies, planted much closer to training images than anything else, "
+    "that the tail test finds in 80% of trials in these features alone. Of other copies far more are missed.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +72,7 @@ class Closest:
 
     distances: Floats
     owners: Integers
-    member: Truths
+    member: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +100,7 @@ def closeness_order(distances: Floats, rng: np.random.Generator) -> Integers:
     return np.lexsort((rng.permutation(len(distances)), distances))
 
 
-def permutation_p(owners: Integers, member: Truths, rng: np.random.Generator, repeats: int = 1999) -> float:
+def permutation_p(owners: Integers, member: Mask, rng: np.random.Generator, repeats: int = 1999) -> float:
     """One-sided p-value of the number of tail images held by training patients.
 
     ``(1 + #{shuffles with at least the observed number}) / (1 + repeats)``; a shuffle gives the same number of
@@ -86,7 +121,7 @@ def permutation_p(owners: Integers, member: Truths, rng: np.random.Generator, re
     return float((1 + np.count_nonzero(count >= observed)) / (1 + repeats))
 
 
-def copied_share(owners: Integers, member: Truths, images: int) -> Estimate:
+def copied_share(owners: Integers, member: Mask, images: int) -> Estimate:
     """Share of all ``images`` that are in this tail because they were copied from training patients.
 
     Copies outside the tail are in neither the value nor the interval, which ends at ``t / images``: it bounds the
@@ -97,24 +132,20 @@ def copied_share(owners: Integers, member: Truths, images: int) -> Estimate:
     (Clopper & Pearson 1934) at the effective size ``t / deff``, ``deff = sum w^2 / sum w`` over the numbers ``w`` of
     tail images per patient (Korn & Graubard 1998): a bootstrap of so few, often unanimous, images has no width.
     """
-    from scipy import stats
-
     weights = np.unique(owners, return_counts=True)[1].astype(np.float64)
     tail = len(owners)
     effective = tail * weights.sum() / (weights @ weights)
     share = float(member[owners].mean())
-    hits = share * effective
-    low = stats.beta.ppf(0.025, hits, effective - hits + 1) if hits > 0 else 0.0
-    high = stats.beta.ppf(0.975, hits + 1, effective - hits) if hits < effective else 1.0
+    low, high = clopper_pearson(share * effective, effective)
     chance = float(member.mean())
 
     def scaled(part: float) -> float:
         return tail * (part - chance) / (1 - chance) / images
 
-    return Estimate(scaled(share), scaled(min(float(low), share)), scaled(max(float(high), share)), tail)
+    return Estimate(scaled(share), scaled(min(low, share)), scaled(max(high, share)), tail)
 
 
-def excess_copies(ordered: Integers, member: Truths, first: int) -> Estimate:
+def excess_copies(ordered: Integers, member: Mask, first: int) -> Estimate:
     """``copied_share`` of the first tail, doubled as long as it shows copies.
 
     A tail of ``t`` images cannot show more than ``t`` copies, so it is doubled from ``first`` on as long as its

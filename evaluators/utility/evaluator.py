@@ -58,6 +58,8 @@ def _arm_metric(measure: str, arm: str) -> Metric:
         title=f"{title}, trained on {arm}",
         better="neither" if arm == "real" else "higher",
         reference=reference,
+        role="describes" if arm == "real" else "scores",
+        area="utility",
         bounds=(0.0, 1.0),
         minimum=2 * FEWEST,
         summary=f"{words[0].upper()}{words[1:]} on real test images of a small classifier trained on {SOURCES[arm]}.",
@@ -72,6 +74,8 @@ def _contrast_metric(measure: str, contrast: str) -> Metric:
         title=f"{title} {contrast}",
         better="higher",
         reference=reference,
+        role="headline" if (measure, contrast) == ("auc", "gap") else "scores",
+        area="utility",
         bounds=(-1.0, 1.0),
         minimum=2 * FEWEST,
         summary=f"What training on {SOURCES[first]} changes against training on {SOURCES[second]}, on the same test "

@@ -39,19 +39,8 @@ def test_student_interval_needs_two_values() -> None:
     assert resampling.student_interval(np.array([1.0, 2.0, 4.0])) == pytest.approx((interval.low, interval.high))
 
 
-def test_cluster_bootstrap_covers_a_mean_when_patients_have_several_images() -> None:
-    rng = np.random.default_rng(2)
-    covered = 0
-    for _ in range(100):
-        patient = rng.normal(0, 1, 60).repeat(4)
-        values = patient + rng.normal(0, 0.3, 240)
-        names = [f"p{i // 4}" for i in range(240)]
-        interval, _ = resampling.cluster_bootstrap(lambda rows, v=values: float(v[rows].mean()), names, rng, 300)
-        covered += interval[0] <= 0 <= interval[1]
-    # treating the 240 images as independent would cover about 67 of 100
-    assert 88 <= covered <= 99
-
-
-def test_cluster_bootstrap_says_when_the_statistic_is_mostly_undefined() -> None:
-    with pytest.raises(ValueError, match="undefined in 20 of 20"):
-        resampling.cluster_bootstrap(lambda _: float("nan"), ["a", "b"], np.random.default_rng(0), 20)
+def test_clopper_pearson_of_effective_numbers_lies_between_its_neighbours() -> None:
+    below, between, above = (resampling.clopper_pearson(hits, 20) for hits in (3, 3.5, 4))
+    assert below[0] < between[0] < above[0] and below[1] < between[1] < above[1]
+    assert resampling.clopper_pearson(3 + 1e-9, 20) == pytest.approx(below, abs=1e-8)
+    assert resampling.clopper_pearson(7.5, 7.5)[1] == 1.0

@@ -42,7 +42,7 @@ class Naive(Evaluator):
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("gap", "", "lower", ""),
         Metric("rough", "", "higher", ""),
-        Metric("real", "", "neither", ""),
+        Metric("real", "", "neither", "", role="describes"),
         Metric("none", "", "lower", ""),
     )
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
@@ -140,7 +140,7 @@ def test_badness_follows_the_direction() -> None:
     assert loss(Metric("aim", "", "target", "", target=0.5), 0.2) == pytest.approx(0.3)
     assert loss(LOW, None) is None
     with pytest.raises(ValueError, match="real only describes"):
-        loss(Metric("real", "", "neither", ""), 3.0)
+        loss(Metric("real", "", "neither", "", role="describes"), 3.0)
 
 
 def test_a_refused_grade_leaves_no_verdict() -> None:

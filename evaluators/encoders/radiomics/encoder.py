@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.api import BenchError, Encoder, Images, Rows
+from bench.api import BenchError, Encoder, HasRadiomics, Images, Rows
+from bench.statistics.arrays import Floats, Levels
 from evaluators.encoders.radiomics import cooccurrence, first_order, run_lengths, tone_differences
 from evaluators.encoders.radiomics.image_filters import filtered
-
-Floats = npt.NDArray[np.float64]
-Levels = npt.NDArray[np.uint8]
 
 TEXTURES: dict[str, tuple[tuple[str, ...], Callable[[Levels, int], Floats]]] = {
     "cooccurrence": (cooccurrence.NAMES, cooccurrence.cooccurrence_features),
@@ -42,7 +38,7 @@ def fixed_bin_number(values: Floats, count: int) -> Levels:
     return np.minimum(place, count - 1).astype(np.uint8)
 
 
-class Radiomics(Encoder):
+class Radiomics(Encoder, HasRadiomics):
     """First-order and texture features of the whole image, of chosen filtered versions of it.
 
     Conventions, in IBSI's words: two-dimensional, region of interest the whole image, no resampling; discretisation
@@ -51,11 +47,10 @@ class Radiomics(Encoder):
     8-connected. Features that are exact linear functions of others are left out, so that covariances have full rank.
 
     Attributes:
-        standardise: the features have different units; scale them by the real images before comparing.
-        feature_names: ``<image>_<family>_<feature>`` for every column.
+        radiomic_features: ``<image>_<family>_<feature>`` for every column.
     """
 
-    standardise: ClassVar[bool] = True
+    column_units = "different"
 
     def __init__(self, images: Mapping[str, Sequence[str]], levels: int = 32) -> None:
         """What to measure on what.
@@ -75,14 +70,14 @@ class Radiomics(Encoder):
             raise BenchError(f"encoder radiomics: levels={levels}, needed 2 to 256")
         for name, families in self.images.items():
             self._check(name, families)
-        self.feature_names = tuple(
+        self.radiomic_features = tuple(
             f"{name}_{family}_{feature}"
             for name, families in self.images.items()
             for family in families
             for feature in FAMILIES[family]
         )
-        self.dim = len(self.feature_names)
-        names = hashlib.sha256("\n".join(self.feature_names).encode()).hexdigest()[:16]
+        self.dim = len(self.radiomic_features)
+        names = hashlib.sha256("\n".join(self.radiomic_features).encode()).hexdigest()[:16]
         self.id = f"radiomics-1 {'+'.join(self.images)} levels={self.levels} features={names}"
 
     def __call__(self, images: Images) -> Rows:

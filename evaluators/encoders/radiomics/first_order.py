@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from bench.statistics.arrays import Floats, Levels
 
 NAMES = (
     "mean",
@@ -60,7 +59,7 @@ def robust_deviation(values: Floats, low: Floats, high: Floats) -> Floats:
     return (np.abs(values - mean[:, None]) * inside).sum(axis=1) / count
 
 
-def shares(levels: npt.NDArray[np.uint8], count: int) -> Floats:
+def shares(levels: Levels, count: int) -> Floats:
     """Share of pixels at each of ``count`` levels: ``(N, count)`` for levels ``(N, ...)`` in ``0..count-1``."""
     images = len(levels)
     flat = levels.reshape(images, -1)
@@ -76,7 +75,7 @@ def entropy(probabilities: Floats) -> Floats:
     return -(probabilities * logs).sum(axis=-1)
 
 
-def first_order(values: Floats, levels: npt.NDArray[np.uint8], count: int) -> Floats:
+def first_order(values: Floats, levels: Levels, count: int) -> Floats:
     """The features ``NAMES`` of every image: ``(N, 16)``.
 
     Args:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from bench.statistics.arrays import Floats, Levels
 
 COIFLET_1 = np.array(
     [
@@ -50,7 +49,7 @@ def wavelet(images: Floats, band: str) -> Floats:
     return convolve1d(convolve1d(images, filters[band[0]], axis=2), filters[band[1]], axis=1)
 
 
-def filtered(images: npt.NDArray[np.uint8], name: str) -> Floats:
+def filtered(images: Levels, name: str) -> Floats:
     """The images after the filter called ``name``: ``log_<sigma in pixels>`` or ``wavelet_<band>``.
 
     Responses are rounded to a millionth of a grey level: a flat image must give a flat response, which the rounding

@@ -10,13 +10,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.statistics.arrays import Floats, Integers, Levels, Mask
 from evaluators.encoders.radiomics.first_order import entropy
-
-Floats = npt.NDArray[np.float64]
-Levels = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.int64]
 
 RUN_NAMES = (
     "short_runs_emphasis",
@@ -65,7 +61,7 @@ class Stretches(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def line_order(height: int, width: int, direction: int) -> tuple[Integers, npt.NDArray[np.bool_]]:
+def line_order(height: int, width: int, direction: int) -> tuple[Integers, Mask]:
     """An order of the pixels along the lines of one direction, and which pixels begin a line; ``(H*W,)`` each.
 
     Directions: 0 across, 1 down, 2 down-right, 3 down-left.

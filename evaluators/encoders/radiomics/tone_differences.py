@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from bench.statistics.arrays import Floats, Levels
 from evaluators.encoders.radiomics.first_order import shares
-
-Floats = npt.NDArray[np.float64]
-Levels = npt.NDArray[np.uint8]
 
 NAMES = ("coarseness", "contrast", "busyness", "complexity", "strength")
 FLAT_COARSENESS = 2.0

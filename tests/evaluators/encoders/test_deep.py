@@ -11,7 +11,8 @@ import torch
 
 from bench.api import BenchError
 from evaluators.encoders.deep import Compute, Deep, exact
-from evaluators.encoders.inception import CLASSES, InceptionFid, inception
+from evaluators.encoders.inception import inception
+from evaluators.encoders.inception_network import CLASSES, InceptionFid
 from evaluators.encoders.open_clip_model import open_clip_model
 from evaluators.encoders.torchvision_model import torchvision_model
 from evaluators.encoders.transformers_model import transformers_model

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import BenchError
-from evaluators.encoders.lpips import STOPS, columns, fitted, lpips
+from bench.api import BenchError, ComparesPairs
+from evaluators.encoders.lpips import columns, lpips
+from evaluators.encoders.lpips_network import STOPS, fitted
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_squared_distances_equal_torchmetrics(weights: Path) -> None:
         wanted = reference(batch[:2], batch[2:], normalize=True).flatten().numpy()
     encoder = lpips("lpips", size, str(weights), {}, {"device": "cpu"})
     rows = encoder(images).astype(np.float64)
-    assert rows.shape == (4, columns(size)) and encoder.perceptual
+    assert rows.shape == (4, columns(size)) and isinstance(encoder, ComparesPairs)
     np.testing.assert_allclose(np.square(rows[:2] - rows[2:]).sum(axis=1), wanted, rtol=1e-4)
 
 

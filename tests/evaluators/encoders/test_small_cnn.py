@@ -10,7 +10,8 @@ from scipy.stats import kendalltau
 
 from bench.api import BenchError
 from evaluators.encoders.deep import load_state, read_state
-from evaluators.encoders.small_cnn import FEATURES, INPUT, SHIPPED, TARGETS, SmallCnn, small_cnn
+from evaluators.encoders.small_cnn import FEATURES, INPUT, SHIPPED, TARGETS, small_cnn
+from evaluators.encoders.small_cnn_network import SmallCnn
 from tools.train_small_cnn import Lesson, blurred, damaged, examine, lesson, train
 
 COMPUTE = {"device": "cpu", "dtype": "float32", "block": 64}
@@ -32,7 +33,7 @@ def test_shipped_weights_are_small_and_give_rows(unseen: Lesson) -> None:
 
 
 def test_shipped_network_tells_masking_and_damage(unseen: Lesson) -> None:
-    network = SmallCnn()
+    network = SmallCnn(FEATURES, len(TARGETS))
     load_state("small_cnn", network, read_state("small_cnn", SHIPPED))
     marks = examine(network.eval(), unseen)
     assert set(marks) == {"masking level, Kendall's tau", *TARGETS}
@@ -107,7 +108,7 @@ def test_the_lesson_shows_what_it_says(unseen: Lesson) -> None:
 
 def test_other_weights_give_another_id(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
-    path.write_bytes(save(SmallCnn().state_dict()))
+    path.write_bytes(save(SmallCnn(FEATURES, len(TARGETS)).state_dict()))
     mine, shipped = small_cnn("small_cnn", str(path), COMPUTE), small_cnn("small_cnn", None, COMPUTE)
     assert mine.id != shipped.id
     assert INPUT.spec in mine.id

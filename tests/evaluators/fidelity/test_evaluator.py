@@ -12,19 +12,20 @@ import numpy as np
 import pytest
 import yaml
 
-from bench.api import BenchError, ImageSet, Material, Refused, Rows, Score, Split
-from evaluators.fidelity.comparison import Members, Sides, standardise
+from bench.api import BenchError, Encoder, ImageSet, Material, Refused, Rows, Score, Split
+from bench.statistics.scaling import standardise
+from evaluators.fidelity.comparison import Members, Sides
 from evaluators.fidelity.evaluator import INTERVALS, Fidelity
 from evaluators.fidelity.feature_metrics import likeness
+from evaluators.fidelity.frechet_distance import frechet
 from evaluators.fidelity.metrics import OF_FEATURES, OF_PIXELS, OF_SOME, OVERALL
 from tests.conftest import ROOT, leaving, toy_set
 
 
-class Blocks:
-    """Means of a coarse grid: a stand-in for an encoder, 16 columns."""
+class Blocks(Encoder):
+    """Means of a coarse grid, 16 columns."""
 
     id, dim = "blocks", 16
-    standardise = False
 
     def __call__(self, images: np.ndarray) -> Rows:
         cells = images.reshape(len(images), 4, images.shape[1] // 4, 4, -1).mean(axis=(2, 4))
@@ -32,9 +33,15 @@ class Blocks:
 
 
 class Scaled(Blocks):
-    """The same, to be standardised."""
+    """The same, said to be of different units."""
 
-    standardise = True
+    column_units = "different"
+
+
+class Named(Scaled):
+    """The same, passed off as radiomics."""
+
+    radiomic_features = tuple(f"original_block_{i}" for i in range(16))
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +112,9 @@ def test_every_metric_is_yielded_once_for_every_place(split: Split, fake: ImageS
     groups, encoders = ("all", "dense=no", "dense=yes"), ("blocks", "scaled")
     expected = {(metric.key, group, encoder) for metric in OF_FEATURES for group in groups for encoder in encoders}
     expected |= {(metric.key, "all", encoder) for metric in OVERALL for encoder in encoders}
-    expected |= {(metric.key, "all", None) for metric in OF_PIXELS + OF_SOME if metric.key != "frd"}
+    expected |= {(metric.key, "all", None) for metric in OF_PIXELS + OF_SOME}
     assert len(places) == len(set(places))
-    assert set(places) == expected | {("frd", "all", "scaled")}
+    assert set(places) == expected
     assert {score.metric for score in scores} == {metric.key for metric in Fidelity.metrics}
 
 
@@ -265,10 +272,26 @@ def test_measures_no_encoder_can_give_say_which_would(split: Split, fake: ImageS
     assert "against_train [], none configured" in of(scores, "authenticity").reason
 
 
-def test_the_file_of_intervals_splits_the_uncertainty(split: Split, fake: ImageSet, tmp_path: Path) -> None:
-    encoders: Any = {"blocks": Blocks()}
-    scores = list(Fidelity(groups=[])(material_of(split, fake, encoders, tmp_path)))
-    parts = json.loads((tmp_path / INTERVALS).read_text())["blocks"]
+class Mixed(Encoder):
+    """Sines of random mixtures of the pixels: as many columns of full rank as wanted."""
+
+    def __init__(self, columns: int) -> None:
+        self.id, self.dim = f"mixed {columns}", columns
+
+    def __call__(self, images: np.ndarray) -> Rows:
+        flat = images.reshape(len(images), -1).astype(np.float64)
+        mixture = np.random.default_rng(0).normal(scale=2e-4, size=(flat.shape[1], self.dim))
+        return np.sin(flat @ mixture).astype(np.float32)
+
+
+@pytest.mark.parametrize(("columns", "images"), [(16, 240), (300, 340), (768, 840)])
+def test_the_file_of_intervals_splits_the_uncertainty(
+    columns: int, images: int, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    real, fake = (toy_set(tmp_path_factory.mktemp(name), name, images) for name in ("test", "fake"))
+    encoders: Any = {"mixed": Mixed(columns)}
+    scores = list(Fidelity(groups=[], pairs=20)(material_of(Split(real, real, real), fake, encoders, tmp_path)))
+    parts = json.loads((tmp_path / INTERVALS).read_text())["mixed"]
     for key in ("fd", "kid"):
         score = of(scores, key)
         assert parts[key]["value"] == pytest.approx(score.value, rel=1e-6, abs=1e-9)
@@ -292,7 +315,7 @@ class Classes(Blocks):
 
 
 class Seen(Blocks):
-    perceptual = True
+    pair_distance = "squared"
 
 
 class Reader(Blocks):
@@ -367,7 +390,16 @@ def test_authenticity_finds_copies_of_the_training_images(
 
 
 def test_radiomics_distance_is_the_logarithm_of_the_plain_one(split: Split, fake: ImageSet, tmp_path: Path) -> None:
-    scores = special(split, fake, Scaled(), tmp_path)
+    scores = special(split, fake, Named(), tmp_path)
     assert of(scores, "frd").value == pytest.approx(np.log(of(scores, "fd_plain").value), rel=1e-6)
-    same = special(split, split.test, Scaled(), tmp_path)
+    same = special(split, split.test, Named(), tmp_path)
     assert "logarithm of 0" in of(same, "frd").reason
+
+
+def test_only_radiomics_have_a_radiomics_distance(split: Split, fake: ImageSet, tmp_path: Path) -> None:
+    """Columns of different units make no radiomics: they are scaled for every distance, and there is no ``frd``."""
+    scores = special(split, fake, Scaled(), tmp_path)
+    score = of(scores, "frd")
+    assert score.value is None and score.encoder is None and "no configured encoder has radiomics" in score.reason
+    scaled = standardise(*(Blocks()(images.pixels()) for images in (split.test, fake)))
+    assert of(scores, "fd_plain").value == frechet(*scaled)

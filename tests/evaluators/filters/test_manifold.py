@@ -1,14 +1,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.api import BenchError, ImageSet, Rows, Split
+from bench.api import BenchError, Encoder, Images, ImageSet, Rows, Split
 from bench.storage.image_sets import write_set
 from evaluators.filters.manifold import Manifold, limit_of
 from tests.conftest import INFO, toy_set
+
+
+class Cells(Encoder):
+    """Its rows are those of ``grid``."""
+
+    def __call__(self, images: Images) -> Rows:
+        raise AssertionError("the rows are given")
+
+
+class Scaled(Cells):
+    """The same, said to be of different units."""
+
+    column_units = "different"
+
+
+def judging(encoder: Encoder | None = None, **settings: Any) -> Manifold:
+    """A filter that has seen the encoder it reads."""
+    judge = Manifold("cells", **settings)
+    judge.prepare({"cells": encoder or Cells()})
+    return judge
 
 
 def grid(encoder: str, images: ImageSet) -> Rows:
@@ -33,7 +54,7 @@ def test_fresh_values_pass_with_the_stated_probability() -> None:
 
 
 def test_real_images_pass_and_strange_ones_do_not(tiny_split: Split, tmp_path: Path) -> None:
-    judge = Manifold("cells", neighbour=3, quantile=0.9, standardise=["cells"])
+    judge = judging(Scaled(), neighbour=3, quantile=0.9)
     unseen = judge(toy_set(tmp_path, "unseen", 40), tiny_split, grid)
     assert np.mean([verdict.keep for verdict in unseen]) > 0.75
     copies = judge(tiny_split.train, tiny_split, grid)
@@ -47,7 +68,7 @@ def test_real_images_pass_and_strange_ones_do_not(tiny_split: Split, tmp_path: P
 
 
 def test_a_verdict_does_not_depend_on_the_other_images(tiny_split: Split, tmp_path: Path) -> None:
-    judge, images = Manifold("cells", quantile=0.9), toy_set(tmp_path, "unseen", 12)
+    judge, images = judging(quantile=0.9), toy_set(tmp_path, "unseen", 12)
     together = judge(images, tiny_split, grid)
     assert together == [judge(images.select([i]), tiny_split, grid)[0] for i in range(12)]
     assert judge.id == "manifold-1 cells raw neighbour=5 quantile=0.9" and judge.encoders == ("cells",)
@@ -55,8 +76,27 @@ def test_a_verdict_does_not_depend_on_the_other_images(tiny_split: Split, tmp_pa
 
 def test_too_little_to_judge_by_is_refused(tiny_split: Split) -> None:
     with pytest.raises(BenchError, match=r"24 holdout images, but quantile=0\.99 needs 99"):
-        Manifold("cells", quantile=0.99)(tiny_split.test, tiny_split, grid)
+        judging(quantile=0.99)(tiny_split.test, tiny_split, grid)
     with pytest.raises(BenchError, match="48 training images, needed neighbour=50"):
-        Manifold("cells", neighbour=50)(tiny_split.test, tiny_split, grid)
+        judging(neighbour=50)(tiny_split.test, tiny_split, grid)
     with pytest.raises(BenchError, match="neighbour=0"):
         Manifold("cells", neighbour=0)
+
+
+def test_columns_of_different_units_are_divided_by_their_spread_over_train(tiny_split: Split, tmp_path: Path) -> None:
+    images = toy_set(tmp_path, "unseen", 12)
+    spread = grid("cells", tiny_split.train).std(axis=0, dtype=np.float64)
+    spread[spread == 0] = 1
+
+    def divided(encoder: str, images: ImageSet) -> Rows:
+        return (grid(encoder, images) / spread).astype(np.float32)
+
+    scaled = judging(Scaled())
+    assert scaled(images, tiny_split, grid) == judging()(images, tiny_split, divided)
+    assert scaled(images, tiny_split, grid) != judging()(images, tiny_split, grid)
+    assert scaled.id == "manifold-1 cells standardised neighbour=5 quantile=0.95"
+
+
+def test_an_encoder_has_to_be_seen_before_its_columns_are_compared(tiny_split: Split) -> None:
+    with pytest.raises(ValueError, match="prepare"):
+        Manifold("cells")(tiny_split.test, tiny_split, grid)

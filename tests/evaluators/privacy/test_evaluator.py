@@ -21,6 +21,19 @@ INFO = DatasetInfo(name="toy", title="Toy", modality="none", labels=(), conditio
 TRAIN, HOLDOUT, MADE, WIDTH = 600, 300, 600, 12
 
 
+class Given(Encoder):
+    """Its rows are given, not encoded."""
+
+    def __call__(self, images: Images) -> Rows:
+        raise AssertionError("the rows are given")
+
+
+class Scaled(Given):
+    """The same, said to be of different units."""
+
+    column_units = "different"
+
+
 @dataclass
 class World:
     """Pictures and features of 450 patients, 300 in train, and of an honest generator; tests spoil it."""
@@ -39,7 +52,7 @@ class World:
             rows = self.rows[digests[images.digest]]
             return rows if encoder == "pixels" else rows[:, ::-1] * np.float32(3) + np.float32(5)
 
-        encoders: dict[str, Any] = {"pixels": Encoder, "radiomics": Encoder}
+        encoders: dict[str, Any] = {"pixels": Given(), "radiomics": Scaled()}
         rng = np.random.default_rng(7)
         return Material(split, {"privacy": sets["privacy"]}, encoders, features, rng, leaving(folder))
 
@@ -226,3 +239,12 @@ def test_few_images_refuse_the_tail_test_only(world: World, tmp_path: Path) -> N
         assert scores[metric, "pixels"].value is None
         assert "needs 500 synthetic images, got 499" in str(scores[metric, "pixels"].reason)
     assert scores["mia_auc", "pixels"].value is not None
+
+
+def test_columns_of_different_units_are_divided_by_their_spread_over_train(world: World, tmp_path: Path) -> None:
+    material = world.material(tmp_path)
+    material = replace(material, encoders={"given": Given(), "scaled": Scaled()})
+    given, scaled = (Privacy()._view(name, material, material.rng) for name in ("given", "scaled"))
+    spread = given.train.std(axis=0, dtype=np.float64).astype(np.float32)
+    for part in ("synthetic", "train", "holdout"):
+        np.testing.assert_array_equal(getattr(scaled, part), getattr(given, part) / spread)

@@ -145,7 +145,7 @@ def test_flat_images_give_finite_features(name: str) -> None:
     grey = np.stack([np.full((16, 16), value, np.uint8) for value in (0, 7, 255)])
     rows = Radiomics({"original": [*FAMILIES], name: [*FAMILIES]})(grey)
     assert np.isfinite(rows).all()
-    named = dict(zip(Radiomics({name: [*FAMILIES]}).feature_names, rows[0, -74:], strict=True))
+    named = dict(zip(Radiomics({name: [*FAMILIES]}).radiomic_features, rows[0, -74:], strict=True))
     assert named[f"{name}_first_order_entropy"] == 0
     assert named[f"{name}_size_zone_zone_percentage"] == pytest.approx(1 / 256)
 
@@ -155,8 +155,8 @@ def test_default_set_has_its_promised_shape(smooth: np.ndarray) -> None:
     rows = encoder(smooth)
     assert rows.shape == (64, encoder.dim) == (64, 90)
     assert rows.dtype == np.float32
-    assert len(set(encoder.feature_names)) == encoder.dim
-    assert encoder.feature_names[0] == "original_first_order_mean"
+    assert len(set(encoder.radiomic_features)) == encoder.dim
+    assert encoder.radiomic_features[0] == "original_first_order_mean"
     assert (rows.std(axis=0)[2:5] > 0).all()
 
 
@@ -178,7 +178,7 @@ def test_smoothing_shows_in_texture(smooth: np.ndarray) -> None:
         ("original_size_zone_large_zone_emphasis", 1),
         ("log_1_first_order_variance", -1),
     ):
-        column = encoder.feature_names.index(name)
+        column = encoder.radiomic_features.index(name)
         assert (sign * (after[:, column] - before[:, column]) > 0).all()
 
 

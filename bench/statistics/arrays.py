@@ -1,0 +1,15 @@
+"""The kinds of arrays that statistics are made of, each named once; ``bench.api`` has images and rows of features."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Reals = npt.NDArray[np.floating]
+Indices = npt.NDArray[np.int64]  # places in another array, or folds
+Integers = npt.NDArray[np.int64]  # counts, classes, patients by number
+Mask = npt.NDArray[np.bool_]
+Levels = npt.NDArray[np.uint8]  # grey levels
+Interval = tuple[float, float]  # low, high
