@@ -12,9 +12,9 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 from torchvision.models.inception import Inception3, InceptionA, InceptionC, InceptionE
 
 from bench.api import Rows
+from bench.storage.checkpoints import Weights
 from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
-from evaluators.encoders.weights import Weights
 
 CLASSES = 1008
 
@@ -45,7 +45,7 @@ def inception(
     Args:
         name: the encoder's name in the configuration, for messages.
         path: the file of weights as pytorch-fid and torch-fidelity publish it.
-        origin: see ``weights.Origin``.
+        origin: see ``checkpoints.Origin``.
         preprocessing: see ``preprocessing.Preprocessing``.
         compute: see ``deep.Compute``.
     """

@@ -17,9 +17,9 @@ import torch
 from torchvision.models import alexnet
 
 from bench.api import BenchError
+from bench.storage.checkpoints import Weights
 from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
-from evaluators.encoders.weights import Weights
 
 STOPS = (1, 4, 7, 9, 11)  # AlexNet's five ReLUs
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -42,7 +42,7 @@ def lpips(name: str, size: int, path: str | None, origin: Mapping[str, Any], com
         name: the encoder's name in the configuration, for messages.
         size: edge of the square input; the columns grow with its square, 31,872 for 64.
         path: torchvision's file of AlexNet weights; those fitted to human judgement come with torchmetrics.
-        origin: see ``weights.Origin``.
+        origin: see ``checkpoints.Origin``.
         compute: see ``deep.Compute``.
     """
     network = Network("lpips-1 alexnet", columns(int(size)), partial(build, name))

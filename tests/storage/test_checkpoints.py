@@ -8,7 +8,15 @@ import huggingface_hub
 import pytest
 
 from bench.api import BenchError
-from evaluators.encoders.weights import Weights, sha256
+from bench.storage.checkpoints import (
+    Location,
+    Weights,
+    check_no_code,
+    check_safetensors,
+    folder_digest,
+    read_tensors,
+    sha256,
+)
 
 COMMIT = "110cbc18d5133582e320b43d53bf5c44e410c936"
 WANTED = (("model.safetensors", "model.bin"), ("config.json",))
@@ -78,14 +86,14 @@ def test_an_unpinned_hub_id_is_refused(revision: str | None, monkeypatch: pytest
         raise AssertionError("the hub was asked")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", forbidden)
-    with pytest.raises(BenchError, match=r"needed the 40 hex digits of a commit in encoder\.net\.origin\.revision"):
+    with pytest.raises(BenchError, match=r"needed the 40 hex digits of one commit in encoder\.net\.origin\.revision"):
         Weights.of("net", None, {"hub": "lab/network", "revision": revision}, WANTED).files()
 
 
 def test_the_hub_is_asked_only_for_what_is_not_here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
 
-    def download(repository: str, **settings: Any) -> str:
+    def download(**settings: Any) -> str:
         asked.append(settings)
         if settings.get("local_files_only") and len(asked) == 1:
             raise FileNotFoundError
@@ -106,7 +114,9 @@ def test_a_hub_out_of_reach_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
         raise ConnectionError("no network")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    with pytest.raises(BenchError, match=rf"no network; run `hf download lab/network --revision {COMMIT}"):
+    with pytest.raises(
+        BenchError, match=rf"no network.*run `hf download lab/network --revision {COMMIT}.*set encoder\.net\.path"
+    ):
         Weights.of("net", None, HUB, WANTED).files()
 
 
@@ -115,3 +125,80 @@ def test_unknown_origin_keys_and_no_origin_are_refused() -> None:
         Weights.of("net", None, {"commit": COMMIT})
     with pytest.raises(BenchError, match=r"no weights are named; set encoder\.net\.path"):
         Weights.of("net", None, None, WANTED).files()
+
+
+HERE = Location.of("generator", "lab/network", COMMIT)
+
+
+def test_nothing_named_and_nothing_found_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"generator\.path is not set; give a folder, or a hub id together with gener"):
+        Location.of("generator", None, COMMIT).folder(["*"])
+    with pytest.raises(BenchError, match=r"filter\.path: .*gone is neither a folder nor a hub id"):
+        Location.of("filter", str(tmp_path / "gone"), COMMIT).folder(["*"])
+
+
+def test_a_folder_needs_no_commit_and_a_hub_id_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda **chosen: asked.append(chosen) or str(tmp_path))
+    local = Location.of("generator", str(tmp_path), "main")
+    assert local.folder(["*.json"]) == tmp_path and local.commit is None and not asked
+    with pytest.raises(BenchError, match="is pinned to 'main', needed the 40 hex digits"):
+        Location.of("generator", "lab/network", "main").folder(["*.json"])
+    with pytest.raises(BenchError, match=r"generator\.revision is unknown: no commit of lab/network is known"):
+        Location.of("generator", "lab/network", "unknown").folder(["*.json"])
+    assert not asked
+    assert HERE.folder(["*.json"], ["*.fp16*"]) == tmp_path and HERE.commit == COMMIT
+    (wanted,) = asked
+    assert wanted["repo_id"] == "lab/network" and wanted["revision"] == COMMIT
+    assert wanted["allow_patterns"] == ["*.json"] and wanted["ignore_patterns"] == ["*.fp16*"]
+
+
+def test_files_that_can_run_code_are_no_weights(tmp_path: Path) -> None:
+    check_safetensors(tmp_path, "generator.path")
+    with pytest.raises(BenchError, match=r"filter\.path: .* has no safetensors; name a folder"):
+        check_safetensors(tmp_path, "filter.path", needed=True)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")
+    with pytest.raises(BenchError, match=r"no safetensors, but .*pytorch_model\.bin: such a file can run code"):
+        check_safetensors(tmp_path, "generator.path")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    check_safetensors(tmp_path, "filter.path", needed=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("modeling.py", ""), ("tokenizer_config.json", '{"auto_map": {"AutoTokenizer": "x.Y"}}')]
+)
+def test_code_of_its_own_is_refused(name: str, text: str, folder: Path) -> None:
+    check_no_code(folder, "choose another model")
+    (folder / name).write_text(text)
+    with pytest.raises(BenchError, match=rf"{name}: this part brings code of its own.*choose another model"):
+        check_no_code(folder, "choose another model")
+
+
+def test_a_pickle_is_not_opened_as_weights(tmp_path: Path) -> None:
+    import pickle
+
+    ran = tmp_path / "ran"
+    path = tmp_path / "weights.pth"
+
+    class Hostile:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (ran,))
+
+    path.write_bytes(pickle.dumps(Hostile()))
+    for content in (path.read_bytes(), b"", b"text"):
+        path.write_bytes(content)
+        with pytest.raises(BenchError, match=r"encoder\.net\.path: .*weights\.pth is no plain file of weights"):
+            read_tensors(path, "encoder.net.path")
+    damaged = tmp_path / "weights.safetensors"
+    damaged.write_bytes(b"\xff" * 20)
+    with pytest.raises(BenchError, match="is no plain file of weights"):
+        read_tensors(damaged, "encoder.net.path")
+    assert not ran.exists()
+
+
+def test_the_digest_of_a_folder_covers_names_and_bytes(folder: Path) -> None:
+    before = folder_digest(folder, ["*.json", "*.safetensors"])
+    (folder / "notes.md").write_text("not asked for")
+    assert folder_digest(folder, ["*.json", "*.safetensors"]) == before
+    (folder / "config.json").rename(folder / "other.json")
+    assert folder_digest(folder, ["*.json", "*.safetensors"]) != before
