@@ -13,7 +13,7 @@ from typing import Any
 from bench.storage.files import content_key
 
 # the parts of the core that compute values; the rest only carries them
-COMPUTING = ("bench.statistics", "bench.storage.image_reader", "bench.storage.parquet")
+COMPUTING = ("bench.networks", "bench.statistics", "bench.storage.image_reader", "bench.storage.parquet")
 
 PARSING = threading.Lock()  # Python 3.11 may fail when two threads parse source at once
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
 from bench.api import BenchError
+from bench.networks import Backbone
 
 Precision = Literal["bf16", "float32"]
 Decay = Literal["cosine", "constant"]
 Norm = Literal["batch", "instance"]
-Perceptual = Literal["squeeze", "alex", "vgg"]
 Settings = TypeVar("Settings", bound="Section")
 
 
@@ -94,7 +94,7 @@ class AutoencoderSettings(Section):
     discriminator_rate: float = 1e-4
     discriminator_norm: Norm = "instance"
     perceptual: float = 0.0
-    perceptual_network: Perceptual = "squeeze"
+    perceptual_network: Backbone = "squeeze"
     perceptual_weights: str | None = None
     augmentation: AugmentationSettings | None = None
     decay: Decay = "cosine"
@@ -252,7 +252,7 @@ def _betas(section: DiffusionSettings) -> list[str]:
 
 def _named(section: AutoencoderSettings) -> list[str]:
     """What is wrong with the settings that are one of a few words."""
-    words = {"perceptual_network": get_args(Perceptual), "discriminator_norm": get_args(Norm)}
+    words = {"perceptual_network": get_args(Backbone), "discriminator_norm": get_args(Norm)}
     return [
         f"{name}={getattr(section, name)!r} must be one of {list(known)}"
         for name, known in words.items()
