@@ -78,6 +78,25 @@ def write_atomic(path: Path, data: bytes) -> None:
     _sync(path.parent)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A draft beside ``path``, to be written inside; it replaces ``path`` afterwards, as ``write_atomic`` does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(descriptor)
+    draft = Path(name)
+    try:
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.chmod(0o666 & ~_umask())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
