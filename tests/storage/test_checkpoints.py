@@ -78,6 +78,8 @@ def test_the_promised_file_is_accepted(tmp_path: Path) -> None:
     whole = hashlib.sha256(b"right").hexdigest()
     for expected in (whole, whole[:8].upper(), None):
         assert Weights.of("net", str(path), {"sha256": expected}).files() == (path,)
+    with pytest.raises(BenchError, match=f"needed {whole[:7]}: the file is damaged or another one"):
+        Weights.of("net", str(path), {"sha256": whole[:7]}).files()
 
 
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", COMMIT[:12], COMMIT.upper()])
