@@ -52,7 +52,7 @@ class LatentDiffusion(Generator):
         self._sampling = parse(SamplingSettings, sampling, "sampling")
         self._compute = parse(ComputeSettings, compute)
         self._check()
-        self.block = self._compute.block
+        self.block, self.processes = self._compute.block, self._compute.processes
         weights = self._autoencoder.perceptual_weights if self._autoencoder.perceptual else None
         read = (self._diffusion.text_encoder, weights)
         self.reads = tuple(each for each in read if each is not None)
@@ -154,7 +154,7 @@ class LatentDiffusion(Generator):
             "precision": self._compute.precision,
             "channels_last": self._compute.channels_last,
             "compiled": self._compute.compiled,
-            "processes": self._compute.processes,
+            "processes": self.processes,
             "seed": seed,
             "train": train.digest,
             "image_size": list(train.size),
@@ -174,7 +174,7 @@ class LatentDiffusion(Generator):
             "latent_shape": list(model.latent_shape),
             "padded_size": list(model.grey.padded),
             "precision": self._compute.precision,
-            "processes": self._compute.processes,
+            "processes": self.processes,
             "device": model.device.type,
             "checkpoint_sha256": kept["sha256"],
             **{name: kept[name] for name in ("scale_factor", "darkest_grey", "reconstruction_psnr_db")},
