@@ -183,6 +183,7 @@ def test_a_process_that_fails_alone_does_not_leave_the_other_waiting(together: P
 
 
 def test_one_process_does_not_train_for_two(toy: SimpleNamespace, tmp_path: Path) -> None:
+    assert micro(processes=2).processes == 2
     with pytest.raises(BenchError, match=r"processes=2, but 1 of this launch train; start `torchrun"):
         micro(processes=2).fit(toy.labelled(14, size=(16, 12)), tmp_path, seed=3)
 
