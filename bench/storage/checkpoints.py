@@ -89,9 +89,9 @@ class Location:
         try:
             return Path(snapshot_download(repo_id=str(self.path), revision=self.revision, **chosen))
         except Exception as error:  # the hub client raises its own, httpx's and OSError
-            said = (str(error).splitlines() or [""])[0]
+            said = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             raise BenchError(
-                f"{self.path_setting}: {self.path} at {self.revision} cannot be had ({type(error).__name__}: {said}). "
+                f"{self.path_setting}: the hub id {self.path} at {self.revision} cannot be had ({said}). "
                 f"If it is gated, accept its licence at https://huggingface.co/{self.path} and run `hf auth login`; "
                 f"without a network run `hf download {self.path} --revision {self.revision} --local-dir DIR` where "
                 f"there is one, and set {self.path_setting}=DIR"
