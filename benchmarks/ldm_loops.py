@@ -23,7 +23,9 @@ from generators.ldm.conditions import Labels
 from generators.ldm.diffusion import diffusion_stage
 from generators.ldm.model import Model, build_model, floored
 from generators.ldm.settings import AutoencoderSettings, DiffusionSettings, SamplingSettings
-from generators.ldm.training import Keeper, Stage, Way, positions, seed_of, train
+from generators.ldm.training import TrainingContext
+from generators.training.checkpointer import Checkpointer
+from generators.training.loop import Stage, batch_indices, seed_of, train
 
 SEED = 0
 Sampler = Callable[[list[int], torch.Tensor], Images]
@@ -74,7 +76,7 @@ class Material:
     labels: torch.Tensor
 
     def rows(self, step: int, batch: int) -> np.ndarray:
-        return positions(step, batch, len(self.pixels), SEED)
+        return batch_indices(step, batch, len(self.pixels), lambda epoch: seed_of(SEED, "epoch", epoch))
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Ours:
 
     def __init__(self, model: Model, material: Material, variant: Variant) -> None:
         self._model, self.material, self._variant = model, material, variant
-        self._way = Way(variant.precision, variant.compiled)
+        self._context = TrainingContext(SEED, variant.precision, variant.compiled)
 
     def autoencoder(self) -> Callable[[int], Any]:
         return self._loop(self.autoencoder_stage())
@@ -130,7 +132,7 @@ class Ours:
         def batch(step: int) -> torch.Tensor:
             return images(self._model, self.material, step, settings.batch)
 
-        return autoencoder_stage(self._model.autoencoder, batch, self._way, SEED)
+        return autoencoder_stage(self._model.autoencoder, batch, self._context)
 
     def denoiser(self) -> Callable[[int], Any]:
         return self._loop(self.denoiser_stage())
@@ -150,7 +152,7 @@ class Ours:
         def hidden(count: int) -> torch.Tensor:
             return torch.zeros(count, labels.shape[1])
 
-        return diffusion_stage(self._model.denoiser, settings, batch, hidden, self._way)
+        return diffusion_stage(self._model.denoiser, settings, batch, hidden, self._context)
 
     def encoder(self) -> Callable[[int], Any]:
         """What the second stage needs of every image, once."""
@@ -171,11 +173,11 @@ class Ours:
 
     def _loop(self, stage: Stage) -> Callable[[int], Any]:
         """The training loop of the project, without checkpoints."""
-        keeper = Keeper(Path("never written"), 2**62, "", writes=False)
+        checkpointer = Checkpointer(Path("never written"), 2**62, "", writes=False)
 
         def loop(steps: int) -> None:
             with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-                train(stage, steps, SEED, keeper)
+                train(stage, steps, checkpointer)
 
         return loop
 

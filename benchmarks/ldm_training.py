@@ -21,10 +21,11 @@ from benchmarks.clock import Clock
 from benchmarks.ldm_loops import SEED, Monai, Ours, Sampler, Task, Variant, material_of, networks, seeds_of
 from evaluators.fidelity.frechet_distance import frechet
 from generators.ldm.conditions import Labels
-from generators.ldm.fitting import Fitting
+from generators.ldm.fitting import Fitting, TrainingData
 from generators.ldm.model import Model
 from generators.ldm.settings import SamplingSettings
-from generators.ldm.training import Keeper, Way
+from generators.ldm.training import TrainingContext
+from generators.training.checkpointer import Checkpointer
 
 FIRST_SHARE = 0.4  # of the time, for the autoencoder
 SHOWN = 8  # images in a row of the sheet
@@ -86,17 +87,16 @@ class Course:
         }
 
     def _trained(self, split: Split) -> tuple[Model, dict[str, Any]]:
-        task, way = self.task, Way(self.variant.precision, self.variant.compiled)
-        if way.compiled:
+        task = self.task
+        context = TrainingContext(SEED, self.variant.precision, self.variant.compiled)
+        if context.compiled:
             torch.compiler.reset()
         preset = task.preset.at(task.batch, *self.steps())
         model = networks(preset, material_of(split), self.variant, task.device)
         with TemporaryDirectory() as folder:
-            keeper = Keeper(Path(folder), 1000, "")
-            fitting = Fitting(
-                model, Labels(split.info), split.train, SEED, keeper, SamplingSettings(steps=task.steps), way
-            )
-            return model, fitting.run()
+            checkpointer = Checkpointer(Path(folder), 1000, "")
+            data, sampling = TrainingData(split.train, Labels(split.info)), SamplingSettings(steps=task.steps)
+            return model, Fitting(model, data, sampling, checkpointer, context).run()
 
     def _sampled(self, sampler: Sampler, condition: torch.Tensor) -> tuple[Images, float]:
         """An image for each condition, and images a second after the first batch."""

@@ -22,6 +22,7 @@ CARD = (
     "-k",
     "not planted and not files",
 )
+CHECKPOINTS = ("tests/storage/test_checkpoints.py",)
 DISTANCES = ("tests/statistics/test_distances_tiles.py", "tests/statistics/test_distances.py")
 DIVERSITY = ("tests/evaluators/fidelity/test_ms_ssim.py",)
 DUPLICATES = ("tests/evaluators/privacy/test_near_duplicates.py",)
@@ -44,6 +45,7 @@ TAIL = (
     "-k",
     "p_value or one_patient or reject or two_percent or excess",
 )
+TRAINING = ("tests/generators/ldm/test_ldm.py", "-k", "epoch or walk")
 UTILITY = ("tests/evaluators/utility/test_evaluator.py", "-k", "rare_class")
 
 BUGS = (
@@ -426,6 +428,27 @@ BUGS = (
         '"utility": _choose(train,',
         '"utility": _choose(test,',
         REQUESTS,
+    ),
+    Bug(
+        "a branch passes for a commit",
+        "bench/storage/checkpoints.py",
+        'COMMIT = re.compile(r"[0-9a-f]{40}")',
+        'COMMIT = re.compile(r"[0-9a-z]+")',
+        CHECKPOINTS,
+    ),
+    Bug(
+        "any start of a hash proves a file",
+        "bench/storage/checkpoints.py",
+        "len(expected) >= 8 and got.startswith",
+        "got.startswith",
+        CHECKPOINTS,
+    ),
+    Bug(
+        "an image is seen twice in an epoch",
+        "generators/training/loop.py",
+        "[place % count] for place in places]",
+        "[place % batch] for place in places]",
+        TRAINING,
     ),
     Bug(
         "grey levels cut, not rounded",

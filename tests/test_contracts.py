@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -238,6 +239,36 @@ def made_by(
 ) -> Sampled:
     training = Training(folder / "fit", {}, generator, split, 0, folder, {"mode": "disabled"})
     return result(Sampling(folder, {}, training, requests, blank_tolerance))
+
+
+def targets(settings: Any) -> Iterator[str]:
+    """Every ``_target_``, wherever it stands."""
+    if isinstance(settings, dict):
+        yield from (value for key, value in settings.items() if key == "_target_")
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        for each in settings:
+            yield from targets(each)
+
+
+def test_naming_a_generator_or_a_data_set_loads_no_deep_learning_library() -> None:
+    """What takes seconds to import is imported where it is used, so that help, errors and tables come at once."""
+    files = [path for group in ("generator", "dataset") for path in (CONF / group).glob("*.yaml")]
+    named = {target for path in files for target in targets(yaml.safe_load(path.read_text()))}
+    modules = sorted({name.rpartition(".")[0] for name in named})
+    assert len(modules) > 10
+    script = f"import sys, {', '.join(modules)}; print(*{{'torch', 'diffusers', 'transformers'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+def test_of_the_core_only_networks_import_torch_with_the_module() -> None:
+    for path in sorted((ROOT / "bench").rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            loaded = [name for name in names if name.split(".")[0] in ("torch", "torchvision", "safetensors")]
+            assert not loaded or path.parent.name == "networks", f"{path.relative_to(ROOT)} imports {loaded}"
 
 
 def test_a_blank_image_stops_the_run_before_it_counts(tiny_split: Split, tmp_path: Path) -> None:

@@ -39,12 +39,12 @@ class ImageError(BenchError):
 
 
 def read_grey(path: Path, *, window: tuple[float, float] | None = None, alpha: Alpha = "refuse") -> Grey:
-    """Read one real image: ``decode_grey``, and refuse one that shows nothing.
+    """Read one real image: ``decode_file``, and refuse one that shows nothing.
 
     Raises:
-        ImageError: as ``decode_grey``; or the standard deviation is under ``BLANK_SPREAD`` grey levels.
+        ImageError: as ``decode_file``; or the standard deviation is under ``BLANK_SPREAD`` grey levels.
     """
-    image = decode_grey(path, window=window, alpha=alpha)
+    image = decode_file(path, window=window, alpha=alpha)
     if float(image.std()) < BLANK_SPREAD:
         raise ImageError(
             f"{path}: blank image (grey levels {image.min()} to {image.max()}, standard deviation {image.std():.2f}, "
@@ -53,37 +53,49 @@ def read_grey(path: Path, *, window: tuple[float, float] | None = None, alpha: A
     return image
 
 
-def decode_grey(path: Path, *, window: tuple[float, float] | None = None, alpha: Alpha = "refuse") -> Grey:
-    """Decode a PNG, JPEG or TIFF file in full into ``(H, W)`` uint8, or say what is wrong with it.
+def decode_file(path: Path, *, window: tuple[float, float] | None = None, alpha: Alpha = "refuse") -> Grey:
+    """``decode_grey`` of a file.
+
+    Raises:
+        ImageError: as ``decode_grey``; or missing, not to be read, or named as an object with code.
+    """
+    return decode_grey(_content(path), str(path), window=window, alpha=alpha)
+
+
+def decode_grey(
+    content: bytes, where: str, *, window: tuple[float, float] | None = None, alpha: Alpha = "refuse"
+) -> Grey:
+    """Decode the bytes of a PNG, JPEG or TIFF file in full into ``(H, W)`` uint8, or say what is wrong with them.
 
     Args:
+        where: what messages call the image: its path, or its place in a table.
         window: values shown as 0 and 255, linear between, for images of more than 8 bits; those are refused
             without it, for clipping them to 8 bits would whiten most of the picture.
         alpha: ``opaque`` accepts an alpha channel that hides nothing (every value at its maximum).
 
     Raises:
-        ImageError: missing, empty, a web page, a Git LFS pointer, an object with code, not PNG, JPEG or TIFF,
+        ImageError: empty, over ``BYTE_CAP``, a web page, a Git LFS pointer, an object with code, not PNG, JPEG or TIFF,
             over ``PIXEL_CAP``, truncated, or damaged as far as the decoder notices (a JPEG cut and closed again, or a
             PNG of fewer rows than it states, is taken for whole), several frames, turned by Exif, with palette,
             transparency, colour, or non-finite values, or with a bit depth that disagrees with ``window``.
     """
-    content = _content(path)
-    kind = _kind(path, content)
+    _check_length(len(content), where)
+    kind = _kind(where, content)
     try:
         if kind == "PNG":
-            _check_png(path, content)
+            _check_png(where, content)
         if kind == "JPEG" and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
-            raise ImageError(f"{path}: truncated JPEG (no end marker in {len(content):,} bytes); copy it again")
+            raise ImageError(f"{where}: truncated JPEG (no end marker in {len(content):,} bytes); copy it again")
         with Image.open(io.BytesIO(content), formats=[kind]) as picture:
-            _check_picture(path, picture)
+            _check_picture(where, picture)
             picture.load()
-            return _grey(path, picture, window, alpha)
+            return _grey(where, picture, window, alpha)
     except ImageError:
         raise
     except Image.DecompressionBombError:
-        raise ImageError(_too_large(path)) from None
+        raise ImageError(_too_large(where)) from None
     except Exception as error:  # decoders raise whatever the damage leads them to
-        raise ImageError(f"{path}: damaged or truncated {kind} ({error}); copy it again from its source") from None
+        raise ImageError(f"{where}: damaged or truncated {kind} ({error}); copy it again from its source") from None
 
 
 def _content(path: Path) -> bytes:
@@ -93,16 +105,19 @@ def _content(path: Path) -> bytes:
         size = path.stat().st_size
         if not path.is_file():
             raise ImageError(f"{path}: not a regular file; name an image file")
-        if size > BYTE_CAP:
-            raise ImageError(f"{path}: {size:,} bytes, over the limit of {BYTE_CAP:,}; save it compressed as PNG")
-        content = path.read_bytes()
+        _check_length(size, str(path))  # before so much is read
+        return path.read_bytes()
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file{_other_case(path)}; put it there or remove its row") from None
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); make it a readable file") from None
-    if not content:
-        raise ImageError(f"{path}: empty file (0 bytes); copy it again from its source")
-    return content
+
+
+def _check_length(size: int, where: str) -> None:
+    if size > BYTE_CAP:
+        raise ImageError(f"{where}: {size:,} bytes, over the limit of {BYTE_CAP:,}; save it compressed as PNG")
+    if not size:
+        raise ImageError(f"{where}: empty file (0 bytes); copy it again from its source")
 
 
 def _other_case(path: Path) -> str:
@@ -112,23 +127,23 @@ def _other_case(path: Path) -> str:
     return f", but {alike[0]!r} is there: capitals matter" if alike else ""
 
 
-def _kind(path: Path, content: bytes) -> str:
+def _kind(where: str, content: bytes) -> str:
     for kind, magic in _FORMATS.items():
         if content.startswith(magic):
             return kind
     start = content[:512].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise ImageError(f"{path}: a web page (HTML) and not an image; download it again while signed in")
+        raise ImageError(f"{where}: a web page (HTML) and not an image; download it again while signed in")
     if start.startswith(b"version https://git-lfs"):
-        raise ImageError(f"{path}: a Git LFS pointer and not the image itself; run `git lfs pull`")
+        raise ImageError(f"{where}: a Git LFS pointer and not the image itself; run `git lfs pull`")
     if content.startswith(_CODE_MAGIC):
-        raise ImageError(f"{path}: a pickle, archive or array file under an image name; export it as PNG")
+        raise ImageError(f"{where}: a pickle, archive or array file under an image name; export it as PNG")
     if content[128:132] == b"DICM":
-        raise ImageError(f"{path}: a DICOM file; export it as 8-bit PNG, or as 16-bit PNG and set a window")
-    raise ImageError(f"{path}: not a PNG, JPEG or TIFF (it starts with {content[:8]!r}); save it as grey PNG")
+        raise ImageError(f"{where}: a DICOM file; export it as 8-bit PNG, or as 16-bit PNG and set a window")
+    raise ImageError(f"{where}: not a PNG, JPEG or TIFF (it starts with {content[:8]!r}); save it as grey PNG")
 
 
-def _check_png(path: Path, content: bytes) -> None:
+def _check_png(where: str, content: bytes) -> None:
     """Walk the chunks: decoders skip checksums and the end, so that damage passes as picture."""
     place = 8
     while place + 12 <= len(content):
@@ -138,76 +153,78 @@ def _check_png(path: Path, content: bytes) -> None:
         if len(check) < 4:
             break
         if zlib.crc32(name + body) != int.from_bytes(check, "big"):
-            raise ImageError(f"{path}: damaged PNG (checksum of {name!r} at byte {place}); copy it again")
+            raise ImageError(f"{where}: damaged PNG (checksum of {name!r} at byte {place}); copy it again")
         if name == b"IHDR" and body[8] == 16 and body[9] != 0:
-            raise ImageError(f"{path}: 16 bits a channel in colour or with alpha; save it as 16-bit grey PNG")
+            raise ImageError(f"{where}: 16 bits a channel in colour or with alpha; save it as 16-bit grey PNG")
         if name == b"tRNS":
-            raise ImageError(f"{path}: has transparent grey levels; save it without transparency")
+            raise ImageError(f"{where}: has transparent grey levels; save it without transparency")
         if name == b"IEND":
             return
         place += 12 + length
-    raise ImageError(f"{path}: truncated PNG (no end chunk in {len(content):,} bytes); copy it again from its source")
+    raise ImageError(f"{where}: truncated PNG (no end chunk in {len(content):,} bytes); copy it again from its source")
 
 
-def _check_picture(path: Path, picture: Image.Image) -> None:
+def _check_picture(where: str, picture: Image.Image) -> None:
     """What the header tells, before any pixel is decoded."""
     if picture.width * picture.height > PIXEL_CAP:
-        raise ImageError(_too_large(path, f" ({picture.width} x {picture.height})"))
+        raise ImageError(_too_large(where, f" ({picture.width} x {picture.height})"))
     frames = getattr(picture, "n_frames", 1)
     if frames != 1:
-        raise ImageError(f"{path}: holds {frames} frames, needed one; save the frame you mean on its own")
+        raise ImageError(f"{where}: holds {frames} frames, needed one; save the frame you mean on its own")
     orientation = picture.getexif().get(_ORIENTATION, 1)
     if orientation != 1:
-        raise ImageError(f"{path}: Exif orientation {orientation}, needed 1; turn the pixels and drop the tag")
+        raise ImageError(f"{where}: Exif orientation {orientation}, needed 1; turn the pixels and drop the tag")
     tags = getattr(picture, "tag_v2", {})
     deep = max(tags.get(_BITS, (8,)), default=8) > 8
     if deep and len(picture.getbands()) > 1:
-        raise ImageError(f"{path}: over 8 bits a channel in colour; save it as 16-bit grey")
+        raise ImageError(f"{where}: over 8 bits a channel in colour; save it as 16-bit grey")
     if deep and tags.get(_PHOTOMETRIC) == 0:
-        raise ImageError(f"{path}: white is zero in over 8 bits; invert it and save it with black as zero")
+        raise ImageError(f"{where}: white is zero in over 8 bits; invert it and save it with black as zero")
 
 
-def _too_large(path: Path, size: str = "") -> str:
-    return f"{path}: over the limit of {PIXEL_CAP:,} pixels{size}; downsize it first"
+def _too_large(where: str, size: str = "") -> str:
+    return f"{where}: over the limit of {PIXEL_CAP:,} pixels{size}; downsize it first"
 
 
-def _grey(path: Path, picture: Image.Image, window: tuple[float, float] | None, alpha: Alpha) -> Grey:
+def _grey(where: str, picture: Image.Image, window: tuple[float, float] | None, alpha: Alpha) -> Grey:
     bands = picture.getbands()
     if picture.mode in ("LA", "RGBA"):
         shown = np.asarray(picture.getchannel("A"))
         if alpha == "refuse":
-            raise ImageError(f"{path}: has an alpha channel (mode {picture.mode}); save it as grey without alpha")
+            raise ImageError(f"{where}: has an alpha channel (mode {picture.mode}); save it as grey without alpha")
         if shown.min() < 255:
-            raise ImageError(f"{path}: partly transparent (alpha down to {shown.min()}); save it without alpha")
+            raise ImageError(f"{where}: partly transparent (alpha down to {shown.min()}); save it without alpha")
     elif picture.mode not in ("L", "RGB", "I", "F") and not picture.mode.startswith("I;16"):
-        raise ImageError(f"{path}: mode {picture.mode} (palette, CMYK, 1-bit or the like); save it as 8-bit grey")
+        raise ImageError(f"{where}: mode {picture.mode} (palette, CMYK, 1-bit or the like); save it as 8-bit grey")
     pixels = np.asarray(picture)
     if bands[0] not in "LR":
-        return _windowed(path, pixels, window)
+        return _windowed(where, pixels, window)
     if window is not None:
-        raise ImageError(f"{path}: 8-bit image, but the window {tuple(window)} is meant for more bits; drop the window")
+        raise ImageError(
+            f"{where}: 8-bit image, but the window {tuple(window)} is meant for more bits; drop the window"
+        )
     if bands[0] == "L":
         return np.array(pixels if pixels.ndim == 2 else pixels[..., 0])
     red, green, blue = (pixels[..., channel] for channel in range(3))
     unequal = int(((red != green) | (red != blue)).sum())
     if unequal:
-        raise ImageError(f"{path}: colour image ({unequal:,} pixels are not grey); convert it to grey yourself")
+        raise ImageError(f"{where}: colour image ({unequal:,} pixels are not grey); convert it to grey yourself")
     return np.array(red)
 
 
-def _windowed(path: Path, pixels: npt.NDArray[Any], window: tuple[float, float] | None) -> Grey:
+def _windowed(where: str, pixels: npt.NDArray[Any], window: tuple[float, float] | None) -> Grey:
     values = pixels.astype(np.float64)
     wrong = int((~np.isfinite(values)).sum())
     if wrong:
-        raise ImageError(f"{path}: {wrong:,} values are not finite; replace them before saving")
+        raise ImageError(f"{where}: {wrong:,} values are not finite; replace them before saving")
     if window is None:
         raise ImageError(
-            f"{path}: more than 8 bits (values {values.min():g} to {values.max():g}) and no window to show them in; "
+            f"{where}: more than 8 bits (values {values.min():g} to {values.max():g}) and no window to show them in; "
             "set `window`, for example [0, 4095], or save it as 8-bit grey"
         )
     low, high = window
     if not low < high:
-        raise ImageError(f"{path}: window {tuple(window)} is empty; its first value must be under its second")
+        raise ImageError(f"{where}: window {tuple(window)} is empty; its first value must be under its second")
     return _rounded((values - low) / (high - low) * 255)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -120,25 +119,19 @@ class ImageTable:
 
 
 def grey(content: bytes, where: str, *, colour: Colour = "refuse", window: tuple[float, float] | None = None) -> Grey:
-    """An image file in memory as ``(H, W)`` uint8, checked as ``decode_grey`` checks one on disk.
+    """An image file in memory as ``(H, W)`` uint8: ``decode_grey``, or with colours taken as grey.
 
     ``colour="luma"`` accepts pictures whose channels differ, as decoders of text-to-image models give, and takes
     0.299 R + 0.587 G + 0.114 B.
 
     Raises:
-        ImageError: as ``decode_grey``, with ``where`` in the place of the file's name.
+        ImageError: as ``decode_grey``.
     """
     if colour not in get_args(Colour):
         raise BenchError(f"colour = {colour!r}, needed refuse or luma")
     if colour == "luma":
         content = _luma(content, where)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "image"
-        path.write_bytes(content)
-        try:
-            return decode_grey(path, window=window)
-        except ImageError as error:
-            raise ImageError(str(error).replace(str(path), where)) from None
+    return decode_grey(content, where, window=window)
 
 
 def _luma(content: bytes, where: str) -> bytes:

@@ -14,8 +14,8 @@ import numpy as np
 
 from bench.api import BenchError, Encoder, Images, Rows
 from bench.runtime.device import resolve
+from bench.storage.checkpoints import Weights, read_tensors
 from evaluators.encoders.preprocessing import Preprocessing
-from evaluators.encoders.weights import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -140,18 +140,7 @@ def exact() -> Iterator[None]:
 
 def read_state(name: str, path: Path) -> dict[str, torch.Tensor]:
     """The named tensors of a ``.safetensors`` file or a PyTorch state dict, without executing what is in it."""
-    import pickle
-
-    import torch
-
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (pickle.UnpicklingError, RuntimeError, ValueError, TypeError) as error:
-        raise BenchError(f"encoder {name}: {path} is no plain file of weights: {error}") from error
+    return read_tensors(path, f"encoder.{name}.path")
 
 
 def load_state(name: str, module: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> torch.nn.Module:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import Classifies, Rows
+from bench.storage.checkpoints import Weights
 from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
-from evaluators.encoders.weights import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ def inception(
     Args:
         name: the encoder's name in the configuration, for messages.
         path: the file of weights as pytorch-fid and torch-fidelity publish it.
-        origin: see ``weights.Origin``.
+        origin: see ``checkpoints.Origin``.
         preprocessing: see ``preprocessing.Preprocessing``.
         compute: see ``deep.Compute``.
     """

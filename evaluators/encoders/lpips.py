@@ -1,9 +1,6 @@
 """LPIPS as an encoder: the perceptual distance of two images is the squared distance of their rows.
 
-``LPIPS(a, b) = sum over layers of the mean over places of w . (f_a - f_b)^2`` with ``f`` the activations of AlexNet at
-length 1 along channels and ``w`` fitted to human judgement (Zhang et al. 2018, arXiv 1801.03924). So a row is every
-``f`` times the root of its ``w`` over the number of places. The network wants grey levels in -1..1, then shifted and
-scaled; on levels in 0..1 both steps together are the normalisation of ImageNet, which is what stands here.
+``bench.networks.lpips`` has the formula and the network, which here is AlexNet.
 """
 
 from __future__ import annotations
@@ -14,14 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError, ComparesPairs
-from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
+from bench.networks import IMAGENET_MEAN, IMAGENET_STD
+from bench.storage.checkpoints import Weights
+from evaluators.encoders.deep import Compute, Deep, Network
 from evaluators.encoders.preprocessing import Preprocessing
-from evaluators.encoders.weights import Weights
 
 if TYPE_CHECKING:
     import torch
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Perceptual(Deep, ComparesPairs):
@@ -37,11 +33,11 @@ def lpips(name: str, size: int, path: str | None, origin: Mapping[str, Any], com
         name: the encoder's name in the configuration, for messages.
         size: edge of the square input; the columns grow with its square, 31,872 for 64.
         path: torchvision's file of AlexNet weights; those fitted to human judgement come with torchmetrics.
-        origin: see ``weights.Origin``.
+        origin: see ``checkpoints.Origin``.
         compute: see ``deep.Compute``.
     """
     network = Network("lpips-1 alexnet", columns(int(size)), partial(build, name))
-    preprocessing = Preprocessing(int(size), MEAN, STD, "pad", "bicubic")
+    preprocessing = Preprocessing(int(size), IMAGENET_MEAN, IMAGENET_STD, "pad", "bicubic")
     return Perceptual(network, Weights.of(name, path, origin), preprocessing, Compute.of(name, compute))
 
 
@@ -61,15 +57,6 @@ def columns(size: int) -> int:
 
 def build(name: str, files: Sequence[Path]) -> torch.nn.Module:
     """AlexNet up to its last convolution, with the fitted weights."""
-    import torch
-    from torchvision.models import alexnet
+    from bench.networks.lpips import Rows, load_body
 
-    from evaluators.encoders.lpips_network import STOPS, Layers, fitted
-
-    with torch.device("meta"):
-        empty = alexnet(weights=None)
-    body = load_state(name, empty, read_state(name, files[0])).features[: STOPS[-1] + 1]
-    for layer in body:
-        if isinstance(layer, torch.nn.ReLU):
-            layer.inplace = False
-    return Layers(body, fitted())
+    return Rows("alex", load_body("alex", files[0], f"encoder.{name}.path"))

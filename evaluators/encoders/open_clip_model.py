@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.api import BenchError, ReadsText, Rows
+from bench.storage.checkpoints import Weights
 from evaluators.encoders.deep import Compute, Deep, Network, exact, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
-from evaluators.encoders.weights import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ def open_clip_model(
         name: the encoder's name in the configuration, for messages.
         dim: size of the embedding.
         path: a folder with ``open_clip_config.json`` and the weights; null fetches ``origin.hub``.
-        origin: see ``weights.Origin``.
+        origin: see ``checkpoints.Origin``.
         preprocessing: see ``preprocessing.Preprocessing``.
         compute: see ``deep.Compute``.
     """

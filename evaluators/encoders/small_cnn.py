@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.storage.checkpoints import Weights
 from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
-from evaluators.encoders.weights import Weights
 
 if TYPE_CHECKING:
     import torch

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from bench.api import Images, Rows
+from bench.storage.checkpoints import Weights
 from evaluators.encoders import inception as inception_model
 from evaluators.encoders import transformers_model
 from evaluators.encoders.deep import Compute, Deep, Network
 from evaluators.encoders.preprocessing import Preprocessing
-from evaluators.encoders.weights import Weights
 
 SIDE = 299
 HALF = 128 / 255

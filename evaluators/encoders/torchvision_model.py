@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError
+from bench.storage.checkpoints import Weights
 from evaluators.encoders.deep import Compute, Deep, Network, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
-from evaluators.encoders.weights import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ def torchvision_model(
         name: the encoder's name in the configuration, for messages.
         network: ``architecture`` (``vgg16``), ``layer`` (``classifier.4``) and ``dim``, the features it gives.
         path: the file of weights, ``.pth`` or ``.safetensors``.
-        origin: see ``weights.Origin``.
+        origin: see ``checkpoints.Origin``.
         preprocessing: see ``preprocessing.Preprocessing``.
         compute: see ``deep.Compute``.
     """

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError
+from bench.storage.checkpoints import Weights
 from evaluators.encoders.deep import Compute, Deep, Network
 from evaluators.encoders.preprocessing import Preprocessing
-from evaluators.encoders.weights import Weights
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ def transformers_model(
         name: the encoder's name in the configuration, for messages.
         dim: features it gives: the hidden size of the network.
         path: a folder with ``model.safetensors`` and ``config.json``; null fetches ``origin.hub``.
-        origin: see ``weights.Origin``.
+        origin: see ``checkpoints.Origin``.
         preprocessing: see ``preprocessing.Preprocessing``; replaces the image processor that comes with the weights.
         compute: see ``deep.Compute``.
     """

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from bench.api import BenchError, FeatureReader, Filter, ImageSet, Label, Split, Verdict
 from bench.runtime.device import resolve
-from evaluators.filters.checkpoint import digest, find
+from bench.storage.checkpoints import Location, check_no_code, check_safetensors, folder_digest
 
 Unparsed = Literal["keep", "drop"]
 DTYPES = ("float32", "bfloat16")
 UNPARSED = "unparsed"
+FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")  # of a model; all of them decide its answers
 SHOWN = 80  # characters of an unparsed answer that the table shows
 
 
@@ -62,7 +64,7 @@ class VisionLanguage(Filter):
     def id(self) -> str:  # type: ignore[override]  # known only once the weights are found
         """Weights, prompt and rules; the device is left out. Raises ``BenchError`` if there are no weights."""
         rules = f"{'|'.join(self.answers)} keep={'|'.join(self.keep)} {UNPARSED}={self.unparsed}"
-        model = f"weights={digest(find(self._path, self._revision))} {self._dtype} tokens={self.answer_tokens}"
+        model = f"weights={folder_digest(self._folder(), FILES)} {self._dtype} tokens={self.answer_tokens}"
         return f"vision_language-1 {model} meta_prompt={self.prompt_digest[:16]} {rules}"
 
     @property
@@ -103,13 +105,20 @@ class VisionLanguage(Filter):
         )
         return str(said[0]["generated_text"])
 
+    def _folder(self) -> Path:
+        """The checked folder of the model, fetched from the hub if it is not local."""
+        folder = Location.of("filter", self._path, self._revision).folder(FILES)
+        check_safetensors(folder, "filter.path", needed=True)
+        check_no_code(folder, "choose another model")
+        return folder
+
     @cached_property
     def pipeline(self) -> Any:
         """Model and processor, loaded when first asked for."""
         import torch
         import transformers
 
-        folder = find(self._path, self._revision)
+        folder = self._folder()
         safe = {"local_files_only": True, "trust_remote_code": False}
         dtype = getattr(torch, self._dtype)
         device = resolve(self._device)

@@ -15,7 +15,7 @@ from PIL import Image
 from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
 from bench.storage.files import file_digest
-from bench.storage.image_reader import decode_grey, resize, size_span
+from bench.storage.image_reader import decode_file, resize, size_span
 from bench.storage.tables import Row, read_table
 from generators.assignment import shuffle_by_seeds
 
@@ -122,7 +122,7 @@ class Folder(Generator):
 
     def _decoded(self, entry: Entry) -> npt.NDArray[np.uint8]:
         try:
-            return decode_grey(entry.path, window=self._window)
+            return decode_file(entry.path, window=self._window)
         except BenchError as error:
             raise BenchError(f"{entry.where}: {error}") from error
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Request
 from bench.runtime.progress import track
-from bench.storage.image_reader import Aspect, Grey, decode_grey, resize, size_span
+from bench.storage.image_reader import Aspect, Grey, decode_file, resize, size_span
 from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
 from generators.assignment import UNKNOWN, assign, conditions_of_requests, shuffle_by_seeds
 
@@ -223,7 +223,7 @@ class Files:
         """Row and decoded image of the given rows."""
         for row in rows:
             path = self._paths[row]
-            yield row, decode_grey(path) if colour == "refuse" else grey(path.read_bytes(), str(path), colour=colour)
+            yield row, decode_file(path) if colour == "refuse" else grey(path.read_bytes(), str(path), colour=colour)
 
 
 def open_source(path: Path) -> Table | Files:

@@ -12,7 +12,8 @@ from bench.api import Images
 from generators.ldm.augmentation import NUMBERS, augmented
 from generators.ldm.perceptual import PerceptualDistance
 from generators.ldm.settings import AutoencoderSettings
-from generators.ldm.training import Stage, Way, rate_at, seed_of, update
+from generators.ldm.training import REMEDY, TrainingContext, learning_rate
+from generators.training.loop import Stage, generator, seed_of, update
 
 FIRST_SPREAD = -6.0  # log variance of a latent before training, where a shortcut carries the image already
 
@@ -148,7 +149,7 @@ def divergence(mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
     return 0.5 * (mean**2 + variance - torch.log(variance + 1e-12) - 1).mean()
 
 
-def autoencoder_stage(model: Autoencoder, batch: Callable[[int], torch.Tensor], way: Way, seed: int) -> Stage:
+def autoencoder_stage(model: Autoencoder, batch: Callable[[int], torch.Tensor], context: TrainingContext) -> Stage:
     """Mean absolute error + KL (+ a perceptual distance, + a least-squares patch discriminator, arXiv:1611.04076,
     once it has joined).
 
@@ -156,17 +157,18 @@ def autoencoder_stage(model: Autoencoder, batch: Callable[[int], torch.Tensor], 
         batch: this process's images (B, 1, H, W) of a step.
     """
     settings, device = model.settings, next(model.parameters()).device
-    judge = Judge(settings, way, seed, device) if settings.adversarial else None
+    judge = Judge(settings, context, device) if settings.adversarial else None
     distance = PerceptualDistance(settings).to(device) if settings.perceptual else None
     optimizer = _adamw(model, settings.rate, settings.weight_decay)
-    run = way.running(model)
+    run = context.running(model)
 
-    def step(number: int, draw: torch.Generator) -> tuple[float, ...]:
-        images = _shown(batch(number), settings, way, draw)
+    def step(number: int) -> tuple[float, ...]:
+        draw = generator(context.seed, "autoencoder", number)
+        images = _shown(batch(number), settings, context, draw)
         height, width = (side // settings.factor for side in images.shape[-2:])
         noise = torch.randn((settings.batch, settings.latent_channels, height, width), generator=draw)
-        with way.mixed(device):
-            made, mean, deviation = run(images, way.partners.share(noise).to(device))
+        with context.mixed(device):
+            made, mean, deviation = run(images, context.group.share(noise).to(device))
             perceived = distance(made, images) if distance is not None else torch.zeros((), device=device)
         error, spread = F.l1_loss(made, images), divergence(mean, deviation)
         loss = error + settings.kl * spread
@@ -175,7 +177,8 @@ def autoencoder_stage(model: Autoencoder, batch: Callable[[int], torch.Tensor], 
         critic = judge if number >= settings.adversarial_start else None
         if critic is not None:
             loss = loss + settings.adversarial * critic.doubt(made)
-        update(loss, model, {optimizer: rate_at(number, settings.steps, settings.rate, settings.decay)})
+        rate = learning_rate(number, settings.steps, settings.rate, settings.decay)
+        update(loss, model.parameters(), {optimizer: rate})
         values = {"absolute_error": error.item(), "divergence": spread.item(), "perceptual": perceived.item()}
         values["discriminator"] = 0.0 if critic is None else critic.teach(images, made)
         return tuple(values[term] for term in terms)
@@ -188,24 +191,26 @@ def autoencoder_stage(model: Autoencoder, batch: Callable[[int], torch.Tensor], 
     if judge is not None:
         terms.append("discriminator")
         modules["discriminator"], optimizers["discriminator"] = judge.net, judge.optimizer
-    return Stage("autoencoder", modules, optimizers, tuple(terms), step)
+    return Stage("autoencoder", modules, optimizers, tuple(terms), step, REMEDY)
 
 
-def _shown(images: torch.Tensor, settings: AutoencoderSettings, way: Way, draw: torch.Generator) -> torch.Tensor:
+def _shown(
+    images: torch.Tensor, settings: AutoencoderSettings, context: TrainingContext, draw: torch.Generator
+) -> torch.Tensor:
     if settings.augmentation is None:
         return images
     numbers = torch.rand((settings.batch, NUMBERS), generator=draw)
-    return augmented(images, way.partners.share(numbers), settings.augmentation, settings.grey)
+    return augmented(images, context.group.share(numbers), settings.augmentation, settings.grey)
 
 
 class Judge:
     """A patch discriminator, its optimiser, and what it says of made images."""
 
-    def __init__(self, settings: AutoencoderSettings, way: Way, seed: int, device: torch.device) -> None:
-        self._settings, self._way = settings, way
-        self.net = _discriminator(settings, seed).to(device)
+    def __init__(self, settings: AutoencoderSettings, context: TrainingContext, device: torch.device) -> None:
+        self._settings, self._context = settings, context
+        self.net = _discriminator(settings, context.seed).to(device)
         self.optimizer = _adamw(self.net, settings.discriminator_rate, settings.weight_decay)
-        self._run = way.running(self.net)
+        self._run = context.running(self.net)
 
     def doubt(self, made: torch.Tensor) -> torch.Tensor:
         """How far it is from taking ``made`` for real; nothing is learned."""
@@ -218,12 +223,12 @@ class Judge:
         """One step towards telling ``made`` from ``images``; the loss before it."""
         real, fake = self._distance(self._run, images, 1.0), self._distance(self._run, made.detach(), 0.0)
         loss = (real + fake) / 2
-        update(loss, self.net, {self.optimizer: self._settings.discriminator_rate})
+        update(loss, self.net.parameters(), {self.optimizer: self._settings.discriminator_rate})
         return loss.item()
 
     def _distance(self, judge: nn.Module, images: torch.Tensor, truth: float) -> torch.Tensor:
         """Mean squared distance of the answers from ``truth``."""
-        with self._way.mixed(images.device):
+        with self._context.mixed(images.device):
             answers = judge(images)[-1]
         return ((answers.float() - truth) ** 2).mean()
 

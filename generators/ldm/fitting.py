@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,17 @@ import torch
 
 from bench.api import Images, ImageSet
 from bench.runtime.progress import track
-from bench.storage.files import write_atomic
+from bench.storage.files import write_atomic, writing
 from bench.storage.image_reader import contact_sheet
 from generators.ldm.autoencoder import autoencoder_stage, principal_path
 from generators.ldm.conditions import Condition
 from generators.ldm.diffusion import diffusion_stage
 from generators.ldm.model import Model
 from generators.ldm.settings import SamplingSettings
-from generators.ldm.training import Keeper, Stage, Way, positions, seed_of, train
+from generators.ldm.training import TrainingContext
 from generators.ldm.watching import Strip
+from generators.training.checkpointer import Checkpointer
+from generators.training.loop import Stage, batch_indices, seed_of, train
 
 MEMORY = 2**31  # bytes of decoded images held in memory; larger sets are decoded batch by batch
 BLOCK = 64  # images encoded in one step
@@ -30,21 +32,27 @@ SHOWN = 8  # images in a row of the sheets
 WATCHED = 6  # images in a row of the strip
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """Images, and how their conditions become tensors."""
+
+    images: ImageSet
+    condition: Condition
+
+
 @dataclass
 class Fitting:
-    """The training of ``model`` on ``images``, kept in ``keeper.folder``."""
+    """The training of ``model`` on ``data``, kept in ``checkpointer.folder``."""
 
     model: Model
-    condition: Condition
-    images: ImageSet
-    seed: int
-    keeper: Keeper
+    data: TrainingData
     sampling: SamplingSettings
-    way: Way = field(default_factory=Way)
+    checkpointer: Checkpointer
+    context: TrainingContext
 
     def run(self) -> dict[str, Any]:
         """Both stages; returns what there is to say of the result."""
-        self.model.darkest = darkest_grey(self.images)
+        self.model.darkest = darkest_grey(self.data.images)
         error = self._autoencoder()
         self._diffusion()
         self._show_samples()
@@ -53,9 +61,9 @@ class Fitting:
     def _autoencoder(self) -> float:
         model = self.model.autoencoder
         settings = model.settings
-        begun = self.keeper.path("autoencoder").exists()
-        if not begun and self.keeper.writes:
-            (self.keeper.folder / "latents.npy").unlink(missing_ok=True)  # of an autoencoder that is gone
+        begun = self.checkpointer.path("autoencoder").exists()
+        if not begun and self.checkpointer.writes:
+            (self.checkpointer.folder / "latents.npy").unlink(missing_ok=True)  # of an autoencoder that is gone
         if settings.shortcut is not None and not begun:
             path = principal_path(self._batches(), settings.factor, settings.latent_channels, settings.shortcut)
             model.take_shortcut(*path)
@@ -63,7 +71,7 @@ class Fitting:
         def batch(step: int) -> torch.Tensor:
             return self._tensor(self._rows(step, settings.batch, "autoencoder"))
 
-        stage = autoencoder_stage(model, batch, self.way, self.seed)
+        stage = autoencoder_stage(model, batch, self.context)
         self._train(stage, settings.steps)
         return self._show_reconstructions()
 
@@ -71,37 +79,38 @@ class Fitting:
         settings = self.model.diffusion
         latents, scale = self._latents()
         self.model.scale = scale if settings.scale_factor is None else settings.scale_factor
-        conditions = self.condition.of_images(self.images)
+        conditions = self.data.condition.of_images(self.data.images)
 
         def batch(step: int, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
             rows = self._rows(step, settings.batch, "diffusion")
             noise = torch.randn((settings.batch, *self.model.latent_shape), generator=draw)
             mean, deviation = torch.from_numpy(latents[rows]).chunk(2, dim=1)
-            latent = mean + deviation * self.way.partners.share(noise)
+            latent = mean + deviation * self.context.group.share(noise)
             device = self.model.device
             return (latent * self.model.scale).to(device), conditions(rows).to(device)
 
-        stage = diffusion_stage(self.model.denoiser, settings, batch, self.condition.nothing, self.way)
-        if self.keeper.writes:
+        stage = diffusion_stage(self.model.denoiser, settings, batch, self.data.condition.nothing, self.context)
+        if self.checkpointer.writes:
             average = replace(self.model, denoiser=stage.modules["average"])
-            stage.watch = Strip(self.keeper.folder, settings.steps, lambda: self._samples(average, WATCHED))
+            stage.watch = Strip(self.checkpointer.folder, settings.steps, lambda: self._samples(average, WATCHED))
         self._train(stage, settings.steps)
         if settings.average:
             self.model.denoiser.load_state_dict(stage.modules["average"].state_dict())
 
     def _train(self, stage: Stage, steps: int) -> None:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            train(stage, steps, self.seed, self.keeper, self.way.partners)
+            train(stage, steps, self.checkpointer, self.context.group)
 
     def _rows(self, step: int, batch: int, stage: str) -> npt.NDArray[np.int64]:
         """What this process learns from in a step."""
-        whole = positions(step, batch, len(self.images), seed_of(self.seed, stage, "order"))
-        return self.way.partners.share(whole)
+        order = seed_of(self.context.seed, stage, "order")
+        whole = batch_indices(step, batch, len(self.data.images), lambda epoch: seed_of(order, "epoch", epoch))
+        return self.context.group.share(whole)
 
     def _latents(self) -> tuple[npt.NDArray[np.float32], float]:
         """Means and standard deviations (N, 2C, h, w) of all latents, in a file; one over the spread of the means."""
-        path = self.keeper.folder / "latents.npy"
-        with self.way.partners.main_first() as is_main:
+        path = self.checkpointer.folder / "latents.npy"
+        with self.context.group.main_first("encoding latents") as is_main:
             if is_main and not path.exists():
                 self._write_latents(path)
         table = np.lib.format.open_memmap(path, "r")
@@ -112,54 +121,53 @@ class Fitting:
         return table, float(1 / max(np.sqrt(squares / count - (total / count) ** 2), 1e-6))
 
     def _write_latents(self, path: Path) -> None:
-        draft = path.with_name("latents.draft")
         channels, height, width = self.model.latent_shape
-        shape = (len(self.images), 2 * channels, height, width)
-        table = np.lib.format.open_memmap(draft, "w+", np.float32, shape)
-        for start, images in zip(range(0, len(self.images), BLOCK), self._batches(), strict=True):
-            table[start : start + len(images)] = torch.cat(self.model.encode(images), dim=1).cpu().numpy()
-        table.flush()
-        draft.replace(path)
+        shape = (len(self.data.images), 2 * channels, height, width)
+        with writing(path) as draft:
+            table = np.lib.format.open_memmap(draft, "w+", np.float32, shape)
+            for start, images in zip(range(0, len(self.data.images), BLOCK), self._batches(), strict=True):
+                table[start : start + len(images)] = torch.cat(self.model.encode(images), dim=1).cpu().numpy()
+            table.flush()
 
     @cached_property
     def _held(self) -> Images | None:
-        height, width = self.images.size
-        if len(self.images) * height * width > MEMORY:
+        height, width = self.data.images.size
+        if len(self.data.images) * height * width > MEMORY:
             return None
-        return np.concatenate(list(self.images.blocks(BLOCK)))
+        return np.concatenate(list(self.data.images.blocks(BLOCK)))
 
     def _tensor(self, rows: npt.NDArray[np.int64]) -> torch.Tensor:
-        pixels = self.images.pixels(rows.tolist()) if self._held is None else self._held[rows]
+        pixels = self.data.images.pixels(rows.tolist()) if self._held is None else self._held[rows]
         return self.model.grey.tensor(pixels, self.model.device)
 
     def _batches(self) -> Iterator[torch.Tensor]:
-        starts = range(0, len(self.images), BLOCK)
+        starts = range(0, len(self.data.images), BLOCK)
         for start in track(starts, "ldm: reading", unit="block"):
-            yield self._tensor(np.arange(start, min(start + BLOCK, len(self.images))))
+            yield self._tensor(np.arange(start, min(start + BLOCK, len(self.data.images))))
 
     def _show_reconstructions(self) -> float:
         """A sheet of images over their reconstructions; returns the mean peak signal-to-noise ratio in dB."""
-        rows = np.linspace(0, len(self.images) - 1, min(BLOCK, len(self.images))).astype(np.int64)
-        images = self.images.pixels(rows.tolist())
+        rows = np.linspace(0, len(self.data.images) - 1, min(BLOCK, len(self.data.images))).astype(np.int64)
+        images = self.data.images.pixels(rows.tolist())
         made = self.model.decode(self.model.encode(self._tensor(rows))[0])
         pairs = np.concatenate([images[:SHOWN], made[:SHOWN], images[SHOWN : 2 * SHOWN], made[SHOWN : 2 * SHOWN]])
-        if self.keeper.writes:
+        if self.checkpointer.writes:
             sheet = contact_sheet(pairs, min(SHOWN, len(rows)))
-            write_atomic(self.keeper.folder / "ldm_reconstructions.png", sheet)
+            write_atomic(self.checkpointer.folder / "ldm_reconstructions.png", sheet)
         errors = ((images.astype(np.float64) - made) ** 2).mean(axis=(1, 2))
         return float((10 * np.log10(255**2 / np.maximum(errors, 1e-3))).mean())
 
     def _show_samples(self) -> None:
-        if self.keeper.writes:
+        if self.checkpointer.writes:
             sheet = contact_sheet(self._samples(self.model, 2 * SHOWN), SHOWN)
-            write_atomic(self.keeper.folder / "ldm_samples.png", sheet)
+            write_atomic(self.checkpointer.folder / "ldm_samples.png", sheet)
 
     def _samples(self, model: Model, most: int) -> Images:
         """Images of always the same seeds, under the conditions of the first training images."""
-        count = min(most, len(self.images))
-        condition = self.condition.of_images(self.images)(np.arange(count))
-        seeds = [seed_of(self.seed, "sheet", number) for number in range(count)]
-        return model.draw(seeds, condition, self.condition.nothing(count), self.sampling)
+        count = min(most, len(self.data.images))
+        condition = self.data.condition.of_images(self.data.images)(np.arange(count))
+        seeds = [seed_of(self.context.seed, "sheet", number) for number in range(count)]
+        return model.draw(seeds, condition, self.data.condition.nothing(count), self.sampling)
 
 
 def darkest_grey(images: ImageSet, share: float = 0.001) -> int:
@@ -174,6 +182,7 @@ def darkest_grey(images: ImageSet, share: float = 0.001) -> int:
 
 def clear(folder: Path) -> None:
     """Remove what only an unfinished training needs."""
-    for pattern in ("*.checkpoint.safetensors", "latents.npy", "progress.npy", "*.draft"):
+    drafts = (".*.safetensors.*", ".latents.npy.*")  # of a process that was killed while it wrote
+    for pattern in ("*.checkpoint.safetensors", "latents.npy", "progress.npy", *drafts):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)

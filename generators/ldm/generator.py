@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Request
 from bench.runtime.device import resolve
+from bench.runtime.processes import data_parallel
 from bench.storage.files import content_key
-from generators.ldm.settings import AutoencoderSettings, DiffusionSettings, Precision, SamplingSettings, parse
+from generators.ldm.settings import AutoencoderSettings, ComputeSettings, DiffusionSettings, SamplingSettings, parse
 
 if TYPE_CHECKING:
     import torch
@@ -38,30 +39,28 @@ class LatentDiffusion(Generator):
         autoencoder: Mapping[str, Any],
         diffusion: Mapping[str, Any],
         sampling: Mapping[str, Any],
-        block: int = 64,
-        checkpoint_every: int = 250,
-        precision: Precision = "float32",
-        channels_last: bool = False,
-        compiled: bool = False,
-        processes: int = 1,
-        device: str = "auto",
+        **compute: Any,
     ) -> None:
-        """The sections are described in ``generators/ldm/settings.py``.
+        """Sections and further settings are described in ``generators/ldm/settings.py``: those of ``compute`` are
+        ``ComputeSettings``.
 
-        Args:
-            channels_last: whether weights lie in memory with their channels last, which is faster on most GPUs.
-            compiled: whether ``torch.compile`` makes the kernels of training and of the denoiser's sampling; needs a
-                C++ compiler.
-            processes: how many processes train together, each on its rows of every batch.
-            device: auto, cpu, cuda, cuda:1…
+        Raises:
+            BenchError: an unknown or missing setting, or settings that contradict each other.
         """
         self._autoencoder = parse(AutoencoderSettings, autoencoder, "autoencoder")
         self._diffusion = parse(DiffusionSettings, diffusion, "diffusion")
         self._sampling = parse(SamplingSettings, sampling, "sampling")
-        if precision not in ("bf16", "float32"):
-            raise BenchError(f"generator.precision={precision!r}, needed bf16 or float32")
-        if block < 1 or checkpoint_every < 1:
-            raise BenchError(f"generator: block={block}, checkpoint_every={checkpoint_every}; needed at least 1")
+        self._compute = parse(ComputeSettings, compute)
+        self._check()
+        self.block, self.processes = self._compute.block, self._compute.processes
+        weights = self._autoencoder.perceptual_weights if self._autoencoder.perceptual else None
+        read = (self._diffusion.text_encoder, weights)
+        self.reads = tuple(each for each in read if each is not None)
+        self.facts: dict[str, Any] = {}
+        self._model: Model | None = None
+
+    def _check(self) -> None:
+        processes = self._compute.processes
         for name, section in (("autoencoder", self._autoencoder), ("diffusion", self._diffusion)):
             if processes < 1 or section.batch % processes:
                 raise BenchError(f"generator: {name}.batch={section.batch} must be a multiple of processes={processes}")
@@ -70,14 +69,6 @@ class LatentDiffusion(Generator):
                 f"generator.sampling.guidance={self._sampling.guidance:g} compares with hidden labels, which a model "
                 "trained with diffusion.drop=0 never saw; set guidance to 1, or drop to 0.1"
             )
-        self.block, self.processes = block, processes
-        weights = self._autoencoder.perceptual_weights if self._autoencoder.perceptual else None
-        read = (self._diffusion.text_encoder, weights)
-        self.reads = tuple(each for each in read if each is not None)
-        self.facts: dict[str, Any] = {}
-        self._every, self._precision, self._device = checkpoint_every, precision, device
-        self._channels_last, self._compiled = channels_last, compiled
-        self._model: Model | None = None
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
         """Two stages with checkpoints, ``history.csv`` and ``ldm_losses.png``, a sheet of images each and
@@ -92,17 +83,17 @@ class LatentDiffusion(Generator):
 
         from generators.ldm.fitting import clear
 
-        if self._compiled:
+        if self._compute.compiled:
             # kernels kept from another model of this process would decide which are made
             torch.compiler.reset()
-        device = _device(self._device)
+        device = _device(self._compute.device)
         self._condition = self._conditions(train.info, device)
         self.uses = self._condition.uses
         identity = self._identity(train, seed)
         model = self._build(train.size, self._condition.width, seed, device)
         kept = model.take(folder, identity) or self._trained(model, train, seed, folder)
         clear(folder)
-        if self._compiled:
+        if self._compute.compiled:
             model.denoiser.compile(dynamic=False)
         self._model = model
         self.facts = self._facts(model, kept) | {"torch": torch.__version__}
@@ -115,16 +106,18 @@ class LatentDiffusion(Generator):
 
     def _trained(self, model: Model, train: ImageSet, seed: int, folder: Path) -> dict[str, Any]:
         """Train and keep ``model``, alone or as one of several processes; what is to be said of it."""
-        from generators.ldm.fitting import Fitting
-        from generators.ldm.partners import partners
-        from generators.ldm.training import Keeper, Way
+        from generators.ldm.fitting import Fitting, TrainingData
+        from generators.ldm.training import TrainingContext
+        from generators.training.checkpointer import Checkpointer
 
-        identity = self._identity(train, seed)
-        with partners(self.processes, model.device) as those:
-            keeper = Keeper(folder, self._every, content_key(identity), those.is_main)
-            way = Way(model.precision, self._compiled, those)
-            found = Fitting(model, self._condition, train, seed, keeper, self._sampling, way).run()
-            with those.main_first() as is_main:
+        identity, chosen = self._identity(train, seed), self._compute
+        with data_parallel(chosen.processes, model.device) as group:
+            key = content_key(identity)
+            checkpointer = Checkpointer(folder, chosen.checkpoint_every, key, group.is_main, "ldm_losses.png")
+            context = TrainingContext(seed, model.precision, chosen.compiled, group)
+            data = TrainingData(train, self._condition)
+            found = Fitting(model, data, self._sampling, checkpointer, context).run()
+            with group.main_first("writing the model") as is_main:
                 if is_main:
                     model.keep(folder, identity | found)
         # what is on disk is what every process goes on with
@@ -145,10 +138,10 @@ class LatentDiffusion(Generator):
         from generators.ldm.model import Model, build_model
 
         autoencoder, denoiser, grey = build_model(self._autoencoder, self._diffusion, size, label_width, seed)
-        if self._channels_last:
+        if self._compute.channels_last:
             autoencoder.to(memory_format=torch.channels_last)
             denoiser.to(memory_format=torch.channels_last)
-        precision = torch.bfloat16 if self._precision == "bf16" else torch.float32
+        precision = torch.bfloat16 if self._compute.precision == "bf16" else torch.float32
         return Model(autoencoder.to(device), denoiser.to(device), grey, device, precision, self._diffusion)
 
     def _identity(self, train: ImageSet, seed: int) -> dict[str, Any]:
@@ -158,9 +151,9 @@ class LatentDiffusion(Generator):
             # the weights of the perceptual distance count, and not where they lie
             "autoencoder": asdict(self._autoencoder) | {"perceptual_weights": weights_digest(self._autoencoder)},
             "diffusion": asdict(self._diffusion),
-            "precision": self._precision,
-            "channels_last": self._channels_last,
-            "compiled": self._compiled,
+            "precision": self._compute.precision,
+            "channels_last": self._compute.channels_last,
+            "compiled": self._compute.compiled,
             "processes": self.processes,
             "seed": seed,
             "train": train.digest,
@@ -180,7 +173,7 @@ class LatentDiffusion(Generator):
             "own_size": (model.grey.size, model.grey.size),
             "latent_shape": list(model.latent_shape),
             "padded_size": list(model.grey.padded),
-            "precision": self._precision,
+            "precision": self._compute.precision,
             "processes": self.processes,
             "device": model.device.type,
             "checkpoint_sha256": kept["sha256"],

@@ -17,7 +17,8 @@ from bench.storage.files import canonical, file_digest, read_json, write_json
 from generators.ldm.autoencoder import Autoencoder, Grey
 from generators.ldm.diffusion import Denoiser, ddim, sample_times, signal_shares
 from generators.ldm.settings import AutoencoderSettings, DiffusionSettings, SamplingSettings
-from generators.ldm.training import load, put_state, save, seed_of, state_of
+from generators.training.checkpointer import load, load_state, save, state_of
+from generators.training.loop import seed_of
 
 HOLE = 3
 
@@ -130,7 +131,7 @@ class Model:
             state = "changed since it was written" if path.exists() else "missing"
             raise BenchError(f"{path} is {state}; put it back, or delete {folder} to train anew")
         tensors, kept = load(path)
-        put_state({"autoencoder": self.autoencoder, "denoiser": self.denoiser}, tensors)
+        load_state({"autoencoder": self.autoencoder, "denoiser": self.denoiser}, tensors)
         self.scale, self.darkest = kept["scale"], kept["darkest"]
         self.autoencoder.eval()
         self.denoiser.eval()

@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, get_args
 
 from bench.api import BenchError
+from bench.networks import Backbone
 
 Precision = Literal["bf16", "float32"]
 Decay = Literal["cosine", "constant"]
 Norm = Literal["batch", "instance"]
-Perceptual = Literal["squeeze", "alex", "vgg"]
 Settings = TypeVar("Settings", bound="Section")
 
 
@@ -94,7 +94,7 @@ class AutoencoderSettings(Section):
     discriminator_rate: float = 1e-4
     discriminator_norm: Norm = "instance"
     perceptual: float = 0.0
-    perceptual_network: Perceptual = "squeeze"
+    perceptual_network: Backbone = "squeeze"
     perceptual_weights: str | None = None
     augmentation: AugmentationSettings | None = None
     decay: Decay = "cosine"
@@ -176,26 +176,53 @@ class SamplingSettings(Section):
     guided: float = 1.0
 
 
-def parse(kind: type[Settings], values: Mapping[str, Any], section: str) -> Settings:
+@dataclass(frozen=True, slots=True)
+class ComputeSettings(Section):
+    """How both stages are computed; these stand beside the sections.
+
+    Attributes:
+        block: images made in one step of sampling.
+        checkpoint_every: steps that a kill can cost.
+        precision: float32, or bf16 for what autocast covers.
+        channels_last: whether weights lie in memory with their channels last, which is faster on most GPUs.
+        compiled: whether ``torch.compile`` makes the kernels of training and of the denoiser's sampling; needs a C++
+            compiler.
+        processes: how many processes train together, each on its rows of every batch.
+        device: auto, cpu, cuda, cuda:1…
+    """
+
+    block: int = 64
+    checkpoint_every: int = 250
+    precision: Precision = "float32"
+    channels_last: bool = False
+    compiled: bool = False
+    processes: int = 1
+    device: str = "auto"
+
+
+def parse(kind: type[Settings], values: Mapping[str, Any], section: str = "") -> Settings:
     """``values`` as ``kind``, lists as tuples, the mapping ``augmentation`` as ``AugmentationSettings``.
+
+    ``section`` is where they stand in the configuration, empty for beside the sections.
 
     Raises:
         BenchError: an unknown or missing name, or numbers that contradict each other.
     """
+    where = f"generator.{section}".rstrip(".")
     known = [each.name for each in fields(kind)]
     if strange := sorted(set(values) - set(known)):
-        raise BenchError(f"generator.{section} has no setting {strange[0]!r}; it has {known}")
+        raise BenchError(f"{where} has no setting {strange[0]!r}; it has {known}")
     plain = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in values.items()}
     if (inner := plain.get("augmentation")) is not None:
         if not isinstance(inner, Mapping):
-            raise BenchError(f"generator.{section}.augmentation={inner!r} must be null or settings by name")
+            raise BenchError(f"{where}.augmentation={inner!r} must be null or settings by name")
         plain["augmentation"] = parse(AugmentationSettings, inner, f"{section}.augmentation")
     try:
         result = kind(**plain)
     except TypeError as error:
-        raise BenchError(f"generator.{section}: {error}") from None
+        raise BenchError(f"{where}: {error}") from None
     for complaint in _complaints(result):
-        raise BenchError(f"generator.{section}: {complaint}")
+        raise BenchError(f"{where}: {complaint}")
     return result
 
 
@@ -209,7 +236,8 @@ def _complaints(section: Section) -> list[str]:
             "perceptual": (0, 1e9),
             "discriminator_rate": (1e-12, 1e3),
         }
-        return _network(section) + _named(section) + _grey(section) + _within(section, **ranges)
+        named = _one_of(section, perceptual_network=get_args(Backbone), discriminator_norm=get_args(Norm))
+        return _network(section) + named + _grey(section) + _within(section, **ranges)
     if isinstance(section, AugmentationSettings):
         shares = dict.fromkeys(("affine", "flip", "shift_share", "gamma_share", "shift"), (0, 1))
         return _within(section, degrees=(0, 180), pixels=(0, 1e6), scale=(0, 0.99), gamma=(0, 0.99), **shares)
@@ -219,6 +247,9 @@ def _complaints(section: Section) -> list[str]:
             wrong.append(f"noise={section.noise} must be two betas between 0 and 1, the smaller first")
         ranges = {"snr_gamma": (1e-6, 1e9), "matrix_rate": (1e-12, 1e3), "scale_factor": (1e-6, 1e6)}
         return wrong + _betas(section) + _within(section, clip_norm=(1e-12, 1e12), **ranges)
+    if isinstance(section, ComputeSettings):
+        wrong = _within(section, block=(1, 10**6), checkpoint_every=(1, 10**9))
+        return wrong + _one_of(section, precision=get_args(Precision))
     return _within(section, steps=(1, 10**6), guidance=(0, 1e3), guided=(0, 1))
 
 
@@ -250,12 +281,11 @@ def _betas(section: DiffusionSettings) -> list[str]:
     return [f"betas={given!r} must be two numbers from 0 to below 1"]
 
 
-def _named(section: AutoencoderSettings) -> list[str]:
+def _one_of(section: Section, **choices: tuple[str, ...]) -> list[str]:
     """What is wrong with the settings that are one of a few words."""
-    words = {"perceptual_network": get_args(Perceptual), "discriminator_norm": get_args(Norm)}
     return [
         f"{name}={getattr(section, name)!r} must be one of {list(known)}"
-        for name, known in words.items()
+        for name, known in choices.items()
         if getattr(section, name) not in known
     ]
 

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError
+from bench.storage.checkpoints import folder_digest
 from generators.text_to_image.settings import Component, Settings
 from generators.text_to_image.source import (
+    FILES,
     LIBRARIES,
     check_files,
     commit,
     components,
     read_index,
     resolve,
-    weights_digest,
 )
 
 AUTOMATIC = ("AutoModel", "AutoTokenizer")  # classes that read from the files which class to build
@@ -134,7 +135,7 @@ class Part:
         if self.folder is None:
             return self._scheduler(), account
         check_files(self.folder, code_allowed=self.remote_code or self._chosen, setting=self.setting)
-        account["sha256"] = weights_digest(self.folder)
+        account["sha256"] = folder_digest(self.folder, FILES)
         try:
             return self._from_files(self.folder), account
         except BenchError:

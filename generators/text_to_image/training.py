@@ -1,8 +1,7 @@
-"""Training a low-rank adapter for the denoiser of a pipeline, step by step the same after a kill."""
+"""Training a low-rank adapter for the denoiser of a pipeline."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,18 +11,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save
 
 from bench.api import BenchError, Images
-from bench.runtime.progress import track
 from bench.storage.files import write_atomic
 from bench.storage.image_reader import resize
 from generators.text_to_image.adapter import ADAPTER, pack
 from generators.text_to_image.families import Captions
 from generators.text_to_image.settings import Training
+from generators.training.checkpointer import Checkpointer
+from generators.training.loop import Stage, batch_indices, train, update
 
-CHECKPOINT = "checkpoint.safetensors"
+STAGE = "lora"  # its name in history.csv
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Lessons:
 
 
 class Trainer:
-    """The state of one training: adapter weights, AdamW moments, losses so far; on disk after every few steps.
+    """Trains an adapter by AdamW; its checkpoints hold the adapter and not the network.
 
     The pipeline keeps its number formats and its weights; the adapter is in float32. What differs from one kind of
     pipeline to the next is ``training.family``'s.
@@ -69,47 +67,39 @@ class Trainer:
             self._weights.values(), lr=training.learning_rate, weight_decay=training.weight_decay
         )
         self._captions = Captions(pipeline, self._family, call, int(training.caption_memory * 2**30))
-        self.losses: list[float] = []
+        self.losses = np.zeros((0, 1), np.float32)
 
     def train(self, lessons: Lessons, folder: Path, key: str) -> None:
         """Take the steps that are missing, from the checkpoint in ``folder`` if it was made with this ``key``."""
-        self._resume(folder / CHECKPOINT, key)
-        begin, steps = len(self.losses), self._training.steps
+        checkpointer = Checkpointer(folder, self._training.checkpoint_every, key)
+        checkpointer.discard_other(STAGE)
+        stage = Stage(
+            STAGE,
+            {"adapter": AdapterWeights(self._weights)},
+            {"adapter": self._optimizer},
+            ("loss",),
+            lambda step: (self._step(lessons, step),),
+            "lower generator.training.learning_rate or set generator.dtype=float32",
+        )
         with _repeatable():
-            for step in track(range(begin, steps), "adapter", unit="step"):
-                self.losses.append(self._step(lessons, step))
-                if (step + 1) % self._training.checkpoint_every == 0 and step + 1 < steps:
-                    self._history(folder)
-                    self._checkpoint(folder / CHECKPOINT, key)
+            train(stage, self._training.steps, checkpointer)
+        self.losses = stage.losses
 
     def save(self, folder: Path) -> None:
-        """Write the losses as a table, and the adapter as diffusers and peft read it; the checkpoint goes."""
-        self._history(folder)
+        """Write the adapter as diffusers and peft read it; the checkpoint goes."""
         write_atomic(folder / ADAPTER, pack(self._network, self._family.denoiser))
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-
-    def _history(self, folder: Path) -> None:
-        lines = [f"lora,{step + 1},loss,{loss:.6g}" for step, loss in enumerate(self.losses)]
-        write_atomic(folder / "history.csv", "\n".join(["stage,step,term,value", *lines, ""]).encode())
+        Checkpointer(folder, 1, "").path(STAGE).unlink(missing_ok=True)
 
     def _step(self, lessons: Lessons, step: int) -> float:
+        training = self._training
         rng = np.random.default_rng([self._seed, 1, step])
         noise = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        indices = batch_indices(len(lessons.captions), self._training.batch, step, self._seed)
-        dropped = rng.random(len(indices)) < self._training.caption_dropout
+        indices = batch_indices(step, training.batch, len(lessons.captions), lambda epoch: [self._seed, 0, epoch])
+        dropped = rng.random(len(indices)) < training.caption_dropout
         captions = [None if drop else lessons.captions[i] for i, drop in zip(indices, dropped, strict=True)]
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._training.learning_rate * min(1.0, (step + 1) / max(self._training.warmup_steps, 1))
         loss = self._loss(lessons.batch(indices), captions, noise)
-        if not math.isfinite(loss.item()):
-            raise BenchError(
-                f"the loss is {loss.item()} at step {step + 1}; lower generator.training.learning_rate "
-                "or set generator.dtype=float32"
-            )
-        self._optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._weights.values(), self._training.clip_norm)
-        self._optimizer.step()
+        rate = training.learning_rate * min(1.0, (step + 1) / max(training.warmup_steps, 1))
+        update(loss, self._weights.values(), {self._optimizer: rate}, training.clip_norm)
         return loss.item()
 
     def _loss(self, pixels: torch.Tensor, captions: Sequence[str | None], source: torch.Generator) -> torch.Tensor:
@@ -125,34 +115,22 @@ class Trainer:
         predicted = family.predict(pipeline, noisy, times, heard)
         return torch.nn.functional.mse_loss(predicted.float(), target)
 
-    def _checkpoint(self, path: Path, key: str) -> None:
-        tensors = {"losses": torch.tensor(self.losses, dtype=torch.float64)}
-        for name, weight in self._weights.items():
-            state = self._optimizer.state[weight]
-            tensors[f"weight.{name}"] = weight.detach().cpu()
-            tensors |= {f"{part}.{name}": value.cpu() for part, value in state.items()}
-        write_atomic(path, save(tensors, {"key": key}))
 
-    def _resume(self, path: Path, key: str) -> None:
-        if not path.is_file():
-            return
-        with safe_open(path, "pt") as kept:
-            if kept.metadata().get("key") != key:
-                return
-        tensors = load_file(path)
-        self.losses = tensors["losses"].tolist()
-        for name, weight in self._weights.items():
-            weight.data = tensors[f"weight.{name}"].to(self._device)
-            moments = {part: tensors[f"{part}.{name}"].to(self._device) for part in ("exp_avg", "exp_avg_sq")}
-            self._optimizer.state[weight] = {"step": tensors[f"step.{name}"], **moments}
+class AdapterWeights(torch.nn.Module):
+    """The weights of an adapter alone, as checkpoints hold them; the network they lie in keeps its mode."""
 
+    def __init__(self, weights: Mapping[str, torch.nn.Parameter]) -> None:
+        super().__init__()
+        self._adapter = dict(weights)
 
-def batch_indices(count: int, batch: int, step: int, seed: int) -> npt.NDArray[np.int64]:
-    """The images of one step: every image once an epoch, in an order of the epoch's own; steps run across epochs."""
-    places = range(step * batch, (step + 1) * batch)
-    epochs = {place // count for place in places}
-    orders = {epoch: np.random.default_rng([seed, 0, epoch]).permutation(count) for epoch in epochs}
-    return np.array([orders[place // count][place % count] for place in places])
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, torch.Tensor]:
+        """The weights by name."""
+        return dict(self._adapter)
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor], *_: Any, **__: Any) -> None:
+        """Put what ``state_dict`` gave back."""
+        for name, weight in self._adapter.items():
+            weight.data.copy_(state[name])
 
 
 def adapt(network: torch.nn.Module, training: Training, seed: int) -> None:

@@ -18,12 +18,12 @@ from bench.api import BenchError, Request, Split
 from benchmarks import ldm_agreement
 from benchmarks.clock import Clock, swept
 from benchmarks.ldm_agreement import STEPS, check, every_time, stir
-from benchmarks.ldm_loops import Material, Monai, Ours, Preset, Task, Variant, images, networks, seeds_of
+from benchmarks.ldm_loops import SEED, Material, Monai, Ours, Preset, Task, Variant, images, networks, seeds_of
 from benchmarks.ldm_speed import HEADER, PRESETS, VARIANTS, Part, Row, main, measure, options, report
 from benchmarks.ldm_training import Course
 from generators.ldm.generator import LatentDiffusion
 from generators.ldm.settings import AutoencoderSettings, DiffusionSettings
-from generators.ldm.training import generator
+from generators.training.loop import generator
 
 CPU = torch.device("cpu")
 PLAIN = Variant("float32")
@@ -74,9 +74,9 @@ def test_both_denoiser_trainings_have_the_same_loss(material: Material) -> None:
     for model in (ours, theirs):
         stir(model.denoiser, 1)
         model.scale = 0.7
-    (found,) = Ours(ours, material, PLAIN).denoiser_stage().step(3, generator("draws"))
+    (found,) = Ours(ours, material, PLAIN).denoiser_stage().step(3)
 
-    draw, shape = generator("draws"), (2, *theirs.latent_shape)
+    draw, shape = generator(SEED, "diffusion", 3), (2, *theirs.latent_shape)
     mean, deviation = theirs.encode(images(theirs, material, 3, 2))
     latent = (mean + deviation * torch.randn(shape, generator=draw)) * 0.7
     times, noise = torch.randint(0, 1000, (2,), generator=draw), torch.randn(shape, generator=draw)
@@ -91,7 +91,7 @@ def test_both_autoencoder_trainings_have_the_same_loss(material: Material) -> No
         # so narrow a latent that its noise, which the two draw differently, does not count
         torch.nn.init.zeros_(model.autoencoder.net.quant_conv_log_sigma.conv.weight)
         torch.nn.init.constant_(model.autoencoder.net.quant_conv_log_sigma.conv.bias, -20)
-    error, spread = Ours(ours, material, PLAIN).autoencoder_stage().step(0, generator("draws"))
+    error, spread = Ours(ours, material, PLAIN).autoencoder_stage().step(0)
     expected = Monai(theirs, material, PLAIN).autoencoder()(1)
     assert error + MICRO.autoencoder.kl * spread == pytest.approx(expected, rel=1e-4)
 

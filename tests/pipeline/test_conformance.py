@@ -146,7 +146,7 @@ CHANGES: list[tuple[str, str, Change]] = [
     ("privacy", "every interval", wider_intervals),
     ("card", "every interval", wider_intervals),
     ("utility", "every interval", wider_intervals),
-    ("fidelity", "a jackknife", scaled("evaluators.fidelity.kernel_distance.jackknife_se", 1.0001)),
+    ("fidelity", "a jackknife", scaled("bench.statistics.resampling.jackknife_se", 1.0001)),
     ("fidelity", "fd", scaled("evaluators.fidelity.frechet_distance.cross_trace", 1.0001)),
     ("fidelity", "kid", another_kernel),
     ("fidelity", "precision", another_neighbour),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.api import BenchError
-from bench.storage.files import Busy, canonical, content_key, owned, read_json, write_atomic, write_json
+from bench.storage.files import Busy, canonical, content_key, owned, read_json, write_atomic, write_json, writing
 
 
 def test_key_depends_on_content_and_not_on_order() -> None:
@@ -71,3 +71,17 @@ def test_a_second_owner_is_refused_and_a_dead_one_forgotten(tmp_path: Path) -> N
     child.join()
     with owned(tmp_path / "run"):
         pass
+
+
+def test_a_draft_replaces_its_file_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "large.bin"
+    with writing(path) as draft:
+        assert draft.parent == path.parent and draft.name.startswith(".large.bin.")
+        draft.write_bytes(b"first")
+        assert not path.exists()
+    with pytest.raises(KeyboardInterrupt), writing(path) as draft:
+        draft.write_bytes(b"sec")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"first" and [each.name for each in path.parent.iterdir()] == ["large.bin"]
+    write_atomic(tmp_path / "small", b"")
+    assert path.stat().st_mode == (tmp_path / "small").stat().st_mode

@@ -22,6 +22,7 @@ from bench.storage.image_reader import (
     PIXEL_CAP,
     ImageError,
     contact_sheet,
+    decode_file,
     decode_grey,
     encode_png,
     pixel_hash,
@@ -202,7 +203,7 @@ def test_declared_alpha_must_hide_nothing(tmp_path: Path) -> None:
 
 def test_blank_image_can_be_decoded_for_counting(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture(np.zeros((9, 9), np.uint8)))
-    assert not decode_grey(tmp_path / "a.png").any()
+    assert not decode_file(tmp_path / "a.png").any()
 
 
 @settings(max_examples=150, deadline=None)
@@ -364,3 +365,18 @@ def test_contact_sheet_shows_every_image(tmp_path: Path) -> None:
     assert sheet.shape == (9, 20)
     assert sheet[0, [0, 7, 14]].tolist() == [0, 20, 40]
     assert sheet[5, [0, 7, 14]].tolist() == [60, 80, 255]
+
+
+def test_bytes_are_read_as_strictly_as_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encode_png(np.arange(64, dtype=np.uint8).reshape(8, 8)))
+    whole = path.read_bytes()
+    assert np.array_equal(decode_grey(whole, "row 3"), decode_file(path))
+    for content in (b"", whole[:-4], whole[:40] + b"x" + whole[41:], b"<html>", b"\x80\x04", b"\xff\xd8\xff\xda"):
+        path.write_bytes(content)
+        said = []
+        for read in (lambda: decode_grey(path.read_bytes(), "row 3"), lambda: decode_file(path)):
+            with pytest.raises(ImageError) as error:
+                read()
+            said.append(str(error.value))
+        assert said[0].startswith("row 3: ") and said[1] == said[0].replace("row 3", str(path))

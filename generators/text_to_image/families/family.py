@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.api import BenchError
 from generators.text_to_image.settings import Strict
 
-Heard = dict[str, torch.Tensor]
+if TYPE_CHECKING:
+    import torch
+
+    Heard = dict[str, torch.Tensor]
 
 
 class Family(Strict, ABC):
@@ -44,6 +45,7 @@ class Family(Strict, ABC):
             BenchError: another pipeline, a missing part, an unfit scheduler, number format or size.
         """
         import diffusers
+        import torch
 
         name, kind = type(self).__name__, type(pipeline).__name__
         lacking = [part for part in self.parts if getattr(pipeline, part, None) is None]
@@ -77,6 +79,8 @@ class Family(Strict, ABC):
 
     def latents(self, pipeline: Any, pixels: torch.Tensor, source: torch.Generator) -> torch.Tensor:
         """(B, 3, H, W) pixels in -1 to 1 as (B, C, h, w) float32 latents, scaled as the denoiser knows them."""
+        import torch
+
         vae = pipeline.vae
         # one by one: the last bits of an image then do not depend on its neighbours, and memory stays small
         coded = torch.cat([self.code(vae, each[None].to(vae.device, vae.dtype), source) for each in pixels]).float()
@@ -85,6 +89,8 @@ class Family(Strict, ABC):
 
     def code(self, vae: Any, pixels: torch.Tensor, source: torch.Generator) -> torch.Tensor:
         """The autoencoder's own latents: a draw from the distribution it gives."""
+        import torch
+
         spread = vae.encode(pixels).latent_dist
         chance = torch.randn(spread.mean.shape, generator=source).to(vae.device)
         return spread.mean.float() + spread.std.float() * chance
@@ -135,6 +141,8 @@ class Captions:
 
     def __call__(self, captions: Sequence[str | None]) -> Heard:
         """Tensors with one row a caption, by argument of the denoiser, in its number format and on its device."""
+        import torch
+
         network = self._family.network(self._pipeline)
         rows = [self._one(each) for each in captions]
         joined = {name: torch.cat([row[name] for row in rows]).to(network.device) for name in rows[0]}
@@ -143,6 +151,8 @@ class Captions:
     def _one(self, caption: str | None) -> Heard:
         if caption in self._kept:
             return self._kept[caption]
+        import torch
+
         with torch.no_grad():
             heard = self._family.encode(self._pipeline, caption, self._call)
         heard = {name: each.cpu() for name, each in heard.items()}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 from pydantic import Field
 
 from bench.api import BenchError
-from generators.text_to_image.families.family import Family, Heard
+from generators.text_to_image.families.family import Family
+
+if TYPE_CHECKING:
+    import torch
+
+    from generators.text_to_image.families.family import Heard
 
 
 class Flow(Family):
@@ -39,6 +43,8 @@ class Flow(Family):
             )
 
     def times(self, pipeline: Any, latents: torch.Tensor, source: torch.Generator) -> torch.Tensor:
+        import torch
+
         logits = self.mean + self.spread * torch.randn(len(latents), generator=source)
         shift = self.shift or self.sampling_shift(pipeline, latents)
         share = torch.sigmoid(logits + math.log(shift))
@@ -121,6 +127,8 @@ class Flux(Flow):
         return 2
 
     def predict(self, pipeline: Any, noisy: torch.Tensor, times: torch.Tensor, heard: Heard) -> torch.Tensor:
+        import torch
+
         network, words = self.network(pipeline), heard["encoder_hidden_states"]
         count, channels, height, width = noisy.shape
         guided = network.config.guidance_embeds

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, ClassVar
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.api import BenchError
-from generators.text_to_image.families.family import Family, Heard
+from generators.text_to_image.families.family import Family
+
+if TYPE_CHECKING:
+    import torch
+
+    from generators.text_to_image.families.family import Heard
 
 
 class Noising(Family):
@@ -24,6 +27,8 @@ class Noising(Family):
             )
 
     def times(self, pipeline: Any, latents: torch.Tensor, source: torch.Generator) -> torch.Tensor:
+        import torch
+
         last = pipeline.scheduler.config.num_train_timesteps
         return torch.randint(last, (len(latents),), generator=source).to(latents.device)
 

