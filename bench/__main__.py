@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 from bench.runtime.sweep import JobFailed, run_every_job
 
 if TYPE_CHECKING:
-    from bench.pipeline.run import Outcome
     from bench.runtime.processes import Team
 
 log = logging.getLogger("bench")
@@ -40,46 +39,56 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
     # numerical libraries read these when they are imported, which is below
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(config.threads)
-    from bench.pipeline.outlook import outlook
+    if config.dry_run:
+        return _outlook(config, folder)
     from bench.pipeline.plan import Plan
+    from bench.pipeline.run import carry_out
     from bench.pipeline.summary import summary
     from bench.runtime.processes import ALONE, Told, launched
+    from bench.runtime.run_folder import logged
+    from bench.storage.files import owned
     from bench.tracking.publication import publish
 
     team = ALONE
-    try:
-        if config.dry_run:
-            print(outlook(Plan.of(config), folder), flush=True)
-            with suppress(OSError):
-                os.removedirs(folder)  # made by Hydra; what holds something stays
+    with ExitStack() as held:
+        try:
+            team = launched()
+            if team.is_main:
+                # whoever is refused the folder has written nothing into it
+                held.enter_context(owned(folder))
+                held.enter_context(logged(folder / "bench.log"))
+                log.info("bench %s", " ".join(HydraConfig.get().overrides.task))
+            outcome = carry_out(Plan.of(config), folder, team)
+        except Exception as error:
+            code = _reported(error, team)
+            told = isinstance(error, Told) or team.fail(error)
+            # the main process answers for it; a launcher ends the main process when another exits with an error
+            quiet = told and not team.is_main
+            return (0, "") if quiet else (code, str(error) or type(error).__name__)
+        if not team.is_main:
             return 0, ""
-        team = launched()
-        outcome = _in_folder(config, folder, team)
-    except Exception as error:
-        code = _reported(error, team)
-        told = isinstance(error, Told) or team.fail(error)
-        # the main process answers for it; a launcher ends the main process when another exits with an error
-        quiet = told and not team.is_main
-        return (0, "") if quiet else (code, str(error) or type(error).__name__)
-    if not team.is_main:
-        return 0, ""
-    publish(folder, config.wandb)
-    print(summary(outcome), flush=True)
+        publish(folder, config.wandb)
+        print(summary(outcome), flush=True)
     return (1, f"failed: {', '.join(outcome.failed)}") if outcome.failed else (0, "")
 
 
-def _in_folder(config: DictConfig, folder: Path, team: Team) -> Outcome:
+def _outlook(config: DictConfig, folder: Path) -> tuple[int, str]:
+    from bench.pipeline.outlook import outlook
     from bench.pipeline.plan import Plan
-    from bench.pipeline.run import carry_out
-    from bench.runtime.run_folder import keep_configuration, logged
-    from bench.storage.files import owned
+    from bench.runtime.processes import ALONE
 
-    if not team.is_main:
-        return carry_out(Plan.of(config), folder, team)
-    # whoever is refused the folder has written nothing into it
-    with owned(folder), logged(folder / "bench.log"):
-        keep_configuration(config, HydraConfig.get().overrides.task, folder)
-        return carry_out(Plan.of(config), folder, team)
+    try:
+        print(outlook(Plan.of(config), folder), flush=True)
+        return 0, ""
+    except Exception as error:
+        return _reported(error, ALONE), str(error) or type(error).__name__
+    finally:
+        # made by Hydra; what holds something stays
+        runs = Path(config.runs).resolve()
+        for each in (folder, *folder.parents):
+            if each == folder or runs in each.resolve().parents:
+                with suppress(OSError):
+                    each.rmdir()
 
 
 def _reported(error: Exception, team: Team) -> int:

@@ -73,8 +73,8 @@ def _by_code(evaluator: str, runs: Sequence[Run]) -> list[ComparableRuns]:
 def representatives(evaluator: str, runs: Sequence[Run]) -> list[Conformance]:
     """A conformance for each different code behind the records of ``runs``, in an order that theirs does not change.
 
-    First come known ones, before unknown; among them the one with which most generators agree, then the one with which
-    most controls agree, then by text. Each in turn joins the first representative that it agrees with, or becomes one.
+    First come known ones, before unknown; among them the one with which most kinds of controls agree, then the one with
+    which most generators agree, then by text. Each in turn joins the first representative that it agrees with, or becomes one.
     """
     records = [(run, run.scores[evaluator].conformance) for run in runs]
     different = {canonical(conformance): conformance for _, conformance in records}
@@ -82,8 +82,9 @@ def representatives(evaluator: str, runs: Sequence[Run]) -> list[Conformance]:
     def rank(text: str) -> tuple[bool, int, int, str]:
         own = different[text]
         agreeing = [run for run, each in records if conform(own, each)]
-        controls = [run for run in agreeing if run.record.control is not None]
-        return own is None, -_generators(agreeing), -_generators(controls), text
+        # kinds, for anybody can name many generators
+        controls = {run.record.control for run in agreeing} - {None}
+        return own is None, -len(controls), -_generators(agreeing), text
 
     found: list[Conformance] = []
     for text in sorted(different, key=rank):

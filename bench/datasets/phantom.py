@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -26,7 +24,7 @@ from bench.datasets.masking import TEST_CASES, TRAIN_CASES, Woman, imagine
 from bench.datasets.prepare import Shape, seed_of_name, size_of
 from bench.runtime.code_digest import code_digest
 from bench.runtime.progress import track
-from bench.storage.files import content_key, refuse_if_only_reading, remove_drafts, settle, write_atomic
+from bench.storage.files import alone, content_key, remove_drafts, settle, write_atomic
 
 Part = Literal["train", "test"]
 
@@ -115,7 +113,7 @@ def drawn(population: Population, folder: Path) -> Path:
     root = folder / "CSAW-M"
     if root.is_dir():
         return root
-    with _alone(folder):
+    with alone(root):
         if not root.is_dir():
             remove_drafts(folder)
             draft = folder / "draft"
@@ -125,16 +123,6 @@ def drawn(population: Population, folder: Path) -> Path:
             shutil.rmtree(draft / "rows")
             settle(draft, root)
     return root
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process is inside; the kernel lets go if a process dies."""
-    refuse_if_only_reading(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _draw_part(population: Population, part: Part, draft: Path) -> None:

@@ -18,7 +18,7 @@ import PIL
 
 from bench.api import BenchError, DatasetInfo, ImageSet, Split
 from bench.runtime.progress import track
-from bench.storage.files import remove_drafts
+from bench.storage.files import alone, remove_drafts
 from bench.storage.image_reader import READER_VERSION, Alpha, Aspect, ImageError, encode_png, read_grey, resize
 from bench.storage.image_sets import load_set, write_set
 
@@ -91,8 +91,11 @@ def prepare(sources: Sequence[Source], info: DatasetInfo, shape: Shape, cache: P
     folder = cache / "prepared" / _key(sources, info, shape)
     images = _found(folder, info)
     if images is None:
-        remove_drafts(folder.parent)
-        images = write_set(_read(sources, info.name, shape), info, folder)
+        with alone(folder):
+            images = _found(folder, info)
+            if images is None:
+                remove_drafts(folder.parent)
+                images = write_set(_read(sources, info.name, shape), info, folder)
     _warn_of_copies(images)
     return images
 
@@ -101,7 +104,7 @@ def _found(folder: Path, info: DatasetInfo) -> ImageSet | None:
     """What an earlier run prepared, if it is there and what was written."""
     try:
         return load_set(folder, info) if folder.exists() else None
-    except BenchError as error:
+    except (BenchError, OSError) as error:
         _log.warning("%s; preparing it again", error)
         return None
 

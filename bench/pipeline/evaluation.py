@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.api import Evaluator, ImageSet, Leave, Material, Metric, Purpose, Refused, Score, Split
+from bench.api import BenchError, Evaluator, ImageSet, Leave, Material, Metric, Purpose, Refused, Score, Split
 from bench.pipeline.conformance import conformance
 from bench.pipeline.features import Encoding, FeatureStore
 from bench.pipeline.stage import Made, Mark, Stage, result
@@ -21,6 +21,8 @@ from bench.storage.record import SCHEMA, Entry, Failure, MetricRow, Record, Scor
 
 log = logging.getLogger(__name__)
 SCORES = "scores"
+RESERVED = {"run.json", "requests.csv", "sheet.png", "filter.json", "filter.csv", "wandb.json", "bench.log"}
+INNER = (".", "/", "images/", "scores/", "stages/", "wandb/")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Evaluation(Stage[Measured]):
     Attributes:
         name: its name in the configuration.
         protocol: all that must agree before two results are compared.
-        key: ``key_of`` the protocol, the images and the code.
+        key: all that decides the result.
         images: the generated images of each purpose.
         encoders: the encoders whose features are computed beforehand.
         earlier: records of the evaluators before it, for one that reads them.
@@ -81,12 +83,18 @@ class Evaluation(Stage[Measured]):
         return mark if mark and mark.note["status"] != "failed" else None
 
     def make(self, team: Team) -> Made:
-        result(self.encoding(), team)
+        fault = None
+        try:
+            result(self.encoding(), team)
+        except Exception as error:
+            if team.together:
+                raise
+            fault = error
         if not team.is_main:
             return Made()
         begin = time.perf_counter()
         left: dict[str, str] = {}
-        record = self._measured(left)
+        record = self._measured(left, fault)
         write_json(self.folder / self.file, record.model_dump(by_alias=True))
         return Made([self.file, *left], {"status": record.status}, time.perf_counter() - begin)
 
@@ -100,7 +108,8 @@ class Evaluation(Stage[Measured]):
         digest = mark.files[self.file]
         return Measured(record, Entry(status=record.status, file=self.file, sha256=digest, seconds=mark.seconds))
 
-    def _measured(self, left: dict[str, str]) -> Record:
+    def _measured(self, left: dict[str, str], fault: Exception | None = None) -> Record:
+        """The record, of a failure too; ``fault`` is what kept the features from being computed."""
         fixed: dict[str, Any] = {
             "schema": SCHEMA,
             "evaluator": self.name,
@@ -110,6 +119,8 @@ class Evaluation(Stage[Measured]):
             "conformance": conformance(self.evaluator, self._measuring, self.conformances),
         }
         try:
+            if fault is not None:
+                raise fault
             for purpose, images in self.images.items():
                 if not len(images):
                     raise Refused(f"no image was asked for the purpose {purpose}: see requests.{purpose}")
@@ -135,20 +146,26 @@ class Evaluation(Stage[Measured]):
             encoders=self.features.encoders,
             features=self.features,
             rng=named_rng(self.name, self.seed),
-            leave=_leaving(self.folder, left),
+            leave=self._leaving(left),
             scores={name: as_scores(record) for name, record in self.earlier.items()},
             generator=self.generator,
         )
 
+    def _leaving(self, left: dict[str, str]) -> Leave:
+        """Writes into the run's folder and notes the digest of what it wrote."""
+        taken = {name: other for other, record in self.earlier.items() for name in record.artifacts}
 
-def _leaving(folder: Path, left: dict[str, str]) -> Leave:
-    """Writes into ``folder`` and notes the digest of what it wrote."""
+        def leave(name: str, content: bytes) -> None:
+            if name in RESERVED or name.startswith(INNER):
+                raise BenchError(
+                    f"{self.name} would leave {name!r}, which is the run's own; give the file another name"
+                )
+            if name in taken:
+                raise BenchError(f"{self.name} would leave {name!r}, which {taken[name]} has left already")
+            write_atomic(self.folder / name, content)
+            left[name] = file_digest(self.folder / name)
 
-    def leave(name: str, content: bytes) -> None:
-        write_atomic(folder / name, content)
-        left[name] = file_digest(folder / name)
-
-    return leave
+        return leave
 
 
 def metric_row(metric: Metric) -> MetricRow:

@@ -33,9 +33,9 @@ class FeatureStore:
     """Rows of features by pixel hash: ``features("radiomics", images)`` is ``(N, D)`` float32.
 
     Each encoder has a folder named by all that decides a row: its id, columns and block, its code, the type of device
-    it runs on (``device_type``) and the ``threads`` of the numerical libraries. A shard there is an array of rows
-    (``.npy``) beside the list of the pixels they belong to (``.hashes``), which begins with the SHA-256 of the rows and
-    the seconds they took; a shard that is not what was written is removed with a warning and computed again.
+    it runs on (``device_type``) and the ``threads`` of the numerical libraries. A shard there is an array of rows (see
+    ``rows_of``) beside the list of the pixels they belong to (``.hashes``), which begins with the SHA-256 of the rows
+    and the seconds they took; a shard that is not what was written is removed with a warning and computed again.
     ``encoded`` counts the images that went through each encoder in this run: 0 when everything was found. ``targets``
     are the ``_target_`` of the encoders that a configuration made.
     """
@@ -132,10 +132,10 @@ class FeatureStore:
         path = self._shard(name, hashes)
         buffer = io.BytesIO()
         np.save(buffer, rows, allow_pickle=False)
-        write_atomic(path.with_suffix(".npy"), buffer.getvalue())
+        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+        write_atomic(rows_of(path, digest), buffer.getvalue())
         # the hashes come last: a shard without them does not exist
-        first = f"{hashlib.sha256(buffer.getvalue()).hexdigest()} {seconds:.2f}"
-        write_atomic(path, "\n".join([first, *hashes]).encode())
+        write_atomic(path, "\n".join([f"{digest} {seconds:.2f}", *hashes]).encode())
 
     def _shard(self, name: str, hashes: Hashes) -> Path:
         return self._place(name) / f"{_name_of(hashes)}.hashes"
@@ -165,9 +165,13 @@ class FeatureStore:
 
     def _add(self, name: str, path: Path) -> bool:
         """Take the rows of a shard in, or remove one that is not what was written."""
-        written, *hashes = path.read_text(encoding="utf-8", errors="replace").split("\n")
-        rows = path.with_suffix(".npy")
-        if fault := _fault(path, rows, written.partition(" ")[0], hashes):
+        try:
+            first, *hashes = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        except FileNotFoundError:  # another process found it damaged
+            return False
+        written = first.partition(" ")[0]
+        rows = rows_of(path, written)
+        if fault := _fault(path, rows, written, hashes):
             log.warning("features of %s: %s since it was written; encoding its images again", name, fault)
             discard(path, rows)
             return False
@@ -217,6 +221,11 @@ class Encoding(Stage[FeatureStore]):
 
 def _name_of(hashes: Hashes) -> str:
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
+
+
+def rows_of(path: Path, digest: str) -> Path:
+    """The rows of a shard, in a file named by their digest, so that two processes never replace each other's."""
+    return path.with_name(f"{path.stem}-{digest[:16]}.npy")
 
 
 def _fault(path: Path, rows: Path, written: str, hashes: Hashes) -> str | None:

@@ -12,12 +12,12 @@ from typing import Any
 
 from bench.api import Evaluator, Request, Split
 from bench.pipeline.evaluation import Measured
-from bench.pipeline.features import Encoding
+from bench.pipeline.features import Encoding, rows_of
 from bench.pipeline.filtering import Filtered
 from bench.pipeline.loading import Loading
 from bench.pipeline.plan import Plan
 from bench.pipeline.requests import make_requests
-from bench.pipeline.run import Evaluations, filtering, sampling
+from bench.pipeline.run import Evaluations, encoding_for_filter, filtering, sampling
 from bench.pipeline.sampling import Sampled
 from bench.pipeline.stage import MARKS, Mark, Stage
 from bench.runtime.text_table import text_table
@@ -86,6 +86,7 @@ def _measuring(plan: Plan, folder: Path, split: Split, sampled: Sampled, costs: 
     if plan.judge is not None:
         judging = filtering(plan, folder, split, sampled.images, features)
         if (mark := judging.find()) is None:
+            yield from _encoding(encoding_for_filter(plan, folder, split, sampled.images, features), costs)
             yield costs.line(judging)
             yield from (costs.later(name, evaluator, requests) for name, evaluator in plan.evaluators.items())
             return
@@ -137,9 +138,10 @@ class Costs:
                         units = mark.units or 1
                         known[mark.kind].append((mark.seconds / units, mark.size / units))
         for path in (plan.cache / "features").glob("*/*.hashes"):
-            first, *hashes = path.read_text(encoding="utf-8", errors="replace").split("\n")
-            seconds, size = first.partition(" ")[2], path.with_suffix(".npy").stat().st_size + path.stat().st_size
-            with suppress(ValueError):
+            with suppress(ValueError, OSError):
+                first, *hashes = path.read_text(encoding="utf-8", errors="replace").split("\n")
+                digest, _, seconds = first.partition(" ")
+                size = rows_of(path, digest).stat().st_size + path.stat().st_size
                 kind = f"encoding {path.parent.name.rpartition('-')[0]}"
                 known[kind].append((float(seconds) / len(hashes), size / len(hashes)))
         return cls(known)

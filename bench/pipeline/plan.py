@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from bench.api import BenchError, Dataset, Evaluator, Filter, Generator, ImageSet, Request, Split
+from bench.api import BenchError, Dataset, DatasetInfo, Evaluator, Filter, Generator, ImageSet, Request, Split
 from bench.pipeline.features import FeatureStore
 from bench.pipeline.filtering import described
 from bench.pipeline.requests import asked_for, requests_digest
@@ -37,6 +37,7 @@ class Plan:
     judge: Filter | None
     encoders: Encoders
     evaluators: Mapping[str, Evaluator]
+    codes: Mapping[str, str]
 
     @classmethod
     def of(cls, config: DictConfig) -> Plan:
@@ -56,7 +57,12 @@ class Plan:
         for name, evaluator in evaluators.items():
             _check_id(name, evaluator)
             _identities(evaluator, encoders)
-        return cls(config, made(config.dataset), made(config.generator), judge, encoders, evaluators)
+        generator = made(config.generator)
+        # now, while the code on disk is the code that was imported
+        codes = {name: code_digest(type(evaluator), named_rng) for name, evaluator in evaluators.items()}
+        codes |= {"generator": part_digest(generator, config.generator._target_)}
+        codes |= {"filter": code_digest(type(judge))} if judge else {}
+        return cls(config, made(config.dataset), generator, judge, encoders, evaluators, codes)
 
     @property
     def cache(self) -> Path:
@@ -88,9 +94,10 @@ class Plan:
         return {
             "generator": type(generator).__qualname__,
             "settings": {name: value for name, value in chosen.items() if name not in generator.incidental},
-            "code": part_digest(generator, self.config.generator._target_),
+            "code": self.codes["generator"],
             "reads": {path: files_digest(Path(path).expanduser()) for path in generator.reads},
             generator.reads_part: getattr(split, generator.reads_part).digest,
+            "description": meaning(split.info),
             "fit_seed": self.config.fit_seed,
             "threads": self.config.threads,
         }
@@ -119,7 +126,8 @@ class Plan:
             **described(self.judge, self.encoders),
             "images": images.digest,
             "split": split.digest,
-            "code": {"filter": code_digest(type(self.judge)), **code},
+            "description": meaning(split.info),
+            "code": {"filter": self.codes["filter"], **code},
             "threads": self.config.threads,
         }
 
@@ -130,6 +138,7 @@ class Plan:
         return {
             "dataset": split.info.name,
             "split": split.digest,
+            "description": _compared(split.info, evaluator),
             "conditions": asked_for(requests, evaluator.purposes),
             "encoders": _identities(evaluator, self.encoders),
             "evaluator": f"{evaluator.id}/{evaluator.version}",
@@ -139,16 +148,29 @@ class Plan:
         }
 
     def evaluation_key(
-        self, name: str, protocol: Mapping[str, Any], images: ImageSet, features: FeatureStore
+        self, name: str, protocol: Mapping[str, Any], split: Split, images: ImageSet, features: FeatureStore
     ) -> dict[str, Any]:
-        """All that decides a result: the protocol, the images, and the code that computes it."""
+        """All that decides a result: the protocol, the images and what they are said to show, and the code."""
         return {
             "protocol": content_key(protocol),
             "images": images.digest,
-            "code": code_digest(type(self.evaluators[name]), named_rng),
+            "description": meaning(split.info),
+            "code": self.codes[name],
             "encoders": {each: features.code(each) for each in protocol["encoders"]},
             "threads": self.config.threads,
         }
+
+
+def meaning(info: DatasetInfo) -> str:
+    """16 hex digits over what of a description decides results: not how the data set is called, cited or got."""
+    return content_key(asdict(replace(info, title="", licence="", citation="", access="")))
+
+
+def _compared(info: DatasetInfo, evaluator: Evaluator) -> dict[str, Any]:
+    """What of a description must agree before two results are compared; targets are read by those of utility alone."""
+    targets = {"targets": list(info.targets)} if "utility" in evaluator.purposes else {}
+    labels = content_key([asdict(label) for label in info.labels])
+    return {"labels": labels, "conditions": list(info.conditions), "groups": list(info.groups), **targets}
 
 
 def _check_id(name: str, evaluator: Evaluator) -> None:

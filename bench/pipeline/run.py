@@ -86,13 +86,19 @@ def filtering(plan: Plan, folder: Path, split: Split, images: ImageSet, features
     return Filtering(folder, plan.filtering_key(split, images, features), plan.judge, split, features, images)
 
 
+def encoding_for_filter(plan: Plan, folder: Path, split: Split, images: ImageSet, features: FeatureStore) -> Encoding:
+    """The stage that computes what the filter reads."""
+    assert plan.judge is not None
+    parts = (getattr(split, part) for part in plan.judge.reads_parts)
+    return Encoding(folder, features, plan.judge.encoders, (*parts, images))
+
+
 def _kept(plan: Plan, folder: Path, split: Split, sampled: Sampled, features: FeatureStore, team: Team) -> Filtered:
     if plan.judge is None:
         if team.is_main:
             remove_reports(folder)
         return Filtered(sampled.images)
-    parts = (getattr(split, part) for part in plan.judge.reads_parts)
-    result(Encoding(folder, features, plan.judge.encoders, (*parts, sampled.images)), team)
+    result(encoding_for_filter(plan, folder, split, sampled.images, features), team)
     return result(filtering(plan, folder, split, sampled.images, features), team)
 
 
@@ -117,7 +123,7 @@ class Evaluations:
             protocol["reads"] = {each: content_key(found.record.protocol) for each, found in earlier.items()}
             read = {each: found.entry.sha256 for each, found in earlier.items()}
             further = {"read": read, "documentation": content_key(plan.documentation)}
-        key = plan.evaluation_key(name, protocol, self.kept.images, self.features) | further
+        key = plan.evaluation_key(name, protocol, self.split, self.kept.images, self.features) | further
         return Evaluation(
             name=name,
             folder=self.folder,

@@ -136,7 +136,11 @@ def _earlier(folder: Path, images: str) -> dict[str, Entry]:
         for name, entry in found.items()
         if entry.status != "failed" and not altered(folder, {entry.file: entry.sha256})
     }
-    return {name: found[name] for name, record in records.items() if record["key"].get("images") == images}
+    return {
+        name: found[name]
+        for name, record in records.items()
+        if record["key"].get("images") == images and not altered(folder, record["artifacts"])
+    }
 
 
 def keep(record: RunRecord, folder: Path) -> RunRecord:

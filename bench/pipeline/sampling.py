@@ -90,8 +90,8 @@ class Sampling(Stage[Sampled]):
         parts = Parts(self.folder / "images", self.training.split, content_key(self.key), self.blank_tolerance)
         parts.cut(self.requests, generator.block)
         # everyone hears what is missing before anyone adds to it
-        missing = team.meet(self.name, parts.missing() if team.is_main else None)[0]
-        known = self.begun()
+        looked = (parts.missing(), self.begun()) if team.is_main else None
+        missing, known = team.meet(self.name, looked)[0]
         note = dict(known.note) if known and not missing else {}
         if not note:
             trained = result(self.training, team)
@@ -153,7 +153,14 @@ class Parts:
         self.paths = [self.folder / f"part-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
 
     def missing(self) -> list[int]:
-        """Numbers of the parts that are to be made; one that is damaged is named in a warning."""
+        """Numbers of the parts that are to be made; one that is damaged is named in a warning.
+
+        Raises:
+            BenchError: there are parts of another key.
+        """
+        for path in self.folder.glob("part-*.parquet"):
+            if path not in self.paths:
+                self._account(path)
         return [number for number, path in enumerate(self.paths) if self._account(path) is None]
 
     def accounts(self) -> list[dict[str, Any]]:
@@ -191,8 +198,13 @@ class Parts:
         except Damaged as error:
             log.warning("sampling: %s; making %s again", error, path.name)
             return None
-        if account is None or account["key"] != self.key:
+        if account is None:
             return None
+        if account.get("key") != self.key:
+            raise BenchError(
+                f"{path} was made with other settings. Give this run another name (name=my_variant), write elsewhere "
+                "(runs=other_folder), or delete the folder"
+            )
         fault = altered(path.parent, {path.name: account["sha256"]})
         if fault:
             log.warning("sampling: %s since it was made; making it again", fault)

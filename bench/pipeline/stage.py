@@ -12,6 +12,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -67,6 +68,7 @@ class Stage(ABC, Generic[Result]):
         key: all that decides its result, as JSON.
         units: images it handles.
         together: whether every process takes part in making it; otherwise the main one makes it and the others wait.
+        contended: whether another run may make the same at the same time.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Stage(ABC, Generic[Result]):
     key: Mapping[str, Any]
     units: int = 0
     together: ClassVar[bool] = False
+    contended: ClassVar[bool] = False
 
     @abstractmethod
     def make(self, team: Team) -> Made:
@@ -83,6 +86,10 @@ class Stage(ABC, Generic[Result]):
     @abstractmethod
     def load(self, mark: Mark) -> Result:
         """The result, from files that were found to be what was left."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Inside, nobody else makes it; entered by the main process, until the mark is written."""
+        return nullcontext()
 
     @property
     def kind(self) -> str:
@@ -130,12 +137,21 @@ def result(stage: Stage[Result], team: Team = ALONE) -> Result:
     Raises:
         BenchError: it cannot be made, or what is there is of another key and too dear to be replaced.
     """
-    found = team.meet(f"looking for {stage.name}", stage.find() if team.is_main else None)[0]
+    found = _looked_for(stage, team)
     if found is None:
-        found = _made(stage, team)
+        with stage.alone() if team.is_main else nullcontext():
+            # another run may have finished it before this one was alone with it
+            found = _looked_for(stage, team) if stage.contended else None
+            found = found or _made(stage, team)
     else:
         log.info("%s: found", stage.name)
     return stage.load(found)
+
+
+def _looked_for(stage: Stage[Result], team: Team) -> Mark | None:
+    """What the main process finds."""
+    found: Mark | None = team.meet(f"looking for {stage.name}", stage.find() if team.is_main else None)[0]
+    return found
 
 
 def _made(stage: Stage[Result], team: Team) -> Mark:
@@ -157,12 +173,16 @@ def _made(stage: Stage[Result], team: Team) -> Mark:
 
 
 def _begin(stage: Stage[Result]) -> None:
-    """Leave word of the key, so that what a kill leaves half is not taken for the work of other settings."""
+    """Leave word of the key, so that what a kill leaves half is not taken for the work of other settings.
+
+    A finished result of other settings keeps its mark until this one is finished too.
+    """
     old = stage.begun()
-    if old is None or not same(old.key, stage.key):
-        if old is not None and not old.made:
-            stage.superseded(old)
-        stage.put(Mark(_plain(stage.key)))
+    if old is not None and old.made:
+        return
+    if old is not None and not same(old.key, stage.key):
+        stage.superseded(old)
+    stage.put(Mark(_plain(stage.key)))
 
 
 def same(one: Any, other: Any) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.api import BenchError, Generator, Split
 from bench.pipeline.stage import MARKS, Made, Mark, Stage
 from bench.runtime.processes import Team
-from bench.storage.files import DRAFT, owned, remove_drafts
+from bench.storage.files import owned, remove_drafts
 from bench.tracking.follower import SENT, FollowedTraining, followed
+
+SHOWN = (".png", ".csv")  # pictures and tables of a training
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Training(Stage[Trained]):
     home: Path
     tracking: Mapping[str, Any]
     name: str = "training"
+    contended: ClassVar[bool] = True
     _fitted: bool = False
 
     @property
@@ -72,7 +76,7 @@ class Training(Stage[Trained]):
             self._fit_together(team)
             return Made()
         training = FollowedTraining(self.folder, self.home, self.split.info.name, self.split.info.redistributable)
-        with owned(self.folder), followed(training, self.tracking):
+        with followed(training, self.tracking):
             self._clear()
             if self.together:
                 # the folder is owned: the others may enter it
@@ -81,6 +85,9 @@ class Training(Stage[Trained]):
             else:
                 self._fit()
             return Made(sorted(self._left()))
+
+    def alone(self) -> AbstractContextManager[None]:
+        return owned(self.folder)
 
     def load(self, mark: Mark) -> Trained:
         if not self._fitted:
@@ -108,8 +115,9 @@ class Training(Stage[Trained]):
                 (self.folder / name).unlink(missing_ok=True)
 
     def _left(self) -> Iterator[str]:
+        """What the generator keeps, without what only shows how the training went."""
         for path in self.folder.rglob("*"):
             place = path.relative_to(self.folder)
-            passing = place.parts[0] == MARKS or path.name in (".lock", SENT) or path.name.endswith(DRAFT)
+            passing = place.parts[0] == MARKS or path.name == SENT or path.name[0] == "." or path.suffix in SHOWN
             if path.is_file() and not passing:
                 yield str(place)

@@ -11,26 +11,40 @@ import hashlib
 import importlib.util
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench.storage.files import content_key
+from bench.storage.files import content_key, file_digest
 
 PROJECT = ("bench", "generators", "evaluators")
+DEPTH = 8  # imports of imports ... that tell modules of equal text apart
 
 PARSING = threading.Lock()  # Python 3.11 may fail when two threads parse source at once
 Code = type | Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Import:
+    """One name that an import binds: the module, what is taken from it or nothing, and the name given to it."""
+
+    source: str
+    taken: str
+    given: str
+
+
+@dataclass(frozen=True, slots=True)
 class Module:
-    """One source file: its syntax less the imports, and what it imports."""
+    """One source file: its syntax without docstrings and with numbers in the place of imports, and these imports.
+
+    Imports that follow one another are one block, sorted by the names they bind: order within it is layout.
+    """
 
     body: str
-    imports: tuple[tuple[str, str, str], ...]  # module, name taken from it or nothing, name given to it
+    blocks: tuple[tuple[Import, ...], ...]
 
 
 def part_digest(part: object, target: str | None = None) -> str:
@@ -48,7 +62,8 @@ def part_digest(part: object, target: str | None = None) -> str:
 def code_digest(*roots: Code) -> str:
     """16 hex digits over the modules of ``roots`` and all that these import, directly or not, also inside functions.
 
-    Followed are modules of this project's packages and of the top-level packages of ``roots``.
+    Followed are modules of this project's packages and of the top-level packages of ``roots``; templates (``.html``)
+    beside a module count with it. Another minor version of Python may give other digits.
     """
     packages = {*PROJECT, *(root.__module__.split(".", 1)[0] for root in roots)}
     found: dict[str, Path] = {}
@@ -58,26 +73,44 @@ def code_digest(*roots: Code) -> str:
         if name not in found:
             found[name] = path
             waiting += [(each, place) for each in _named(name, path) if (place := _place(each, packages))]
-    bodies = {name: _module(path, _stamp(path)).body for name, path in found.items()}
-    return content_key(sorted(_signature(name, path, bodies) for name, path in found.items()))
+    identities = {name: _own(path) for name, path in found.items()}
+    # what a module takes from another is told by what that one is made of, and what that takes, and so on
+    for _ in range(DEPTH):
+        identities = {name: _identity(name, path, identities) for name, path in found.items()}
+    return content_key(
+        [[root.__qualname__, identities[root.__module__]] for root in roots] + sorted(identities.values())
+    )
 
 
-def _signature(name: str, path: Path, bodies: dict[str, str]) -> str:
-    """A module's own code and what it takes from which code, whatever the modules are called."""
-    taken = []
-    for source, each, given in _module(path, _stamp(path)).imports:
-        source = _resolved(source, name, path)
+def _identity(name: str, path: Path, identities: Mapping[str, str]) -> str:
+    """A module by its own code and by the identities of what it imports, whatever the modules are called."""
+    blocks = []
+    for block in _module(path, _stamp(path)).blocks:
+        sources = [(each, _resolved(each.source, name, path)) for each in block]
         # what is imported from a package may be a module of it
-        inner = bodies.get(f"{source}.{each}")
-        taken.append([inner, "", given] if inner else [bodies.get(source, source), each, given])
-    return content_key([bodies[name], sorted(taken)])
+        blocks.append(
+            [
+                [inner, "", each.given]
+                if (inner := identities.get(f"{source}.{each.taken}"))
+                else [identities.get(source, source), each.taken, each.given]
+                for each, source in sources
+            ]
+        )
+    return content_key([_own(path), blocks])
+
+
+def _own(path: Path) -> str:
+    """A module by its own code alone."""
+    templates = sorted(path.parent.glob("*.html"))
+    return content_key([_module(path, _stamp(path)).body, [file_digest(each) for each in templates]])
 
 
 def _named(name: str, path: Path) -> Iterator[str]:
-    for source, each, _ in _module(path, _stamp(path)).imports:
-        source = _resolved(source, name, path)
-        yield source
-        yield f"{source}.{each}"
+    for block in _module(path, _stamp(path)).blocks:
+        for each in block:
+            source = _resolved(each.source, name, path)
+            yield source
+            yield f"{source}.{each.taken}"
 
 
 def _resolved(source: str, name: str, path: Path) -> str:
@@ -95,37 +128,50 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _module(path: Path, stamp: tuple[int, int]) -> Module:
     with PARSING:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-    imports: list[tuple[str, str, str]] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            imports += [(alias.name, "", alias.asname or "") for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            source = "." * node.level + (node.module or "")
-            imports += [(source, alias.name, alias.asname or alias.name) for alias in node.names]
-    body = ast.dump(_Stripped().visit(tree))
-    return Module(hashlib.sha256(body.encode()).hexdigest(), tuple(imports))
+    stripped = _Stripped()
+    body = ast.dump(stripped.visit(tree))
+    return Module(hashlib.sha256(body.encode()).hexdigest(), tuple(stripped.blocks))
 
 
 class _Stripped(ast.NodeTransformer):
-    """Takes docstrings and imports out of a syntax tree."""
+    """Takes docstrings out of a syntax tree, and blocks of imports, leaving their numbers."""
 
-    def visit_Import(self, node: ast.Import) -> None:
-        return None
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        return None
+    def __init__(self) -> None:
+        self.blocks: list[tuple[Import, ...]] = []
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
-        body = getattr(node, "body", None)
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                node.body = body[1:]
+        for name in ("body", "orelse", "finalbody"):
+            statements = getattr(node, name, None)
+            if isinstance(statements, list):
+                setattr(node, name, list(self._without_imports(_without_docstring(node, name, statements))))
         return super().generic_visit(node)
+
+    def _without_imports(self, statements: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+        for imports, group in groupby(statements, lambda each: isinstance(each, ast.Import | ast.ImportFrom)):
+            if not imports:
+                yield from group
+                continue
+            # of two that bind one name the last counts
+            bound = {each.given: each for statement in group for each in _bound(statement)}
+            yield ast.Expr(ast.Constant(f"imports {len(self.blocks)}"))
+            self.blocks.append(tuple(bound[given] for given in sorted(bound)))
+
+
+def _without_docstring(node: ast.AST, name: str, statements: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    if name == "body" and isinstance(node, kinds) and ast.get_docstring(node, clean=False) is not None:
+        return statements[1:]
+    return statements
+
+
+def _bound(statement: ast.stmt) -> Iterator[Import]:
+    if isinstance(statement, ast.Import):
+        for alias in statement.names:
+            yield Import(alias.name, "", alias.asname or alias.name)
+    elif isinstance(statement, ast.ImportFrom):
+        source = "." * statement.level + (statement.module or "")
+        for alias in statement.names:
+            yield Import(source, alias.name, alias.asname or alias.name)
 
 
 def _place(name: str, packages: set[str]) -> Path | None:

@@ -55,6 +55,8 @@ def student_interval(values: Floats) -> Interval | None:
 
     if len(values) < 2:
         return None
+    if not np.ptp(values):
+        return float(values[0]), float(values[0])
     interval = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     return float(interval.low), float(interval.high)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +142,16 @@ def remove_drafts(folder: Path) -> None:
     for draft in folder.rglob(f".*{DRAFT}"):
         host, _, process = draft.name.removesuffix(DRAFT).rpartition(".")[2].partition("+")
         number = process.partition("-")[0]
-        known = host == _host() and number.isdigit()
-        if not _alive(int(number)) if known else time.time() - draft.stat().st_mtime > DAY:
-            discard(draft)
+        # whoever wrote it may finish or remove it meanwhile
+        with suppress(FileNotFoundError, OverflowError):
+            known = host == _host() and number.isdigit()
+            if not _alive(int(number)) if known else time.time() - _last_change(draft) > DAY:
+                discard(draft)
+
+
+def _last_change(draft: Path) -> float:
+    """Seconds since the epoch; that of a folder does not move while a file within it grows."""
+    return max(path.stat().st_mtime for path in (draft, *draft.rglob("*")))
 
 
 def _writer() -> str:
@@ -151,8 +159,13 @@ def _writer() -> str:
     return f"{_host()}+{os.getpid()}-{next(_DRAFTS)}"
 
 
+@cache
 def _host() -> str:
-    return "".join(letter for letter in socket.gethostname() if letter.isalnum() or letter == "-")
+    """Where a process number means this process: the machine and, where there are such, the space of numbers."""
+    name = "".join(letter for letter in socket.gethostname() if letter.isalnum() or letter == "-")
+    with suppress(OSError):
+        name += f"-{Path('/proc/self/ns/pid').stat().st_ino}"
+    return name
 
 
 def _alive(process: int) -> bool:
@@ -249,6 +262,16 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process is inside for this ``path``; the kernel lets go if a process dies."""
+    refuse_if_only_reading(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

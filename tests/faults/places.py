@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.pipeline.features import rows_of
+
 RUN = "runs/phantom/pca/seed=0"
 # marks that a stage is complete, from the run folder: one pattern a stage
 MARKERS = {
@@ -24,7 +26,7 @@ MARKERS = {
 }
 # differs between two runs of one command, or is no result
 PASSING = {"seconds", "fit_seconds", "provenance", "cost", "check"}
-NO_RESULT = (".hydra", ".arrow", "wandb", ".lock", "bench.log")
+NO_RESULT = (".arrow", "wandb", ".lock", "bench.log")
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ def cached(folders: Folders) -> dict[str, bytes]:
     files = [*folders.cache.glob("prepared/[!.]*/*"), *folders.cache.glob("fits/*/**/[!.]*")]
     found = {str(path.relative_to(folders.cache)): _plain(path) for path in files if path.is_file()}
     for keys in sorted(folders.cache.glob("features/*/*.hashes")):
-        rows = np.load(keys.with_suffix(".npy"), allow_pickle=False)
-        _, *names = keys.read_text().split("\n")
+        first, *names = keys.read_text().split("\n")
+        rows = np.load(rows_of(keys, first.partition(" ")[0]), allow_pickle=False)
         found |= {f"{keys.parent.name} {name}": row.tobytes() for name, row in zip(names, rows, strict=True)}
     return found
 

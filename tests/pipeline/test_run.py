@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from bench.pipeline.plan import Plan
 from bench.pipeline.run import Outcome, run
 from bench.pipeline.summary import summary
 from bench.storage.record import Record, RunRecord
+from evaluators.encoders.pixels import Pixels
 from evaluators.fidelity.evaluator import Fidelity
 from generators.controls.noise import Noise
 from tests.conftest import ROOT
@@ -467,6 +469,52 @@ def test_what_changes_no_image_may_change(cache: Path, tmp_path: Path) -> None:
     fits = list((cache / "fits").glob("ldm-*"))
     go(cache, tmp_path / "longer", *LDM, "evaluator=[]", "generator.sampling.steps=2")
     assert list((cache / "fits").glob("ldm-*")) == fits, "another sampling must not train anew"
+
+
+def test_a_failing_encoder_costs_only_the_evaluators_that_read_it(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(Pixels, "__call__", broken)
+    monkeypatch.setattr(Pixels, "id", "broken-1", raising=False)
+    choice = [
+        "generator=noise",
+        "evaluator=[privacy,utility]",
+        "encoder=[pixels]",
+        "evaluator.privacy.encoders=[pixels]",
+    ]
+    outcome = go(cache, tmp_path / "run", *choice)
+    assert outcome.failed == ["privacy"] and outcome.records["utility"].status in ("ok", "refused")
+    assert outcome.records["privacy"].error is not None and "planted" in outcome.records["privacy"].error.message
+
+
+def test_another_meaning_of_the_same_images_is_another_result(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    first = go(cache, folder, "generator=noise", "evaluator=[fidelity,utility]")
+    plan = Plan.of(configure(cache, "generator=noise", "evaluator=[fidelity,utility]"))
+    load = type(plan.dataset).load
+
+    class Renamed(type(plan.dataset)):  # type: ignore[misc]
+        def load(self, cache: Path) -> Split:
+            split = load(self, cache)
+            info = replace(split.info, targets=split.info.conditions[:1], groups=(), conditions=())
+            return Split(*(replace(each, info=info) for each in (split.train, split.holdout, split.test)))
+
+    plan.dataset.__class__ = Renamed
+    with pytest.raises(BenchError, match=r"generator\.description: .* there, .* now"):
+        run(plan, folder)
+    second = run(plan, tmp_path / "other")
+    assert second.record.digests["split"] == first.record.digests["split"]
+    for name in ("fidelity", "utility"):
+        assert second.records[name].protocol != first.records[name].protocol
+
+
+def test_the_log_says_why_a_run_failed_and_what_was_asked(cache: Path, tmp_path: Path) -> None:
+    done = call(command(cache, tmp_path / "run", "generator=folder"), tmp_path)
+    log = (tmp_path / "run" / "bench.log").read_text()
+    assert done.returncode == 1 and "generator=folder" in log and "generator.path is not set" in log
 
 
 def test_secrets_stay_out_of_the_record(cache: Path, tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.api import Generator, Images, Request, Split
+from bench.api import BenchError, Generator, Images, Request, Split
 from bench.pipeline import sampling
 from bench.pipeline.requests import make_requests
 from bench.pipeline.sampling import Sampled, Sampling, unread
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
 from bench.runtime.processes import ALONE, Team
+from bench.storage.files import read_checked, write_checked
 from tests.runtime.test_processes import in_threads
 
 
@@ -108,6 +109,17 @@ def test_a_damaged_part_is_made_again_before_and_after_the_end(
         again = Counting()
         assert sample(tmp_path, again).facts == whole.facts and content(tmp_path) == before
         assert f"{part} is changed" in caplog.text and len(again.seen) < bright(whole)
+
+
+def test_parts_of_other_settings_are_refused_without_a_mark_too(sample: Sample, tmp_path: Path) -> None:
+    sample(tmp_path, Counting())
+    (tmp_path / "stages" / "sampling.json").unlink()
+    for account in (tmp_path / "images").glob(".part-*.json"):
+        known = read_checked(account)
+        assert known is not None
+        write_checked(account, known | {"key": "another"})
+    with pytest.raises(BenchError, match=r"part-00000.* was made with other settings\. Give this run another name"):
+        sample(tmp_path, Counting())
 
 
 def test_a_part_that_was_not_moved_to_its_place_is_made_again(

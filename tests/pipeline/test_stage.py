@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -101,6 +102,22 @@ def test_what_is_too_dear_to_be_replaced_stays_even_when_it_is_half(tmp_path: Pa
         with pytest.raises(BenchError, match="too dear"):
             result(other)
     assert other.made == [] and result(Dear(tmp_path, {"number": 2})) == 4
+
+
+class Contended(Doubling):
+    """Another run finishes it just before this one is alone with it."""
+
+    contended: ClassVar[bool] = True
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        result(Doubling(self.folder, self.key))
+        yield
+
+
+def test_what_another_run_has_finished_meanwhile_is_not_made_again(tmp_path: Path) -> None:
+    stage = Contended(tmp_path, {"number": 2})
+    assert result(stage) == 4 and stage.made == []
 
 
 @pytest.mark.parametrize(("kind", "makers"), [(Doubling, [0]), (Together, [0, 1, 2])])

@@ -75,6 +75,53 @@ def test_a_module_that_moves_is_the_same_code(package: Path) -> None:
     assert digest("somelab.elsewhere") == before
 
 
+TWO = """
+class Kind: pass
+def first():
+    from somelab.{a} import f
+    return f()
+def second():
+    from somelab.{b} import f
+    return -f()
+"""
+
+
+def test_imports_count_where_they_stand(package: Path) -> None:
+    (package / "main.py").write_text(TWO.format(a="near", b="far"))
+    before = digest()
+    (package / "main.py").write_text(TWO.format(a="far", b="near"))
+    assert digest() != before
+
+
+def test_of_two_imports_of_one_name_the_last_counts(package: Path) -> None:
+    lines = ["from somelab.near import f\n", "from somelab.far import f\n"]
+    (package / "main.py").write_text("".join(lines) + "class Kind: pass\n")
+    before = digest()
+    (package / "main.py").write_text("".join(reversed(lines)) + "class Kind: pass\n")
+    assert digest() != before
+
+
+def test_modules_of_equal_text_are_told_apart_by_what_they_import(package: Path) -> None:
+    for name in ("near", "far"):
+        (package / f"re{name}.py").write_text(f"from somelab.{name} import f\n")
+    (package / "main.py").write_text("from somelab.renear import f\nimport somelab.refar\nclass Kind: pass\n")
+    before = digest()
+    (package / "main.py").write_text("from somelab.refar import f\nimport somelab.renear\nclass Kind: pass\n")
+    assert digest() != before
+
+
+def test_two_classes_of_one_module_are_two(package: Path) -> None:
+    (package / "main.py").write_text("class Kind: pass\nclass Other: pass\n")
+    module_ = importlib.import_module("somelab.main")
+    assert code_digest(module_.Kind) != code_digest(module_.Other)
+
+
+def test_a_template_beside_a_module_counts(package: Path) -> None:
+    before = digest()
+    (package / "card.html").write_text("<p>")
+    assert digest() != before
+
+
 def test_the_same_name_taken_from_another_module_is_other_code(package: Path) -> None:
     before = digest()
     (package / "main.py").write_text(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from bench.api import BenchError, Encoder, Generator, Images, ImageSet, Request, Rows, Split
-from bench.pipeline.features import Encoding, FeatureStore
+from bench.pipeline.features import Encoding, FeatureStore, rows_of
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
 from bench.runtime.device import resolve
@@ -290,8 +290,8 @@ def rows(cache: Path) -> dict[tuple[str, str], bytes]:
     """Every row of features by encoder and pixel hash."""
     found = {}
     for path in cache.glob("features/*/*.hashes"):
-        values = np.load(path.with_suffix(".npy"))
-        keys = path.read_text().split("\n")[1:]
+        first, *keys = path.read_text().split("\n")
+        values = np.load(rows_of(path, first.partition(" ")[0]))
         found |= {(path.parent.name, key): row.tobytes() for key, row in zip(keys, values, strict=True)}
     return found
 
