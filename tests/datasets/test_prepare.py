@@ -7,18 +7,17 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench.api import BenchError, DatasetInfo, ImageSet, Label
+from bench.api import BenchError, ImageSet, Label
 from bench.datasets import prepare as module
 from bench.datasets.prepare import Shape, Source, checked, prepare, refuse_shared_patients, size_of, take_holdout
-from bench.storage.image_sets import write_set
+from tests.toy import described, image_set
 
-INFO = DatasetInfo("toy", "Toy", "noise", (Label("finding", "binary", (0, 1)),), ("finding",), ("finding",))
+INFO = described(Label("finding", "binary", (0, 1)), targets=("finding",))
 SHAPE = Shape((16, 16), "pad")
 
 
@@ -162,14 +161,15 @@ def test_shared_patients_are_named_by_both_rows(tmp_path: Path) -> None:
 
 
 def part(folder: Path, name: str, shared: dict[str, str] | None = None, seed: int | None = None) -> ImageSet:
-    def row(index: int) -> dict[str, Any]:
-        state = [seed, 1] if seed is not None and index == 1 else [index, *name.encode()]
-        pixels = np.random.default_rng(state).integers(0, 256, (8, 8), dtype=np.uint8)
-        ids = {"image_id": f"{name}{index}", "patient_id": f"patient-{name}{index}"}
-        changed = shared if shared and index == 1 else {}
-        return {"image": pixels, "prompt": None, "labels": {}, "attributes": {}, **ids, **changed}
-
-    return write_set(map(row, range(3)), INFO, folder / name)
+    """Three images; in the second, ``shared`` ids are another part's and so are the pixels of the same ``seed``."""
+    states = [[index, *name.encode()] for index in range(3)]
+    if seed is not None:
+        states[1] = [seed, 1]
+    ids = {"image_id": [f"{name}{i}" for i in range(3)], "patient_id": [f"patient-{name}{i}" for i in range(3)]}
+    for column, value in (shared or {}).items():
+        ids[column][1] = value
+    images = [np.random.default_rng(state).integers(0, 256, (8, 8), dtype=np.uint8) for state in states]
+    return image_set(images, INFO, folder / name, **ids)
 
 
 def test_parts_share_nothing(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow.parquet
 import pytest
 import yaml
@@ -20,7 +21,7 @@ from bench.export import images as module
 from bench.export.dataset_card import size_category
 from bench.export.images import export
 from bench.storage.image_reader import pixel_hash
-from tests.conftest import ROOT, np
+from tests.conftest import ROOT
 from tests.pipeline.test_run import configure, start
 
 CHOICES = [

@@ -1,48 +1,22 @@
-"""Small sets of images and requests for the tests of generators."""
+"""Labelled images, requests and tiny pipelines for the tests of generators."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import datasets
 import numpy as np
 import pytest
-from PIL import Image
 
-from bench.api import DatasetInfo, Images, ImageSet, Label, Purpose, Request
+from bench.api import ImageSet, Label
+from tests.toy import described, image_set, request, requests_like
 
-INFO = DatasetInfo(
-    name="toy",
-    title="Toy",
-    modality="toy",
-    labels=(
-        Label("level", "ordinal", (0, 1, 2, 3)),
-        Label("side", "binary", (0, 1), ("left", "right")),
-    ),
-    conditions=("level", "side"),
+INFO = described(
+    Label("level", "ordinal", (0, 1, 2, 3)),
+    Label("side", "binary", (0, 1), ("left", "right")),
     targets=("side",),
 )
-
-
-def image_set(images: Images, labels: Sequence[dict[str, Any]], info: DatasetInfo = INFO) -> ImageSet:
-    """Images with ``labels``, in memory; image ids are ``i0``, ``i1``..."""
-    rows: dict[str, list[Any]] = {"image": [], "pixel_hash": [], "image_id": [], "patient_id": [], "prompt": []}
-    for position, image in enumerate(images):
-        stream = io.BytesIO()
-        Image.fromarray(image).save(stream, "PNG")
-        rows["image"].append({"bytes": stream.getvalue(), "path": None})
-        rows["pixel_hash"].append(hashlib.sha256(image.tobytes()).hexdigest())
-        rows["image_id"].append(f"i{position}")
-        rows["patient_id"].append(f"p{position}")
-        rows["prompt"].append(None)
-    for label in info.labels:
-        rows[label.name] = [each.get(label.name) for each in labels]
-    return ImageSet(datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image()), info)
 
 
 def labelled(count: int, seed: int = 0, size: tuple[int, int] = (16, 12)) -> ImageSet:
@@ -54,32 +28,14 @@ def labelled(count: int, seed: int = 0, size: tuple[int, int] = (16, 12)) -> Ima
         half = slice(size[1] // 2, None) if each["side"] else slice(0, size[1] // 2)
         image += 30 * each["level"]
         image[:, half] += 40
-    return image_set(np.clip(images, 0, 255).astype(np.uint8), labels)
-
-
-def request(
-    name: str, purpose: Purpose = "fidelity", prompt: str | None = None, *, run: int = 0, **labels: int | None
-) -> Request:
-    """A request whose seed follows from its name and ``run``."""
-    seed = int.from_bytes(hashlib.sha256(f"{run} {name}".encode()).digest()[:8], "big") >> 1
-    return Request(name, purpose, labels, {}, prompt, seed, source=name)
-
-
-def requests_like(images: ImageSet, purpose: Purpose = "fidelity", *, run: int = 0) -> list[Request]:
-    """One request for the conditions of each image."""
-    columns = {name: images.column(name) for name in images.info.conditions}
-    return [
-        request(f"{purpose}-{position}", purpose, run=run, **{name: columns[name][position] for name in columns})
-        for position in range(len(images))
-    ]
+    patients = [f"p{i}" for i in range(count)]
+    return image_set(np.clip(images, 0, 255).astype(np.uint8), INFO, name="i", patient_id=patients, labels=labels)
 
 
 @pytest.fixture(scope="session")
 def toy() -> SimpleNamespace:
-    """The functions of this file, for tests."""
-    return SimpleNamespace(
-        info=INFO, image_set=image_set, labelled=labelled, request=request, requests_like=requests_like
-    )
+    """Labelled images and requests, for tests."""
+    return SimpleNamespace(info=INFO, labelled=labelled, request=request, requests_like=requests_like)
 
 
 @pytest.fixture(scope="session")

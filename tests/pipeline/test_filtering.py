@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.api import BenchError, FeatureReader, Filter, ImageSet, Rows, Split, Verdict
 from bench.pipeline.filtering import Filtered, Filtering, described, kept_ids, remove_reports
 from bench.pipeline.stage import result
-from bench.storage.image_sets import write_set
 from bench.storage.record import RunRecord
-from tests.conftest import INFO, draw, np
 from tests.pipeline.test_run import configure, start
+from tests.toy import INFO, draw, image_set
 
 
 class Bright(Filter):
@@ -42,21 +42,16 @@ class Bright(Filter):
 def made(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     """Ten generated images; every other one is dark."""
     rng = np.random.default_rng(0)
-    rows = []
-    for i in range(10):
-        image = draw(rng, 4, 32) if i % 2 else draw(rng, 1, 32) // 4
-        name = f"r{i}"
-        rows.append(
-            {
-                "image": image,
-                "image_id": name,
-                "patient_id": name,
-                "prompt": "a",
-                "purpose": ["fidelity", "utility"][i > 5],
-            }
-            | {"labels": {"level": 1, "dense": 0}, "attributes": {"laterality": "L"}}
-        )
-    return write_set(rows, INFO, tmp_path_factory.mktemp("made") / "set")
+    return image_set(
+        [draw(rng, 4, 32) if i % 2 else draw(rng, 1, 32) // 4 for i in range(10)],
+        INFO,
+        tmp_path_factory.mktemp("made") / "set",
+        "r",
+        prompt="a",
+        purpose=["fidelity"] * 6 + ["utility"] * 4,
+        labels={"level": 1, "dense": 0},
+        attributes={"laterality": "L"},
+    )
 
 
 def no_features(encoder: str, images: ImageSet) -> Rows:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
-from bench.api import BenchError, DatasetInfo, ImageSet, Label
+from bench.api import BenchError, ImageSet, Label
 from bench.storage.image_reader import (
     PIXEL_CAP,
     ImageError,
@@ -30,16 +30,13 @@ from bench.storage.image_reader import (
     resize,
 )
 from bench.storage.image_sets import load_set, write_set
+from tests import toy
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (40, 30), dtype=np.uint8)
 DEEP = RNG.integers(0, 4096, (40, 30), dtype=np.uint16)
-INFO = DatasetInfo(
-    name="toy",
-    title="Toy",
-    modality="noise",
-    labels=(Label("finding", "binary", (0, 1), ("absent", "present")),),
-    conditions=("finding",),
+INFO = toy.described(
+    Label("finding", "binary", (0, 1), ("absent", "present")),
     targets=("finding",),
     groups=("finding", "view"),
     attributes=("view",),
@@ -252,17 +249,14 @@ def test_resize_pads_with_black_in_the_centre_and_crops_the_centre() -> None:
 
 def rows(count: int, size: tuple[int, int] = (12, 10)) -> list[dict[str, Any]]:
     rng = np.random.default_rng(1)
-    return [
-        {
-            "image": rng.integers(0, 256, size, dtype=np.uint8),
-            "image_id": f"00{index}",
-            "patient_id": f"p{index // 2}",
-            "prompt": None if index else "a prompt",
-            "labels": {"finding": (0, 1, None)[index % 3]},
-            "attributes": {"view": ("AP", None)[index % 2]},
-        }
-        for index in range(count)
-    ]
+    return toy.rows(
+        [rng.integers(0, 256, size, dtype=np.uint8) for _ in range(count)],
+        "00",
+        patient_id=[f"p{i // 2}" for i in range(count)],
+        prompt=[None if i else "a prompt" for i in range(count)],
+        labels=[{"finding": (0, 1, None)[i % 3]} for i in range(count)],
+        attributes=[{"view": ("AP", None)[i % 2]} for i in range(count)],
+    )
 
 
 def test_hash_tells_the_same_bytes_in_other_shapes_apart() -> None:

@@ -20,7 +20,8 @@ from bench.storage.image_reader import contact_sheet
 from bench.storage.record import SCHEMA, Cost, Entry, MetricRow, Record, RunRecord, ScoreRow
 from bench.tracking.follower import FollowedTraining, Follower, followed
 from bench.tracking.publication import publish
-from tests.conftest import ROOT, draw
+from tests.conftest import ROOT
+from tests.toy import draw
 
 OFFLINE = {"mode": "offline", "project": "toy", "entity": None, "tags": ["trial"], "timeout_seconds": 100}
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench.api import Images
 from bench.validity.corruptions import blur, contrast, copies, fewer_groups, noise, repeats, warp
-from tests.conftest import draw
+from tests.toy import draw
 
 Change = Callable[[Images, float, np.random.Generator], Images]
 PIXELS: dict[Change, tuple[float, ...]] = {

@@ -18,7 +18,7 @@ from bench.validity.measure import DAMAGES, Bench
 from bench.validity.page import Report, heat_map, page
 from bench.validity.report import table
 from bench.validity.response import Place, Response, judge, loss, respond, spearman
-from tests.conftest import toy_set
+from tests.toy import toy_split
 
 LOW = Metric("low", "", "lower", "")
 EVEN = (1.0,) * 5
@@ -62,7 +62,7 @@ class Naive(Evaluator):
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     folder = tmp_path_factory.mktemp("validity")
-    split = Split(*(toy_set(folder, name, n) for name, n in (("train", 120), ("holdout", 60), ("test", 60))))
+    split = toy_split(folder, 120, 60, 60)
     encoders = {"moments": Moments()}
     return Bench(split, {"naive": Naive()}, encoders, FeatureStore(folder, encoders), None, 4, 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from bench.api import ImageSet, Material, Rows, Score, Split
-from bench.storage.image_sets import write_set
+from bench.api import ImageSet, Rows, Score, Split
 from evaluators.card import pixel_statistics, terms
 from evaluators.card.documents import DOCUMENTED
 from evaluators.card.evaluator import COMPLIANCE, CONGRUENCE, Card
 from evaluators.card.page import html
-from tests.conftest import INFO, leaving, toy_set
+from tests.toy import INFO, image_set, material, toy_labels, toy_set, toy_split
 
 
 def summary_rows(name: str, images: ImageSet) -> Rows:
@@ -28,8 +28,7 @@ def summary_rows(name: str, images: ImageSet) -> Rows:
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    folder = tmp_path_factory.mktemp("card")
-    return Split(toy_set(folder, "train", 60), toy_set(folder, "holdout", 120), toy_set(folder, "test", 120))
+    return toy_split(tmp_path_factory.mktemp("card"), 60, 120, 120)
 
 
 def score(
@@ -39,27 +38,15 @@ def score(
     earlier: dict[str, list[Score]] | None = None,
     **generator: Any,
 ) -> dict[str, Score]:
-    material = Material(
-        split=split,
-        images={"fidelity": fake},
-        encoders={},
-        features=summary_rows,
-        rng=np.random.default_rng(0),
-        leave=leaving(folder),
-        scores=earlier or {},
-        generator={"name": "toy", "target": "generators.toy.Toy", "settings": {"a": 1}, "seed": 0, "facts": {}}
-        | generator,
-    )
-    return {each.metric: each for each in Card(pairs=60)(material)}
+    said = {"name": "toy", "target": "generators.toy.Toy", "settings": {"a": 1}, "seed": 0, "facts": {}} | generator
+    known = {"features": summary_rows, "scores": earlier or {}, "generator": said}
+    return {each.metric: each for each in Card(pairs=60)(material(split, {"fidelity": fake}, folder, **known))}
 
 
-def changed(images: ImageSet, folder: Path, name: str, change) -> ImageSet:
-    rows = [
-        {"image": change(image), "image_id": f"fake_{i}", "patient_id": f"fake_{i}", "prompt": None}
-        | {"labels": {"level": i % 4 + 1, "dense": int(i % 4 > 1)}, "attributes": {"laterality": "L"}}
-        for i, image in enumerate(images.pixels())
-    ]
-    return write_set(rows, INFO, folder / name)
+def changed(images: ImageSet, folder: Path, name: str, change: Callable[[np.ndarray], np.ndarray]) -> ImageSet:
+    pixels = [change(image) for image in images.pixels()]
+    known = {"labels": toy_labels(len(images)), "attributes": {"laterality": "L"}}
+    return image_set(pixels, INFO, folder / name, "fake_", **known)
 
 
 def test_unseen_real_images_score_their_own_ceiling(split: Split, tmp_path: Path) -> None:

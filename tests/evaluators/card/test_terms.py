@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.storage.image_sets import write_set
 from evaluators.card.documents import filled_attributes
 from evaluators.card.terms import Frame, balance, bin_divergence, variance_ratio
-from tests.conftest import INFO
+from tests.toy import INFO, image_set
 
 
 @pytest.mark.parametrize(("ratio", "value"), [(1.0, 1.0), (0.5, 0.5), (2.0, 0.5), (4.0, 0.25), (0.0, 0.0), (-1.0, 0.0)])
@@ -20,12 +19,8 @@ def test_too_much_is_as_bad_as_too_little(ratio: float, value: float) -> None:
 
 def test_an_attribute_counts_only_where_it_is_stated(tmp_path: Path) -> None:
     image = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    rows = [
-        {"image": image, "image_id": f"{i}", "patient_id": f"{i}", "prompt": None}
-        | {"labels": {"level": 1 if i < 3 else None}, "attributes": {"laterality": None}}
-        for i in range(4)
-    ]
-    images = write_set(rows, INFO, tmp_path / "set")
+    levels = [{"level": level} for level in (1, 1, 1, None)]
+    images = image_set([image] * 4, INFO, tmp_path / "set", labels=levels, attributes={"laterality": None})
     assert filled_attributes(images, ("level", "laterality")) == {"level": 0.75, "laterality": 0.0, "device": None}
     assert filled_attributes(images, ("laterality",)) == {"level": 0.0, "laterality": 0.0, "device": None}
 

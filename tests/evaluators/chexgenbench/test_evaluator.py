@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_module
 from bench.api import BenchError, ImageSet, Material, Refused, Rows, Score, Split
 from evaluators.chexgenbench.evaluator import CheXGenBench, first_of_each, frechet, inception_score, kernel_distance
 from evaluators.encoders.squashed import rad_dino, squash
-from tests.conftest import leaving, toy_set
+from tests.toy import material, toy_set
 
 
 def sets(n: int, m: int, columns: int) -> tuple[Rows, Rows]:
@@ -108,8 +108,8 @@ def material_of(split: Split, fake: ImageSet) -> Material:
         rows = images.pixels().reshape(len(images), 16, -1).mean(axis=2).astype(np.float32)
         return rows / 50 if name == "i" else rows
 
-    encoders: Any = {"i": None, "r": None}
-    return Material(split, {"fidelity": fake}, encoders, features, np.random.default_rng(0), leaving(Path("unused")))
+    encoders = {"i": None, "r": None}
+    return material(split, {"fidelity": fake}, Path("unused"), encoders=encoders, features=features)
 
 
 def measure(split: Split, fake: ImageSet, **settings: Any) -> dict[tuple[str, str], Score]:

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import yaml
 
-from bench.api import BenchError, Encoder, ImageSet, Material, Refused, Rows, Score, Split
+from bench.api import BenchError, Encoder, ImageSet, Refused, Rows, Score, Split
 from bench.statistics.scaling import standardise
 from evaluators.fidelity.comparison import Members, Sides
 from evaluators.fidelity.evaluator import INTERVALS, Fidelity
 from evaluators.fidelity.feature_metrics import likeness
 from evaluators.fidelity.frechet_distance import frechet
 from evaluators.fidelity.metrics import OF_FEATURES, OF_PIXELS, OF_SOME, OVERALL
-from tests.conftest import ROOT, leaving, toy_set
+from tests.conftest import ROOT
+from tests.toy import material, toy_set, toy_split
 
 
 class Blocks(Encoder):
@@ -46,8 +47,7 @@ class Named(Scaled):
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
-    folder = tmp_path_factory.mktemp("fidelity")
-    return Split(toy_set(folder, "train", 8), toy_set(folder, "holdout", 8), toy_set(folder, "test", 240))
+    return toy_split(tmp_path_factory.mktemp("fidelity"), 8, 8, 240)
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +57,9 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 
 def measure(split: Split, fake: ImageSet, encoders: Sequence[str] = ("blocks",), **settings: Any) -> list[Score]:
     known = {"blocks": Blocks(), "scaled": Scaled()}
-    chosen: Any = {name: known[name] for name in encoders}
+    chosen = {name: known[name] for name in encoders}
     with TemporaryDirectory() as folder:
-        return list(Fidelity(**settings)(material_of(split, fake, chosen, Path(folder))))
-
-
-def material_of(split: Split, fake: ImageSet, encoders: Any, folder: Path) -> Material:
-    return Material(
-        split=split,
-        images={"fidelity": fake},
-        encoders=encoders,
-        features=lambda name, images: encoders[name](images.pixels()),
-        rng=np.random.default_rng(0),
-        leave=leaving(folder),
-    )
+        return list(Fidelity(**settings)(material(split, {"fidelity": fake}, Path(folder), encoders=chosen)))
 
 
 def of(scores: list[Score], metric: str, group: str = "all") -> Score:
@@ -174,8 +163,8 @@ def test_distance_is_refused_where_images_are_fewer_than_features(split: Split, 
         def __call__(self, images: np.ndarray) -> Rows:
             return images[:, ::2, ::2].reshape(len(images), 256).astype(np.float32)
 
-    wide: Any = {"wide": Wide()}
-    scores = list(Fidelity(groups=[], pairs=20)(material_of(split, fake, wide, tmp_path)))
+    wide = {"wide": Wide()}
+    scores = list(Fidelity(groups=[], pairs=20)(material(split, {"fidelity": fake}, tmp_path, encoders=wide)))
     assert "240 images for 256 features" in of(scores, "fd").reason
     assert of(scores, "fd_plain").value > 0
     assert of(scores, "kid").low is not None
@@ -261,7 +250,7 @@ def test_encoders_made_for_copies_are_skipped_unless_asked_for_by_name(split: Sp
     assert "are skipped" in of(none, "fd").reason and of(none, "ms_ssim").value is not None
     with TemporaryDirectory() as folder:
         named = Fidelity(encoders=["blocks"], skip=["blocks"], groups=[])
-        scores = list(named(material_of(split, fake, {"blocks": Blocks()}, Path(folder))))
+        scores = list(named(material(split, {"fidelity": fake}, Path(folder), encoders={"blocks": Blocks()})))
     assert of(scores, "fd").value is not None
 
 
@@ -289,8 +278,8 @@ def test_the_file_of_intervals_splits_the_uncertainty(
     columns: int, images: int, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     real, fake = (toy_set(tmp_path_factory.mktemp(name), name, images) for name in ("test", "fake"))
-    encoders: Any = {"mixed": Mixed(columns)}
-    scores = list(Fidelity(groups=[], pairs=20)(material_of(Split(real, real, real), fake, encoders, tmp_path)))
+    given = material(Split(real, real, real), {"fidelity": fake}, tmp_path, encoders={"mixed": Mixed(columns)})
+    scores = list(Fidelity(groups=[], pairs=20)(given))
     parts = json.loads((tmp_path / INTERVALS).read_text())["mixed"]
     for key in ("fd", "kid"):
         score = of(scores, key)
@@ -334,7 +323,8 @@ def prompted(images: ImageSet, prompts: Sequence[str | None]) -> ImageSet:
 
 
 def special(split: Split, fake: ImageSet, encoder: Any, tmp_path: Path, **settings: Any) -> list[Score]:
-    return list(Fidelity(groups=[], **settings)(material_of(split, fake, {"it": encoder}, tmp_path)))
+    given = material(split, {"fidelity": fake}, tmp_path, encoders={"it": encoder})
+    return list(Fidelity(groups=[], **settings)(given))
 
 
 def test_spectra_are_measured_where_an_encoder_has_bands(split: Split, fake: ImageSet, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from skimage.metrics import structural_similarity
 
 from evaluators.fidelity.ms_ssim import circle_se, ms_ssim, one_a_patient, scales, similarities, similarity
-from tests.conftest import toy_set
+from tests.toy import toy_set
 
 
 def texture(seed: int, count: int, side: int) -> np.ndarray:

@@ -6,29 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.api import BenchError, Encoder, Images, ImageSet, Rows, Split
-from bench.storage.image_sets import write_set
+from bench.api import BenchError, Encoder, ImageSet, Rows, Split
 from evaluators.filters.manifold import Manifold, limit_of
-from tests.conftest import INFO, toy_set
-
-
-class Cells(Encoder):
-    """Its rows are those of ``grid``."""
-
-    def __call__(self, images: Images) -> Rows:
-        raise AssertionError("the rows are given")
-
-
-class Scaled(Cells):
-    """The same, said to be of different units."""
-
-    column_units = "different"
+from tests.toy import INFO, Given, GivenUnits, image_set, toy_set
 
 
 def judging(encoder: Encoder | None = None, **settings: Any) -> Manifold:
     """A filter that has seen the encoder it reads."""
     judge = Manifold("cells", **settings)
-    judge.prepare({"cells": encoder or Cells()})
+    judge.prepare({"cells": encoder or Given()})
     return judge
 
 
@@ -54,15 +40,13 @@ def test_fresh_values_pass_with_the_stated_probability() -> None:
 
 
 def test_real_images_pass_and_strange_ones_do_not(tiny_split: Split, tmp_path: Path) -> None:
-    judge = judging(Scaled(), neighbour=3, quantile=0.9)
+    judge = judging(GivenUnits(), neighbour=3, quantile=0.9)
     unseen = judge(toy_set(tmp_path, "unseen", 40), tiny_split, grid)
     assert np.mean([verdict.keep for verdict in unseen]) > 0.75
     copies = judge(tiny_split.train, tiny_split, grid)
     assert np.mean([verdict.keep for verdict in copies]) > np.mean([verdict.keep for verdict in unseen])
     noise = np.random.default_rng(1).integers(0, 256, (5, 32, 32)).astype(np.uint8)
-    rows = [{"image": each, "image_id": str(i), "patient_id": str(i), "prompt": None} for i, each in enumerate(noise)]
-    strange = write_set([row | {"labels": {}, "attributes": {}} for row in rows], INFO, tmp_path / "noise")
-    verdicts = judge(strange, tiny_split, grid)
+    verdicts = judge(image_set(noise, INFO, tmp_path / "noise"), tiny_split, grid)
     assert not any(verdict.keep for verdict in verdicts)
     assert {verdict.grade for verdict in verdicts} == {"outside"} and "limit" in verdicts[0].reason
 
@@ -91,7 +75,7 @@ def test_columns_of_different_units_are_divided_by_their_spread_over_train(tiny_
     def divided(encoder: str, images: ImageSet) -> Rows:
         return (grid(encoder, images) / spread).astype(np.float32)
 
-    scaled = judging(Scaled())
+    scaled = judging(GivenUnits())
     assert scaled(images, tiny_split, grid) == judging()(images, tiny_split, divided)
     assert scaled(images, tiny_split, grid) != judging()(images, tiny_split, grid)
     assert scaled.id == "manifold-1 cells standardised neighbour=5 quantile=0.95"

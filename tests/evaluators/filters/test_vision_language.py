@@ -14,8 +14,9 @@ from omegaconf import OmegaConf
 
 from bench.api import BenchError, ImageSet, Split
 from evaluators.filters.vision_language import VisionLanguage, descriptions, parse
-from tests.conftest import ROOT, toy_set
+from tests.conftest import ROOT
 from tests.evaluators.filters.tiny_vlm import build
+from tests.toy import toy_set
 
 ANSWERS = ["High Quality", "Medium Quality", "Low Quality", "Not Relevant"]
 CONF = OmegaConf.create({"device": "cpu", "filter": OmegaConf.load(ROOT / "conf" / "filter" / "vision_language.yaml")})

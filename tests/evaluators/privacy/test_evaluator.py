@@ -11,27 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.api import DatasetInfo, Encoder, Images, ImageSet, Material, Rows, Split
-from bench.storage.image_sets import write_set
+from bench.api import DatasetInfo, Images, ImageSet, Material, Rows, Split
 from evaluators.privacy.evaluator import Privacy
 from evaluators.privacy.metrics import MEMBERSHIP
-from tests.conftest import leaving
+from tests.toy import Given, GivenUnits, described, image_set, material
 
-INFO = DatasetInfo(name="toy", title="Toy", modality="none", labels=(), conditions=(), targets=())
+INFO = described()
 TRAIN, HOLDOUT, MADE, WIDTH = 600, 300, 600, 12
-
-
-class Given(Encoder):
-    """Its rows are given, not encoded."""
-
-    def __call__(self, images: Images) -> Rows:
-        raise AssertionError("the rows are given")
-
-
-class Scaled(Given):
-    """The same, said to be of different units."""
-
-    column_units = "different"
 
 
 @dataclass
@@ -52,17 +38,12 @@ class World:
             rows = self.rows[digests[images.digest]]
             return rows if encoder == "pixels" else rows[:, ::-1] * np.float32(3) + np.float32(5)
 
-        encoders: dict[str, Any] = {"pixels": Given(), "radiomics": Scaled()}
-        rng = np.random.default_rng(7)
-        return Material(split, {"privacy": sets["privacy"]}, encoders, features, rng, leaving(folder))
+        encoders, rng = {"pixels": Given(), "radiomics": GivenUnits()}, np.random.default_rng(7)
+        return material(split, {"privacy": sets["privacy"]}, folder, encoders=encoders, features=features, rng=rng)
 
     def _set(self, folder: Path, name: str) -> ImageSet:
-        rows = [
-            {"image": image, "image_id": f"{name}-{i}", "patient_id": patient}
-            | {"prompt": None, "labels": {}, "attributes": {}}
-            for i, (image, patient) in enumerate(zip(self.pixels[name], self.patients[name], strict=True))
-        ]
-        return write_set(rows, self.info, folder / "sets" / name)
+        patients = self.patients[name]
+        return image_set(self.pixels[name], self.info, folder / "sets" / name, f"{name}-", patient_id=patients)
 
 
 def draw(rng: np.random.Generator, count: int) -> Images:
@@ -242,9 +223,8 @@ def test_few_images_refuse_the_tail_test_only(world: World, tmp_path: Path) -> N
 
 
 def test_columns_of_different_units_are_divided_by_their_spread_over_train(world: World, tmp_path: Path) -> None:
-    material = world.material(tmp_path)
-    material = replace(material, encoders={"given": Given(), "scaled": Scaled()})
-    given, scaled = (Privacy()._view(name, material, material.rng) for name in ("given", "scaled"))
+    seen = replace(world.material(tmp_path), encoders={"given": Given(), "scaled": GivenUnits()})
+    given, scaled = (Privacy()._view(name, seen, seen.rng) for name in ("given", "scaled"))
     spread = given.train.std(axis=0, dtype=np.float64).astype(np.float32)
     for part in ("synthetic", "train", "holdout"):
         np.testing.assert_array_equal(getattr(scaled, part), getattr(given, part) / spread)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.api import DatasetInfo, Images
-from bench.storage.image_sets import write_set
+from bench.api import Images
 from evaluators.privacy.near_duplicates import (
     Fingerprints,
     closest_pictures,
@@ -19,8 +18,7 @@ from evaluators.privacy.near_duplicates import (
     symmetry,
     thumbnails,
 )
-
-INFO = DatasetInfo(name="toy", title="Toy", modality="none", labels=(), conditions=(), targets=())
+from tests.toy import described, image_set
 
 
 def pictures(seed: int, count: int, size: int = 64) -> Images:
@@ -96,12 +94,7 @@ def test_hash_ignores_brightness_and_contrast() -> None:
 def test_exactly_the_planted_copies_are_counted(tmp_path: Path) -> None:
     made = pictures(9, 60)
     made[[3, 17, 40]] = REAL[[1, 2, 1]]
-    sets = []
-    for name, images in (("real", REAL), ("made", made)):
-        rows = ({"image": image, "image_id": f"{i}", "patient_id": f"{i}"} for i, image in enumerate(images))
-        full = ({**row, "prompt": None, "labels": {}, "attributes": {}} for row in rows)
-        sets.append(write_set(full, INFO, tmp_path / name))
-    real, generated = sets
+    real, generated = (image_set(images, described(), tmp_path / str(len(images))) for images in (REAL, made))
     assert exact_copies(generated, real) == 3
     assert (closest_pictures(fingerprints(generated), fingerprints(real))[0] > 0.99).sum() == 3
 

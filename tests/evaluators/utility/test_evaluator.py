@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from bench.api import DatasetInfo, ImageSet, Label, Material, Purpose, Refused, Split
-from bench.storage.image_sets import write_set
+from bench.api import DatasetInfo, ImageSet, Label, Material, Refused, Split
 from evaluators.utility.classifier import Lesson, Recipe, batches, log_prior, train_and_score
 from evaluators.utility.evaluator import Utility
 from evaluators.utility.test_set import small, truths
-from tests.conftest import leaving
+from tests.toy import described, image_set
+from tests.toy import material as material_of
 
 SICK = Label("sick", "binary", (0, 1), ("no", "yes"))
 SIDE = Label("side", "categorical", (1, 2, 3), ("left", "middle", "right"))
-INFO = DatasetInfo("toy", "Toy", "none", (SICK, SIDE), ("sick", "side"), ("sick",))
+INFO = described(SICK, SIDE, targets=("sick",))
 TRAINING = {"steps": 45, "batch": 32, "width": 4, "rate": 0.02}
 Values = Sequence[int | None]
 
@@ -34,12 +34,10 @@ def toy(folder: Path, name: str, sick: Values, side: Values, *, info: DatasetInf
     for i, (ill, where) in enumerate(zip(sick, side, strict=True)):
         images[i, : 2 * part, : 2 * part] += 30 if ill else 0
         images[i, 3 * part :, part * (where or 0) : part * ((where or 0) + 1)] += 60
-    rows = (
-        {"image": np.clip(image, 0, 255).astype(np.uint8), "image_id": f"{name}{i}", "patient_id": f"{name}{i // 2}"}
-        | {"prompt": None, "labels": {"sick": sick[i], "side": side[i]}, "attributes": {}}
-        for i, image in enumerate(images)
-    )
-    return write_set(rows, info, folder / name)
+    patients = [f"{name}{i // 2}" for i in range(len(sick))]
+    known = [{"sick": ill, "side": where} for ill, where in zip(sick, side, strict=True)]
+    pixels = np.clip(images, 0, 255).astype(np.uint8)
+    return image_set(pixels, info, folder / name, name, patient_id=patients, labels=known)
 
 
 def labels(count: int, seed: int) -> tuple[list[int | None], list[int | None]]:
@@ -52,8 +50,7 @@ def material(folder: Path, made: ImageSet | None = None, info: DatasetInfo = INF
     exam = toy(folder, "test", *labels(test, 2), info=info)
     split = Split(train, toy(folder, "holdout", *labels(120, 8), info=info), exam)
     made = made or train
-    parts: dict[Purpose, ImageSet] = {"utility": made, "fidelity": made}
-    return Material(split, parts, {}, lambda *_: None, np.random.default_rng(5), leaving(folder))  # type: ignore[arg-type]
+    return material_of(split, {"utility": made, "fidelity": made}, folder, rng=np.random.default_rng(5))
 
 
 def measure(given: Material) -> dict[tuple[str, str], Any]:

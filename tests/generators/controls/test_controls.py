@@ -26,7 +26,7 @@ def ready(generator: Generator, images: ImageSet, folder: Path, requests: list) 
 
 
 @pytest.mark.parametrize("make", CONTROLS)
-def test_same_images_whatever_the_order_and_block(toy, make, images, tmp_path):
+def test_same_images_whatever_the_order_and_block(toy, make, images, tmp_path) -> None:
     requests = toy.requests_like(images)[:40]
     whole = ready(make(), images, tmp_path / "a", requests).sample(requests)
     assert whole.dtype == np.uint8 and whole.shape == (40, 16, 12)
@@ -36,7 +36,7 @@ def test_same_images_whatever_the_order_and_block(toy, make, images, tmp_path):
 
 
 @pytest.mark.parametrize("make", CONTROLS)
-def test_another_seed_gives_other_images(toy, make, images, tmp_path):
+def test_another_seed_gives_other_images(toy, make, images, tmp_path) -> None:
     first, second = (toy.requests_like(images, run=run)[:40] for run in (0, 1))
     generator = ready(make(), images, tmp_path, first)
     before = generator.sample(first)
@@ -45,7 +45,7 @@ def test_another_seed_gives_other_images(toy, make, images, tmp_path):
 
 
 @pytest.mark.parametrize("make", [Holdout, Copy])
-def test_real_images_are_given_once_with_the_asked_conditions(toy, make, images, tmp_path):
+def test_real_images_are_given_once_with_the_asked_conditions(toy, make, images, tmp_path) -> None:
     requests = toy.requests_like(images) + toy.requests_like(images, "utility")
     got = ready(make(), images, tmp_path, requests).sample(requests)
     real = {image.tobytes(): position for position, image in enumerate(images.pixels())}
@@ -56,20 +56,20 @@ def test_real_images_are_given_once_with_the_asked_conditions(toy, make, images,
         assert [column[row] for row in rows] == [each.labels[name] for each in requests]
 
 
-def test_only_what_it_may_see():
+def test_only_what_it_may_see() -> None:
     assert (Holdout.learns_from, Copy.learns_from) == ("holdout", "train")
     assert Holdout.shows_real and Copy.shows_real and not Noise.shows_real and not Pca.shows_real
     assert [each.control for each in (Holdout, Copy, Noise, Pca)] == ["ceiling", "memoriser", "floor", "baseline"]
 
 
-def test_assign_takes_the_nearest_when_none_is_the_same_and_starts_again_when_all_are_used():
+def test_assign_takes_the_nearest_when_none_is_the_same_and_starts_again_when_all_are_used() -> None:
     held = np.array([[0, 0, 0], [0, 0, 1], [5, 5, 5]], np.int32)
     asked = np.array([[0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]], np.int32)
     rows = assign(asked, held, np.random.default_rng(0)).tolist()
     assert rows == [0, 1, 2, 0]
 
 
-def test_assign_leaves_an_image_to_the_request_that_asks_for_it():
+def test_assign_leaves_an_image_to_the_request_that_asks_for_it() -> None:
     held = np.array([[1], [2]], np.int32)
     asked = np.array([[UNKNOWN], [1], [2]], np.int32)
     assert assign(asked[:2], held, np.random.default_rng(0)).tolist() == [1, 0]
@@ -78,7 +78,7 @@ def test_assign_leaves_an_image_to_the_request_that_asks_for_it():
         assign(asked, held[:0], np.random.default_rng(0))
 
 
-def test_images_of_one_kind_are_equally_likely(toy, images):
+def test_images_of_one_kind_are_equally_likely(toy, images) -> None:
     counts = np.zeros(96)
     rng = np.random.default_rng(0)
     for run in range(400):
@@ -90,7 +90,7 @@ def test_images_of_one_kind_are_equally_likely(toy, images):
     assert ((counts[same] - expected) ** 2 / expected).sum() < 3 * sum(same)
 
 
-def test_assign_is_fast():
+def test_assign_is_fast() -> None:
     rng = np.random.default_rng(0)
     asked = rng.integers(0, 2, (5000, 14)).astype(np.int32)
     held = rng.integers(0, 2, (5000, 14)).astype(np.int32)
@@ -100,7 +100,7 @@ def test_assign_is_fast():
     assert len(set(rows.tolist())) == 5000
 
 
-def test_jitter_stays_within_its_range():
+def test_jitter_stays_within_its_range() -> None:
     image = np.full((200, 200), 100, np.uint8)
     assert set(np.unique(jitter(image, 2, seed=3))) == {98, 99, 100, 101, 102}
     assert jitter(np.full((50, 50), 254, np.uint8), 3, seed=3).max() == 255
@@ -108,7 +108,7 @@ def test_jitter_stays_within_its_range():
         Copy(jitter_grey=300)
 
 
-def test_noise_has_the_grey_levels_of_the_training_images_and_nothing_else(images):
+def test_noise_has_the_grey_levels_of_the_training_images_and_nothing_else(images) -> None:
     counts = histogram(images.pixels())
     made = noise(counts, (400, 500), seed=2)
     assert set(np.unique(made)) <= set(np.flatnonzero(counts))
@@ -117,7 +117,7 @@ def test_noise_has_the_grey_levels_of_the_training_images_and_nothing_else(image
     assert abs(beside) < 0.01
 
 
-def test_principal_components_are_those_of_the_singular_value_decomposition():
+def test_principal_components_are_those_of_the_singular_value_decomposition() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (30, 50)).astype(np.uint8)
     mean, components, scores = principal_components(pixels, 29, 1.0)
     centred = pixels - pixels.mean(axis=0)
@@ -131,7 +131,7 @@ def test_principal_components_are_those_of_the_singular_value_decomposition():
         assert explained[kept - 1] >= share > (explained[kept - 2] if kept > 1 else 0)
 
 
-def test_score_model_recovers_means_and_covariance(toy):
+def test_score_model_recovers_means_and_covariance(toy) -> None:
     rng = np.random.default_rng(0)
     conditions = np.stack([rng.integers(0, 4, 4000), rng.integers(0, 2, 4000), np.zeros(4000)], 1).astype(np.int32)
     table = indicators(conditions, toy.info.labels)
@@ -142,7 +142,7 @@ def test_score_model_recovers_means_and_covariance(toy):
     assert np.allclose(spread, factor, atol=0.1)
 
 
-def test_pca_follows_the_conditions(toy, images, tmp_path):
+def test_pca_follows_the_conditions(toy, images, tmp_path) -> None:
     requests = [toy.request(f"{level}-{i}", level=level, side=1) for level in range(4) for i in range(16)]
     made = ready(Pca(components=8), images, tmp_path, requests).sample(requests).astype(float)
     right = made[:, :, 6:].mean(axis=(1, 2)).reshape(4, 16).mean(axis=1)
@@ -151,12 +151,12 @@ def test_pca_follows_the_conditions(toy, images, tmp_path):
     assert np.allclose(left, [40, 70, 100, 130], atol=4)
 
 
-def test_pca_takes_an_unknown_condition(toy, images, tmp_path):
+def test_pca_takes_an_unknown_condition(toy, images, tmp_path) -> None:
     requests = [toy.request("a", level=None, side=None)]
     assert ready(Pca(components=4), images, tmp_path, requests).sample(requests).std() > 1
 
 
-def test_pca_loads_what_it_kept_and_learns_again_on_other_data(toy, images, tmp_path, monkeypatch):
+def test_pca_loads_what_it_kept_and_learns_again_on_other_data(toy, images, tmp_path, monkeypatch) -> None:
     requests = toy.requests_like(images)[:4]
     first = ready(Pca(components=4), images, tmp_path, requests).sample(requests)
     assert [path.name for path in tmp_path.iterdir()] == ["pca.npz"]
@@ -167,7 +167,7 @@ def test_pca_loads_what_it_kept_and_learns_again_on_other_data(toy, images, tmp_
     assert not np.array_equal(first, other)
 
 
-def test_pca_refuses_settings_that_mean_nothing(images, tmp_path):
+def test_pca_refuses_settings_that_mean_nothing(images, tmp_path) -> None:
     with pytest.raises(BenchError, match="variance"):
         Pca(variance=0)
     with pytest.raises(BenchError, match="1 training images"):

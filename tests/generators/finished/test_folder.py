@@ -35,7 +35,7 @@ def sample(generator: Folder, train, requests, folder: Path) -> np.ndarray:
     return generator.sample(requests)
 
 
-def test_images_join_requests_by_id(toy, train, tmp_path):
+def test_images_join_requests_by_id(toy, train, tmp_path) -> None:
     requests = [toy.request(f"r{i}", level=1, side=0) for i in range(3)]
     folder = write(tmp_path, [{"file_name": f"sub/{i}.png", "request_id": f"r{2 - i}"} for i in range(3)])
     made = sample(Folder(str(folder)), train, requests, tmp_path)
@@ -43,7 +43,7 @@ def test_images_join_requests_by_id(toy, train, tmp_path):
         assert np.array_equal(made[position], np.asarray(Image.open(folder / f"sub/{2 - position}.png")))
 
 
-def test_ids_must_agree_in_both_directions(toy, train, tmp_path):
+def test_ids_must_agree_in_both_directions(toy, train, tmp_path) -> None:
     requests = [toy.request(f"r{i}", level=1, side=0) for i in range(3)]
     folder = write(tmp_path, [{"file_name": f"{i}.png", "request_id": f"r{i + 2}"} for i in range(3)])
     with pytest.raises(BenchError, match=r"2 requests have no image \(r0; r1\), 2 images have no request \(r3; r4\)"):
@@ -56,7 +56,7 @@ def test_ids_must_agree_in_both_directions(toy, train, tmp_path):
         sample(Folder(str(folder)), train, requests, tmp_path)
 
 
-def test_images_are_given_by_conditions_once_within_a_purpose(toy, train, tmp_path):
+def test_images_are_given_by_conditions_once_within_a_purpose(toy, train, tmp_path) -> None:
     rows = [{"file_name": f"{i}.png", "level": str(i % 3), "side": ["left", "1"][i % 2]} for i in range(12)]
     folder = write(tmp_path, rows)
     requests = [
@@ -73,7 +73,7 @@ def test_images_are_given_by_conditions_once_within_a_purpose(toy, train, tmp_pa
     assert np.array_equal(made[::-1], again)
 
 
-def test_too_few_images_are_counted_and_reuse_is_a_choice(toy, train, tmp_path):
+def test_too_few_images_are_counted_and_reuse_is_a_choice(toy, train, tmp_path) -> None:
     rows = [{"file_name": f"{i}.png", "level": str(i % 2), "purpose": "fidelity"} for i in range(4)]
     folder = write(tmp_path, rows)
     requests = [toy.request(f"r{i}", level=i % 2, side=0) for i in range(9)]
@@ -90,13 +90,13 @@ def test_too_few_images_are_counted_and_reuse_is_a_choice(toy, train, tmp_path):
         generator.plan([*requests, toy.request("r9", "utility", level=0, side=0)])
 
 
-def test_images_without_conditions_serve_any_request(toy, train, tmp_path):
+def test_images_without_conditions_serve_any_request(toy, train, tmp_path) -> None:
     folder = write(tmp_path, [{"file_name": f"{i}.png"} for i in range(3)])
     requests = [toy.request(f"r{i}", level=i, side=None) for i in range(3)]
     assert len(np.unique(sample(Folder(str(folder)), train, requests, tmp_path), axis=0)) == 3
 
 
-def test_another_size_is_an_error_unless_resizing_is_asked_for(toy, train, tmp_path):
+def test_another_size_is_an_error_unless_resizing_is_asked_for(toy, train, tmp_path) -> None:
     folder = write(tmp_path, [{"file_name": "a.png"}], size=(32, 32))
     requests = [toy.request("r")]
     with pytest.raises(BenchError, match=r"line 2: .*a.png is 32 x 32, the data set is 16 x 12"):
@@ -116,7 +116,7 @@ def mixed(folder: Path) -> Path:
     return folder
 
 
-def test_the_own_size_of_the_given_images_is_known_before_any_is_decoded(toy, train, tmp_path, monkeypatch):
+def test_the_own_size_of_the_given_images_is_known_before_any_is_decoded(toy, train, tmp_path, monkeypatch) -> None:
     folder = mixed(tmp_path)
     requests = [toy.request(f"r{i}", level=i % 2, side=0) for i in range(4)]
     generator = Folder(str(folder), resize="pad", reuse=True)
@@ -148,7 +148,7 @@ def test_the_own_size_of_the_given_images_is_known_before_any_is_decoded(toy, tr
         ({"file_name": "a.png", "level": "7"}, "column 'level': got '7', needed empty or one of 0, 1, 2, 3"),
     ],
 )
-def test_bad_lines_are_refused_with_their_place(train, tmp_path, row, message):
+def test_bad_lines_are_refused_with_their_place(train, tmp_path, row, message) -> None:
     folder = write(tmp_path / "inside", [{"file_name": "a.png"}])
     Image.fromarray(np.eye(16, 12, dtype=np.uint8)).save(tmp_path / "outside.png")
     (folder / "link.png").symlink_to(tmp_path / "outside.png")
@@ -157,7 +157,7 @@ def test_bad_lines_are_refused_with_their_place(train, tmp_path, row, message):
         Folder(str(folder)).fit(train, tmp_path, 0)
 
 
-def test_damaged_images_and_missing_tables_are_named(toy, train, tmp_path):
+def test_damaged_images_and_missing_tables_are_named(toy, train, tmp_path) -> None:
     folder = write(tmp_path, [{"file_name": "a.png"}])
     (folder / "a.png").write_bytes(b"not a picture")
     with pytest.raises(BenchError, match=r"metadata.csv line 2: .*a.png"):

@@ -54,7 +54,7 @@ def which(made: np.ndarray, count: int) -> list[int]:
     return [known[image.tobytes()] for image in made]
 
 
-def test_each_request_gets_its_own_image(toy, train, tmp_path):
+def test_each_request_gets_its_own_image(toy, train, tmp_path) -> None:
     requests = [toy.request(f"r{i}", level=i % 4, side=0) for i in range(6)]
     folder = save(tmp_path / "set", request_id=[f"r{5 - i}" for i in range(6)], level=[(5 - i) % 4 for i in range(6)])
     generator = Parquet(str(folder))
@@ -64,7 +64,7 @@ def test_each_request_gets_its_own_image(toy, train, tmp_path):
     assert generator.reads == (str(folder),)
 
 
-def test_an_id_with_other_labels_is_no_match(toy, train, tmp_path):
+def test_an_id_with_other_labels_is_no_match(toy, train, tmp_path) -> None:
     requests = [toy.request(f"r{i}", level=i, side=0) for i in range(3)]
     folder = save(tmp_path / "set", request_id=["r0", "r1", "r2"], level=[0, 1, 3])
     with pytest.raises(BenchError, match=r"1 requests get an image of other conditions, tolerated are 0: r2"):
@@ -80,7 +80,7 @@ def test_an_id_with_other_labels_is_no_match(toy, train, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["columns", "labels_dict"])
-def test_images_are_given_by_conditions_once_within_a_purpose(form, toy, train, tmp_path):
+def test_images_are_given_by_conditions_once_within_a_purpose(form, toy, train, tmp_path) -> None:
     labels = [{"level": i % 3, "side": i % 2} for i in range(12)]
     columns = {name: [each[name] for each in labels] for name in ("level", "side")}
     folder = save(tmp_path / "set", **(columns if form == "columns" else {"labels_dict": labels}))
@@ -97,7 +97,7 @@ def test_images_are_given_by_conditions_once_within_a_purpose(form, toy, train, 
     assert which(sample(Parquet(str(folder)), train, requests[::-1], tmp_path), 12)[::-1] == got
 
 
-def test_misses_and_repeats_are_counted_and_a_choice(toy, train, tmp_path):
+def test_misses_and_repeats_are_counted_and_a_choice(toy, train, tmp_path) -> None:
     folder = save(tmp_path / "set", level=[0, 0, 1, 1])
     requests = [toy.request(f"r{i}", level=2 * (i == 5), side=0) for i in range(6)]
     with pytest.raises(BenchError, match=r"2 requests get an image of other .*other_conditions_tolerance=2"):
@@ -112,7 +112,7 @@ def test_misses_and_repeats_are_counted_and_a_choice(toy, train, tmp_path):
     assert repeated({"a": 1, "b": 1, "c": 1}, asked) == ["b"]
 
 
-def test_a_filtered_export_is_matched_by_conditions(toy, train, tmp_path):
+def test_a_filtered_export_is_matched_by_conditions(toy, train, tmp_path) -> None:
     folder = save(tmp_path / "set", request_id=["r0", "r3"], level=[1, 1])
     requests = [toy.request(f"r{i}", level=1, side=0) for i in (1, 2)]
     with pytest.raises(BenchError, match=r"generator\.by=conditions"):
@@ -123,7 +123,7 @@ def test_a_filtered_export_is_matched_by_conditions(toy, train, tmp_path):
         sample(Parquet(str(plain), by="request_id"), train, requests, tmp_path)
 
 
-def test_rows_are_cropped_off_files_of_the_published_size(toy, train, tmp_path):
+def test_rows_are_cropped_off_files_of_the_published_size(toy, train, tmp_path) -> None:
     for i in range(3):
         (tmp_path / "set" / str(i)).mkdir(parents=True)
         Image.fromarray(picture(i, (24, 12))).save(tmp_path / "set" / str(i) / f"{i}.png")
@@ -142,7 +142,7 @@ def test_rows_are_cropped_off_files_of_the_published_size(toy, train, tmp_path):
         sample(Parquet(str(tmp_path / "set"), crop_rows=[20, 4]), train, requests, tmp_path)
 
 
-def test_the_own_size_is_that_of_the_given_images_after_the_cut(toy, train, tmp_path):
+def test_the_own_size_is_that_of_the_given_images_after_the_cut(toy, train, tmp_path) -> None:
     sizes = [(24, 12), (20, 30), (200, 300)]
     folder = save(tmp_path / "set", level=[0, 1, 2], image=[picture(i, size) for i, size in enumerate(sizes)])
     requests = [toy.request(f"r{i}", level=i, side=0) for i in range(2)]
@@ -154,7 +154,7 @@ def test_the_own_size_is_that_of_the_given_images_after_the_cut(toy, train, tmp_
 
 
 @pytest.mark.parametrize("kind", ["parquet", "files"])
-def test_colour_is_an_error_unless_luma_is_asked_for(kind, toy, train, tmp_path):
+def test_colour_is_an_error_unless_luma_is_asked_for(kind, toy, train, tmp_path) -> None:
     image = picture(0, colour=True)
     if kind == "parquet":
         folder = save(tmp_path / "set", level=[0], image=[image])
@@ -169,7 +169,7 @@ def test_colour_is_an_error_unless_luma_is_asked_for(kind, toy, train, tmp_path)
     assert np.array_equal(made[0], np.rint(image.astype(float) @ [0.299, 0.587, 0.114]))
 
 
-def test_bad_values_and_damage_are_named(toy, train, tmp_path):
+def test_bad_values_and_damage_are_named(toy, train, tmp_path) -> None:
     requests = [toy.request(f"r{i}", level=0, side=0) for i in range(2)]
     folder = save(tmp_path / "set", level=[0, -1])
     with pytest.raises(
@@ -199,14 +199,14 @@ def test_bad_values_and_damage_are_named(toy, train, tmp_path):
         ({"crop_rows": [-1, 0]}, "crop_rows"),
     ],
 )
-def test_bad_settings_are_named(settings, message, train, tmp_path):
+def test_bad_settings_are_named(settings, message, train, tmp_path) -> None:
     with pytest.raises(BenchError, match=message):
         Parquet(**settings).fit(train, tmp_path, 0)
     with pytest.raises(BenchError, match="neither parquet nor image files"):
         Parquet(str(tmp_path)).fit(train, tmp_path, 0)
 
 
-def test_an_export_read_back_is_the_same_images(tmp_path):
+def test_an_export_read_back_is_the_same_images(tmp_path) -> None:
     from bench.export.images import export
     from tests.pipeline.test_run import configure, start
 

@@ -55,7 +55,7 @@ def refusal(generator: DiffusersPipeline, train) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_pipeline_with_the_arguments_of_its_own_option(name, tiny, train, requests, tmp_path):
+def test_each_pipeline_with_the_arguments_of_its_own_option(name, tiny, train, requests, tmp_path) -> None:
     call = option("sd21" if name == "stable_diffusion" else name)["call"] | {"num_inference_steps": 2}
     call |= {"max_sequence_length": 64} if "max_sequence_length" in call else {}
     first, second = (make(tiny(name), call=call) for _ in range(2))
@@ -73,7 +73,7 @@ def test_each_pipeline_with_the_arguments_of_its_own_option(name, tiny, train, r
 
 
 @pytest.mark.parametrize("name", ["stable_diffusion", "sd35_medium"])
-def test_the_pictures_are_those_of_the_library_itself(name, tiny, train, requests, tmp_path):
+def test_the_pictures_are_those_of_the_library_itself(name, tiny, train, requests, tmp_path) -> None:
     import torch
     from diffusers import DiffusionPipeline
 
@@ -87,7 +87,7 @@ def test_the_pictures_are_those_of_the_library_itself(name, tiny, train, request
     assert np.array_equal(generator.sample(requests), to_grey(pictures, (24, 32), "pad"))
 
 
-def test_an_image_follows_from_its_own_request(fitted, toy, requests):
+def test_an_image_follows_from_its_own_request(fitted, toy, requests) -> None:
     images = fitted.sample(requests)
     assert np.array_equal(images[::-1], fitted.sample(requests[::-1]))
     padded = fitted.sample([requests[1], requests[1], requests[1]])
@@ -98,7 +98,7 @@ def test_an_image_follows_from_its_own_request(fitted, toy, requests):
     assert not np.array_equal(images[1], fitted.sample([reworded, *requests[1:]])[0])
 
 
-def test_facts_say_what_decided_the_images(fitted, toy, tiny):
+def test_facts_say_what_decided_the_images(fitted, toy, tiny) -> None:
     long = toy.request("long", prompt="breast " * 40, level=0, side=0)
     fitted.plan([long, toy.request("short", prompt="breast", level=0, side=0)])
     facts = fitted.facts
@@ -117,7 +117,7 @@ def test_facts_say_what_decided_the_images(fitted, toy, tiny):
     assert unet["sha256"] != facts["components"]["vae"]["sha256"]
 
 
-def test_parts_are_taken_from_elsewhere(tiny, train, requests, fitted, tmp_path):
+def test_parts_are_taken_from_elsewhere(tiny, train, requests, fitted, tmp_path) -> None:
     vae = tmp_path / "vae"
     shutil.copytree(tiny("stable_diffusion") / "vae", vae)
     components = {
@@ -138,7 +138,7 @@ def test_parts_are_taken_from_elsewhere(tiny, train, requests, fitted, tmp_path)
     assert not np.array_equal(generator.sample(requests), fitted.sample(requests))
 
 
-def test_parts_have_their_own_precision(tiny, train, requests, tmp_path):
+def test_parts_have_their_own_precision(tiny, train, requests, tmp_path) -> None:
     dtype = {"default": "bfloat16", "vae": "float32"}
     generator = make(tiny("sana"), dtype=dtype, call=option("sana")["call"] | SMALL)
     generator.fit(train, tmp_path, 0)
@@ -151,7 +151,7 @@ def test_parts_have_their_own_precision(tiny, train, requests, tmp_path):
         mixed.sample(requests)
 
 
-def test_a_pipeline_is_put_together_from_parts_alone(tiny, train, requests, fitted, tmp_path):
+def test_a_pipeline_is_put_together_from_parts_alone(tiny, train, requests, fitted, tmp_path) -> None:
     source = tiny("stable_diffusion")
     parts = {
         "unet": {"path": str(source), "subfolder": "unet"},
@@ -171,7 +171,7 @@ def test_a_pipeline_is_put_together_from_parts_alone(tiny, train, requests, fitt
     assert "also needs ['vae']" in message
 
 
-def test_a_third_text_encoder_can_be_left_out(tiny, train, requests, tmp_path):
+def test_a_third_text_encoder_can_be_left_out(tiny, train, requests, tmp_path) -> None:
     generator = make(tiny("sd35_medium"), components={"text_encoder_3": None, "tokenizer_3": None})
     generator.fit(train, tmp_path, 0)
     generator.plan(requests)
@@ -205,7 +205,7 @@ def with_lora(tiny, train, requests, adapter: Path, **lora) -> tuple[np.ndarray,
     return generator.sample(requests).astype(int), generator.facts["lora"]
 
 
-def test_an_adapter_acts_at_its_scale_fused_or_not(tiny, train, requests, fitted, adapter):
+def test_an_adapter_acts_at_its_scale_fused_or_not(tiny, train, requests, fitted, adapter) -> None:
     without = fitted.sample(requests).astype(int)
     full, facts = with_lora(tiny, train, requests, adapter)
     assert facts["layers"] == 32 and facts["scale"] == 1.0 and len(facts["sha256"]) == 64
@@ -216,7 +216,7 @@ def test_an_adapter_acts_at_its_scale_fused_or_not(tiny, train, requests, fitted
     assert np.abs(half - full).max() > 1 and np.abs(half - without).max() > 1
 
 
-def test_an_adapter_that_does_not_fit_is_refused(tiny, train, adapter):
+def test_an_adapter_that_does_not_fit_is_refused(tiny, train, adapter) -> None:
     folder = tiny("stable_diffusion")
     lora = {"path": str(adapter)}
     assert "must be a safetensors file" in refusal(make(folder, lora=lora | {"file": "a.bin"}), train)
@@ -236,14 +236,14 @@ def edit(path: Path, **changes) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_pickled_weights_are_refused(broken, train):
+def test_pickled_weights_are_refused(broken, train) -> None:
     weights = broken / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
     message = refusal(make(broken), train)
     assert "diffusion_pytorch_model.bin" in message and "safetensors" in message
 
 
-def test_code_in_a_folder_is_refused_unless_named(broken, train, tmp_path):
+def test_code_in_a_folder_is_refused_unless_named(broken, train, tmp_path) -> None:
     (broken / "unet" / "model.py").write_text("raise SystemExit")
     assert "generator.remote_code=[unet]" in refusal(make(broken), train)
     make(broken, remote_code=["unet"]).fit(train, tmp_path, 0)
@@ -268,7 +268,7 @@ def bert(tmp_path):
     return folder, canary
 
 
-def test_a_library_class_reads_a_part_with_code_of_its_own_as_data(bert, tiny, train, requests, tmp_path):
+def test_a_library_class_reads_a_part_with_code_of_its_own_as_data(bert, tiny, train, requests, tmp_path) -> None:
     folder, canary = bert
     parts = {
         "text_encoder": {"path": str(folder), "class": "transformers.BertModel", "may_miss": ["pooler."]},
@@ -287,7 +287,7 @@ def test_a_library_class_reads_a_part_with_code_of_its_own_as_data(bert, tiny, t
 
 
 @pytest.mark.parametrize(("part", "kind"), [("text_encoder", "AutoModel"), ("tokenizer", "AutoTokenizer")])
-def test_a_class_that_the_files_choose_is_still_refused(part, kind, bert, tiny, train):
+def test_a_class_that_the_files_choose_is_still_refused(part, kind, bert, tiny, train) -> None:
     folder, canary = bert
     chosen = {part: {"path": str(folder), "class": f"transformers.{kind}"}}
     message = refusal(make(tiny("stable_diffusion"), components=chosen), train)
@@ -299,7 +299,7 @@ def test_a_class_that_the_files_choose_is_still_refused(part, kind, bert, tiny, 
     assert not canary.exists()
 
 
-def test_code_is_switched_off_and_not_left_open(bert, tiny, train, monkeypatch, tmp_path):
+def test_code_is_switched_off_and_not_left_open(bert, tiny, train, monkeypatch, tmp_path) -> None:
     import transformers
 
     asked, load = [], transformers.BertModel.from_pretrained
@@ -325,12 +325,12 @@ def test_code_is_switched_off_and_not_left_open(bert, tiny, train, monkeypatch, 
         ({"_class_name": "AutoencoderKL"}, "is no pipeline of diffusers"),
     ],
 )
-def test_unknown_classes_are_refused(broken, train, changes, message):
+def test_unknown_classes_are_refused(broken, train, changes, message) -> None:
     edit(broken / "model_index.json", **changes)
     assert message in refusal(make(broken), train)
 
 
-def test_a_safety_checker_is_switched_off_unseen(broken, train, tmp_path):
+def test_a_safety_checker_is_switched_off_unseen(broken, train, tmp_path) -> None:
     checker = ["stable_diffusion", "StableDiffusionSafetyChecker"]
     processor = ["transformers", "CLIPImageProcessor"]
     edit(broken / "model_index.json", safety_checker=checker, feature_extractor=processor, requires_safety_checker=True)
@@ -340,7 +340,7 @@ def test_a_safety_checker_is_switched_off_unseen(broken, train, tmp_path):
     assert generator.facts["components"]["safety_checker"] == {"class": None}
 
 
-def test_missing_weights_are_not_made_up(broken, train):
+def test_missing_weights_are_not_made_up(broken, train) -> None:
     from safetensors.torch import load_file, save_file
 
     path = broken / "text_encoder" / "model.safetensors"
@@ -351,7 +351,7 @@ def test_missing_weights_are_not_made_up(broken, train):
     assert "lacks 1 weights of CLIPTextModel" in message and "may_miss" in message
 
 
-def test_sources_must_be_whole_and_pinned(tiny, train, tmp_path):
+def test_sources_must_be_whole_and_pinned(tiny, train, tmp_path) -> None:
     assert "generator.path is not set" in refusal(make(tmp_path, path=None), train)
     assert "has no model_index.json" in refusal(make(tmp_path), train)
     assert "neither a folder nor a hub id" in refusal(make(tmp_path / "gone"), train)
@@ -362,7 +362,7 @@ def test_sources_must_be_whole_and_pinned(tiny, train, tmp_path):
     assert "is not a folder inside" in refusal(make(tiny("stable_diffusion"), components=escaping), train)
 
 
-def test_an_unknown_commit_is_refused_before_the_hub_is_asked(tiny, train, monkeypatch, tmp_path):
+def test_an_unknown_commit_is_refused_before_the_hub_is_asked(tiny, train, monkeypatch, tmp_path) -> None:
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda **_: pytest.fail("the hub was asked"))
@@ -377,7 +377,7 @@ def test_an_unknown_commit_is_refused_before_the_hub_is_asked(tiny, train, monke
     assert message.endswith(remedy.format("generator.components.vae"))
 
 
-def test_a_folder_has_no_revision_whatever_stands_beside_it(tiny, train, tmp_path):
+def test_a_folder_has_no_revision_whatever_stands_beside_it(tiny, train, tmp_path) -> None:
     folder = tiny("stable_diffusion")
     vae = {"vae": {"path": str(folder / "vae"), "revision": "0" * 40}}
     for revision in ("unknown", "0" * 40):
@@ -386,7 +386,7 @@ def test_a_folder_has_no_revision_whatever_stands_beside_it(tiny, train, tmp_pat
         assert generator.facts["revision"] is None and generator.facts["components"]["vae"]["revision"] is None
 
 
-def test_a_hub_that_cannot_be_reached_is_explained(train, monkeypatch):
+def test_a_hub_that_cannot_be_reached_is_explained(train, monkeypatch) -> None:
     import huggingface_hub
 
     def refuse(**_):
@@ -397,7 +397,7 @@ def test_a_hub_that_cannot_be_reached_is_explained(train, monkeypatch):
     assert "LocalEntryNotFoundError: no network" in message and "accept its licence" in message
 
 
-def test_only_what_is_needed_is_fetched_from_the_hub(tiny, train, tmp_path, monkeypatch):
+def test_only_what_is_needed_is_fetched_from_the_hub(tiny, train, tmp_path, monkeypatch) -> None:
     import huggingface_hub
 
     asked = []
@@ -412,7 +412,7 @@ def test_only_what_is_needed_is_fetched_from_the_hub(tiny, train, tmp_path, monk
     assert not [pattern for pattern in asked[-1]["allow_patterns"] if pattern.endswith((".bin", ".py", "/*"))]
 
 
-def test_arguments_are_checked_against_the_pipeline(tiny, train):
+def test_arguments_are_checked_against_the_pipeline(tiny, train) -> None:
     folder = tiny("stable_diffusion")
     message = refusal(make(folder, call={"guidance_scal": 3}), train)
     assert "no such argument; did you mean guidance_scale" in message
@@ -425,7 +425,7 @@ def test_arguments_are_checked_against_the_pipeline(tiny, train):
             make(folder, **settings)
 
 
-def test_every_option_is_valid_and_its_arguments_exist():
+def test_every_option_is_valid_and_its_arguments_exist() -> None:
     import diffusers
 
     pipelines = {"sana": "Sana", "pixart_sigma": "PixArtSigma", "lumina2": "Lumina2", "flux_dev": "Flux"}
@@ -450,7 +450,7 @@ def spoil(generator: DiffusersPipeline, monkeypatch, value: float) -> None:
 
 
 @pytest.mark.parametrize(("value", "reason"), [(float("nan"), "not a number"), (-1.0, "constant")])
-def test_pictures_that_show_nothing_stop_the_run(tiny, train, requests, tmp_path, monkeypatch, value, reason):
+def test_pictures_that_show_nothing_stop_the_run(tiny, train, requests, tmp_path, monkeypatch, value, reason) -> None:
     generator = make(tiny("stable_diffusion"))
     generator.fit(train, tmp_path, 0)
     spoil(generator, monkeypatch, value)
@@ -463,7 +463,7 @@ def test_pictures_that_show_nothing_stop_the_run(tiny, train, requests, tmp_path
     assert tolerant.facts["bad_images"] == 1
 
 
-def test_out_of_memory_says_what_to_lower(fitted, requests, monkeypatch):
+def test_out_of_memory_says_what_to_lower(fitted, requests, monkeypatch) -> None:
     import torch
 
     def full(*_, **__):
@@ -474,7 +474,7 @@ def test_out_of_memory_says_what_to_lower(fitted, requests, monkeypatch):
         fitted.sample(requests)
 
 
-def test_grey_is_luminance():
+def test_grey_is_luminance() -> None:
     red, white = np.zeros((1, 4, 4, 3), np.float32), np.ones((1, 4, 4, 3), np.float32)
     red[..., 0] = 1
     assert (to_grey(red, (4, 4), "pad") == 76).all() and (to_grey(white, (4, 4), "pad") == 255).all()
@@ -482,7 +482,7 @@ def test_grey_is_luminance():
     assert to_grey(white[..., :1] * 0.5, (2, 4), "crop").min() == 128
 
 
-def test_prompts_are_made_of_the_request(toy):
+def test_prompts_are_made_of_the_request(toy) -> None:
     labels = {label.name: label for label in toy.info.labels}
     request = toy.request("r", prompt="as asked", level=2, side=1)
     assert prompt_text("{prompt}: level {level}, {side}", request, labels) == "as asked: level 2, right"

@@ -55,7 +55,7 @@ def run(pipeline, call, latents, replace=None) -> list[tuple]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_prediction_is_what_the_pipeline_hands_to_its_scheduler(case, loaded):
+def test_the_prediction_is_what_the_pipeline_hands_to_its_scheduler(case, loaded) -> None:
     import torch
 
     from generators.text_to_image.families import Captions
@@ -84,7 +84,7 @@ def unpacked(pipeline, latents, shape):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_no_caption_is_what_guidance_compares_with(name, loaded):
+def test_no_caption_is_what_guidance_compares_with(name, loaded) -> None:
     import torch
 
     from generators.text_to_image.families import Captions
@@ -108,7 +108,7 @@ def test_no_caption_is_what_guidance_compares_with(name, loaded):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_perfect_prediction_leads_the_sampler_to_the_image(case, loaded, monkeypatch):
+def test_a_perfect_prediction_leads_the_sampler_to_the_image(case, loaded, monkeypatch) -> None:
     """Target, noising, time, packing and scaling of latents: each would lead elsewhere if it were wrong."""
     import torch
 
@@ -134,7 +134,7 @@ def test_a_perfect_prediction_leads_the_sampler_to_the_image(case, loaded, monke
     assert own.std() > 0.01
 
 
-def test_flow_times_are_logit_normal_and_shifted(loaded):
+def test_flow_times_are_logit_normal_and_shifted(loaded) -> None:
     import torch
 
     from generators.text_to_image.families import Flux, StableDiffusion3
@@ -156,7 +156,7 @@ def test_flow_times_are_logit_normal_and_shifted(loaded):
     assert Flux().sampling_shift(flux, torch.zeros(1, 16, 32, 32)) == pytest.approx(math.exp(0.5))
 
 
-def test_noising_times_are_uniform_over_the_schedule(loaded):
+def test_noising_times_are_uniform_over_the_schedule(loaded) -> None:
     import torch
 
     pipeline, family, _ = loaded("stable_diffusion")
@@ -165,7 +165,7 @@ def test_noising_times_are_uniform_over_the_schedule(loaded):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_another_family_is_refused_by_name(name, loaded):
+def test_another_family_is_refused_by_name(name, loaded) -> None:
     pipeline, own, _ = loaded(name)
     own.check(pipeline, SIZE)
     for other in OPTIONS.keys() - {name}:
@@ -176,7 +176,7 @@ def test_another_family_is_refused_by_name(name, loaded):
             wrong.check(pipeline, SIZE)
 
 
-def test_what_a_family_cannot_train_is_refused(loaded):
+def test_what_a_family_cannot_train_is_refused(loaded) -> None:
     import torch
     from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
@@ -203,7 +203,7 @@ def test_what_a_family_cannot_train_is_refused(loaded):
         family.check(pipeline, SIZE)
 
 
-def test_a_caption_is_encoded_once(loaded, monkeypatch):
+def test_a_caption_is_encoded_once(loaded, monkeypatch) -> None:
     import torch
 
     from generators.text_to_image.families import Captions, Sana

@@ -28,7 +28,7 @@ def train(toy):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_every_family_learns_and_its_adapter_acts(name, tiny, toy, train, tmp_path):
+def test_every_family_learns_and_its_adapter_acts(name, tiny, toy, train, tmp_path) -> None:
     """The whole way of a run: the option as it stands in ``conf/``, trained, saved, laid over the pipeline, sampled."""
     requests = [toy.request(f"r{i}", level=i, side=0) for i in range(2)]
     images = []
@@ -71,7 +71,7 @@ def adapter_of(loaded, train, folder: Path, name: str, word: str = "level", **tr
 
 
 @pytest.mark.parametrize("name", SAMPLED)
-def test_the_loss_falls(name, loaded, train, tmp_path):
+def test_the_loss_falls(name, loaded, train, tmp_path) -> None:
     import torch
 
     network = loaded(name)[1].network(loaded(name)[0])
@@ -90,7 +90,7 @@ def test_the_loss_falls(name, loaded, train, tmp_path):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_a_killed_training_goes_on_to_the_same_bytes(name, loaded, train, tmp_path):
+def test_a_killed_training_goes_on_to_the_same_bytes(name, loaded, train, tmp_path) -> None:
     from generators.text_to_image.adapter import ADAPTER
 
     (tmp_path / "whole").mkdir()
@@ -104,7 +104,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(name, loaded, train, tmp_pa
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_the_saved_adapter_predicts_as_the_trained_one(name, loaded, train, tmp_path):
+def test_the_saved_adapter_predicts_as_the_trained_one(name, loaded, train, tmp_path) -> None:
     import torch
 
     from generators.text_to_image.adapter import ADAPTER, lay
@@ -127,7 +127,7 @@ def test_the_saved_adapter_predicts_as_the_trained_one(name, loaded, train, tmp_
     assert facts["layers"] == sum("lora_A" in path for path in learner._weights)
 
 
-def test_an_adapter_without_a_loader_in_the_library_is_laid_at_its_scale(loaded, train, tmp_path):
+def test_an_adapter_without_a_loader_in_the_library_is_laid_at_its_scale(loaded, train, tmp_path) -> None:
     import torch
 
     from generators.text_to_image.adapter import lay
@@ -158,7 +158,7 @@ def test_an_adapter_without_a_loader_in_the_library_is_laid_at_its_scale(loaded,
 
 
 @pytest.mark.parametrize("name", SAMPLED)
-def test_dropped_captions_are_not_heard(name, loaded, train, tmp_path):
+def test_dropped_captions_are_not_heard(name, loaded, train, tmp_path) -> None:
     hearing, deaf = (
         [adapter_of(loaded, train, tmp_path, name, word, steps=2, caption_dropout=share) for word in ("level", "side")]
         for share in (0.0, 1.0)
@@ -168,7 +168,7 @@ def test_dropped_captions_are_not_heard(name, loaded, train, tmp_path):
 
 
 @pytest.mark.parametrize("name", SAMPLED)
-def test_saving_memory_changes_no_byte(name, loaded, train, tmp_path):
+def test_saving_memory_changes_no_byte(name, loaded, train, tmp_path) -> None:
     plain, checkpointed = (
         adapter_of(loaded, train, tmp_path, name, gradient_checkpointing=each) for each in (False, True)
     )
@@ -178,7 +178,7 @@ def test_saving_memory_changes_no_byte(name, loaded, train, tmp_path):
 
 
 @pytest.mark.parametrize("name", SAMPLED)
-def test_the_base_keeps_its_number_format_and_the_adapter_learns_in_float32(name, loaded, train, tmp_path):
+def test_the_base_keeps_its_number_format_and_the_adapter_learns_in_float32(name, loaded, train, tmp_path) -> None:
     import torch
     from safetensors.torch import load
 

@@ -55,14 +55,14 @@ def finished(tiny, train, tmp_path_factory):
     return generator, folder
 
 
-def test_captions_are_made_like_prompts(train):
+def test_captions_are_made_like_prompts(train) -> None:
     level, side = train.column("level")[0], train.column("side")[0]
     assert captions(train, "level {level}, {side}")[0] == f"level {level}, {['left', 'right'][side]}"
     with pytest.raises(BenchError, match="i0 has no prompt"):
         captions(train, "{prompt}")
 
 
-def test_the_adapter_changes_the_images_and_is_reported(finished, tiny, toy):
+def test_the_adapter_changes_the_images_and_is_reported(finished, tiny, toy) -> None:
     generator, folder = finished
     requests = [toy.request(f"r{i}", level=i, side=0) for i in range(2)]
     base = make(tiny("stable_diffusion"), {"steps": 1, "learning_rate": 1e-12})
@@ -74,7 +74,7 @@ def test_the_adapter_changes_the_images_and_is_reported(finished, tiny, toy):
     assert len((folder / "history.csv").read_text().splitlines()) == 7
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(finished, tiny, train, tmp_path, monkeypatch):
+def test_a_killed_training_goes_on_to_the_same_bytes(finished, tiny, train, tmp_path, monkeypatch) -> None:
     from generators.text_to_image.training import Trainer
 
     step = Trainer._step
@@ -94,7 +94,9 @@ def test_a_killed_training_goes_on_to_the_same_bytes(finished, tiny, train, tmp_
     assert (tmp_path / "history.csv").read_bytes() == (finished[1] / "history.csv").read_bytes()
 
 
-def test_a_finished_adapter_is_loaded_and_another_seed_gives_another(finished, tiny, train, tmp_path, monkeypatch):
+def test_a_finished_adapter_is_loaded_and_another_seed_gives_another(
+    finished, tiny, train, tmp_path, monkeypatch
+) -> None:
     other = make(tiny("stable_diffusion"))
     other.fit(train, tmp_path, 4)
     assert (tmp_path / ADAPTER).read_bytes() != (finished[1] / ADAPTER).read_bytes()
@@ -104,12 +106,12 @@ def test_a_finished_adapter_is_loaded_and_another_seed_gives_another(finished, t
     assert again.facts["lora"]["sha256"] == other.facts["lora"]["sha256"]
 
 
-def test_the_list_of_what_decides_nothing_is_whole():
+def test_the_list_of_what_decides_nothing_is_whole() -> None:
     assert set(UNTRAINED) == {*LoraTraining.incidental, *LoraTraining.sampling_only}
 
 
 @pytest.mark.parametrize("setting", sorted(set(UNTRAINED) - {"offload"}))  # which needs a GPU
-def test_the_finished_adapter_is_found_again(setting, finished, tiny, toy, train, tmp_path, monkeypatch):
+def test_the_finished_adapter_is_found_again(setting, finished, tiny, toy, train, tmp_path, monkeypatch) -> None:
     generator, folder = finished
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(LoraTraining, "_train", lambda *_: pytest.fail("trained twice"))
@@ -122,7 +124,7 @@ def test_the_finished_adapter_is_found_again(setting, finished, tiny, toy, train
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_the_key_of_a_training_leaves_out_what_decides_nothing(name):
+def test_the_key_of_a_training_leaves_out_what_decides_nothing(name) -> None:
     """The settings under which a run keeps its trained generators, with the options as they stand in ``conf/``."""
 
     def key(**changed: Any) -> dict[str, Any]:
@@ -139,7 +141,7 @@ def test_the_key_of_a_training_leaves_out_what_decides_nothing(name):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_training_depends_on_those_arguments_of_the_call_that_encode_texts(name):
+def test_training_depends_on_those_arguments_of_the_call_that_encode_texts(name) -> None:
     import diffusers
 
     encode = getattr(diffusers, family_of(name).pipeline).encode_prompt
@@ -150,7 +152,9 @@ def test_training_depends_on_those_arguments_of_the_call_that_encode_texts(name)
 @pytest.mark.parametrize(
     "changed", [{"sampling": UNTRAINED["sampling"]}, {"checkpoint_every": 1}, {"caption_memory": 0}]
 )
-def test_a_checkpoint_is_continued_whatever_decides_nothing(changed, tiny, train, tmp_path, monkeypatch, finished):
+def test_a_checkpoint_is_continued_whatever_decides_nothing(
+    changed, tiny, train, tmp_path, monkeypatch, finished
+) -> None:
     from generators.text_to_image.training import Trainer
 
     step = Trainer._step
@@ -172,7 +176,7 @@ def test_a_checkpoint_is_continued_whatever_decides_nothing(changed, tiny, train
         ((48, 48), (64, 96), "pad", ("48 x 48", "64 x 96")),
     ],
 )
-def test_training_images_are_never_enlarged(size, wanted, resize, named, toy, tmp_path, monkeypatch):
+def test_training_images_are_never_enlarged(size, wanted, resize, named, toy, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("generators.text_to_image.load.load_pipeline", lambda _: pytest.fail("the pipeline was loaded"))
     with pytest.raises(BenchError) as error:
         make(tmp_path, size=list(wanted), resize=resize).fit(toy.labelled(2, size=size), tmp_path, 0)
@@ -182,7 +186,7 @@ def test_training_images_are_never_enlarged(size, wanted, resize, named, toy, tm
 
 
 @pytest.mark.parametrize(("least", "warned"), [((40, 50), True), ((64, 64), False)])
-def test_files_that_the_data_set_enlarged_are_warned_of(least, warned, toy, tmp_path, monkeypatch, caplog):
+def test_files_that_the_data_set_enlarged_are_warned_of(least, warned, toy, tmp_path, monkeypatch, caplog) -> None:
     def loaded(_):
         raise BenchError("loading begins")
 
@@ -194,7 +198,7 @@ def test_files_that_the_data_set_enlarged_are_warned_of(least, warned, toy, tmp_
 
 
 @pytest.mark.parametrize(("size", "resize"), [((64, 48), "pad"), ((64, 64), "crop"), ((70, 96), "crop")])
-def test_training_images_of_the_size_or_larger_are_learned_from(size, resize, toy, tmp_path, monkeypatch):
+def test_training_images_of_the_size_or_larger_are_learned_from(size, resize, toy, tmp_path, monkeypatch) -> None:
     def loaded(_):
         raise BenchError("loading begins")
 
@@ -203,7 +207,7 @@ def test_training_images_of_the_size_or_larger_are_learned_from(size, resize, to
         make(tmp_path, size=[64, 64], resize=resize).fit(toy.labelled(2, size=size), tmp_path, 0)
 
 
-def test_every_image_is_seen_once_an_epoch():
+def test_every_image_is_seen_once_an_epoch() -> None:
     from generators.training.loop import batch_indices
 
     seen = np.concatenate([batch_indices(step, 4, 10, lambda epoch: [1, 0, epoch]) for step in range(5)])
@@ -211,7 +215,7 @@ def test_every_image_is_seen_once_an_epoch():
     assert not np.array_equal(seen[:10], seen[10:])
 
 
-def test_what_cannot_be_trained_is_refused(tiny, train, tmp_path, monkeypatch):
+def test_what_cannot_be_trained_is_refused(tiny, train, tmp_path, monkeypatch) -> None:
     with pytest.raises(BenchError, match=r"StableDiffusion trains a .* this is a FluxPipeline that lacks unet"):
         make(tiny("flux_dev")).fit(train, tmp_path, 0)
     with pytest.raises(BenchError, match=r"generator\.training\.family is 'Sana'; it must be a family such as"):
