@@ -74,7 +74,8 @@ def representatives(evaluator: str, runs: Sequence[Run]) -> list[Conformance]:
     """A conformance for each different code behind the records of ``runs``, in an order that theirs does not change.
 
     First come known ones, before unknown; among them the one with which most kinds of controls agree, then the one with
-    which most generators agree, then by text. Each in turn joins the first representative that it agrees with, or becomes one.
+    which most generators agree, then by text. Each in turn joins the first representative that it agrees with, or
+    becomes one.
     """
     records = [(run, run.scores[evaluator].conformance) for run in runs]
     different = {canonical(conformance): conformance for _, conformance in records}

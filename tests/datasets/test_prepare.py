@@ -35,7 +35,7 @@ def sources(folder: Path, count: int, patients: int = 1000) -> list[Source]:
 
 
 def prepared(cache: Path) -> list[str]:
-    return sorted(path.name for path in (cache / "prepared").iterdir())
+    return sorted(path.name for path in (cache / "prepared").glob("[!.]*"))
 
 
 def test_every_image_is_resized_in_order_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def test_a_trusted_package_is_allowed_by_name() -> None:
 
 
 def test_unknown_setting_names_the_target() -> None:
-    with pytest.raises(BenchError, match=r"cannot build generators\.noise\.Noise.*wrong_setting"):
+    with pytest.raises(BenchError, match=r"cannot build generators\.controls\.noise\.Noise.*wrong_setting"):
         build(OmegaConf.create({"_target_": "generators.controls.noise.Noise", "wrong_setting": 1}))
 
 
