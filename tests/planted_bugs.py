@@ -620,9 +620,9 @@ BUGS = (
     ),
     Bug(
         "n squared for n (n - 1)",
-        "evaluators/fidelity/kernel_distance.py",
-        "_left(xx.table) / (n * (n - 1.0))",
-        "_left(xx.table) / (n * (n * 1.0))",
+        "evaluators/fidelity/fold_tables.py",
+        "xx / (n * (n - 1.0))",
+        "xx / (n * (n * 1.0))",
         KERNEL,
     ),
     Bug(
@@ -641,9 +641,9 @@ BUGS = (
     ),
     Bug(
         "overlap of left out folds taken off twice",
-        "evaluators/fidelity/kernel_distance.py",
-        "table.sum(axis=1) + np.diag(table)",
-        "table.sum(axis=1)",
+        "evaluators/fidelity/fold_tables.py",
+        "return left + np.diag(table) if rows",
+        "return left if rows",
         KERNEL,
     ),
     Bug(

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-Grey = npt.NDArray[np.uint8]
+from bench.statistics.arrays import Mask
+from bench.storage.image_reader import Grey
+
 Raw = npt.NDArray[np.uint16]
-Mask = npt.NDArray[np.bool_]
 Photometric = Literal["MONOCHROME1", "MONOCHROME2"]
 
 FULL_HEIGHT = 632

@@ -19,8 +19,9 @@ from scipy import fft
 from scipy.ndimage import map_coordinates
 from scipy.special import expit
 
+from bench.statistics.arrays import Mask
+
 Field = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 HEIGHT_PIXELS = 632
 PIXEL_MM = 0.455

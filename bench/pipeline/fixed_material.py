@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import (
     Classifies,
@@ -33,9 +32,8 @@ from bench.api import (
     Score,
     Split,
 )
+from bench.statistics.arrays import Integers
 from bench.storage.image_reader import encode_png, pixel_hash
-
-Integers = npt.NDArray[np.int64]
 
 SIDE = 32  # pixels along an edge
 BLOCK = 8  # pixels along the edge of a block whose mean is a feature

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import CONTROLS, DatasetInfo, ImageSet, Material, Metric, Score
+from bench.runtime.text_table import markdown_table
 from bench.storage.files import as_json
 from bench.storage.image_reader import contact_sheet
 from bench.storage.record import sizes_words
@@ -149,27 +150,27 @@ def markdown(card: Mapping[str, Any]) -> str:
     lines = [f"# Synthetic medical data card: {card['title']}", ""]
     if notice := _notice(card):
         lines += [notice, ""]
-    lines += ["| | |", "|---|---|"]
-    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in card["general"].items()]
-    head = ["| Criterion | Value | 95% interval | Real ceiling | Note |", "|---|---|---|---|---|"]
-    lines += ["", "## Seven Cs", "", *head]
-    for row in card["criteria"]:
-        cells = (row["criterion"], _shown(row), _interval(row["interval"]), _number(row["ceiling"]), row["note"] or "")
-        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
-    lines += ["", "## Other measurements", "", "| Metric | Value | 95% interval | n | Note |", "|---|---|---|---|---|"]
-    for row in card["other_scores"]:
-        where = f" in {row['encoder']}" if row["encoder"] else ""
-        interval = None if row["low"] is None else (row["low"], row["high"])
-        cells = (f"{row['metric']}{where}", _shown(row), _interval(interval), row["n"], row["note"] or "")
-        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    criteria = [
+        (row["criterion"], _shown(row), _interval(row["interval"]), _number(row["ceiling"]), row["note"])
+        for row in card["criteria"]
+    ]
+    others = [(_place(row), _shown(row), _interval(_ends(row)), row["n"], row["note"]) for row in card["other_scores"]]
+    lines += [markdown_table(("", ""), list(card["general"].items())), "", "## Seven Cs", ""]
+    lines += [markdown_table(("Criterion", "Value", "95% interval", "Real ceiling", "Note"), criteria)]
+    lines += ["", "## Other measurements", ""]
+    lines += [markdown_table(("Metric", "Value", "95% interval", "n", "Note"), others)]
     reference = card["reference"]
     lines += ["", "## Reference data", "", f"{reference['source']}: {reference['train']} training, "]
     lines[-1] += f"{reference['holdout']} holdout and {reference['test']} test images. {reference['citation']}"
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: Any) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")
+def _ends(row: Mapping[str, Any]) -> tuple[float, float] | None:
+    return None if row["low"] is None else (row["low"], row["high"])
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    return f"{row['metric']} in {row['encoder']}" if row["encoder"] else str(row["metric"])
 
 
 def html(card: Mapping[str, Any], picture: str | None) -> str:

@@ -45,22 +45,18 @@ class FoldTables:
 
     def distance(self) -> float:
         """The unbiased estimate from all rows."""
-        nothing = np.zeros(1)
-        return float(self._values(nothing, nothing, nothing, nothing, nothing)[0])
+        return float(self.without(first=False, second=False)[0])
+
+    def estimate(self, null: float = 0.0) -> Estimate:
+        """The estimate and its error by both sets together; see ``parts``."""
+        return jackknife([self.distance(), *self.without(first=True, second=True)], null)
 
     def without(self, *, first: bool, second: bool) -> Floats:
         """``(G,)`` estimates without fold ``g`` of the sets named."""
-        none = np.zeros(len(self.xx))
-        xx = self.xx.sum(0) + self.xx.sum(1) - np.diag(self.xx) if first else none
-        yy = self.yy.sum(0) + self.yy.sum(1) - np.diag(self.yy) if second else none
-        xy = self.xy.sum(1) * first + self.xy.sum(0) * second - np.diag(self.xy) * (first and second)
-        return self._values(xx, yy, xy, self.first * first, self.second * second)
-
-    def _values(self, xx: Floats, yy: Floats, xy: Floats, first: Indices | Floats, second: Indices | Floats) -> Floats:
-        """Estimates with these sums and numbers of rows taken out."""
-        n, m = self.first.sum() - first, self.second.sum() - second
-        within = (self.xx.sum() - xx) / (n * (n - 1.0)) + (self.yy.sum() - yy) / (m * (m - 1.0))
-        return within - 2 * (self.xy.sum() - xy) / (n * (m * 1.0))
+        n, m = self.first.sum() - self.first * first, self.second.sum() - self.second * second
+        xx, yy = _left(self.xx, rows=first, columns=first), _left(self.yy, rows=second, columns=second)
+        within = xx / (n * (n - 1.0)) + yy / (m * (m - 1.0))
+        return within - 2 * _left(self.xy, rows=first, columns=second) / (n * (m * 1.0))
 
     def parts(self, null: float = 0.0) -> Parts:
         """The estimate and its error by cause; ``null`` is the SD between two samples of one population.
@@ -76,6 +72,16 @@ class FoldTables:
         for name, (first, second) in sides.items():
             made[name] = jackknife([value, *self.without(first=first, second=second)], null * shares[name])
         return Parts(value, **made)
+
+
+def _left(table: Floats, *, rows: bool, columns: bool) -> Floats:
+    """``(G,)`` sums of ``table`` without row ``g``, without column ``g``, or without both."""
+    left = np.full(len(table), table.sum())
+    if columns:
+        left = left - table.sum(axis=0)
+    if rows:
+        left = left - table.sum(axis=1)
+    return left + np.diag(table) if rows and columns else left
 
 
 def add_up(rows: Floats, folds: Indices, count: int) -> Floats:

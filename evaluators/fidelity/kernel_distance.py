@@ -15,7 +15,8 @@ from bench.api import Metric, Rows
 from bench.statistics.arrays import Floats, Indices, Singles
 from bench.statistics.distances import Centred, Tile, across, centred, mean_row, slices, sweep, within
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import fold_count, jackknife
+from bench.statistics.resampling import fold_count
+from evaluators.fidelity.fold_tables import FoldTables
 
 if TYPE_CHECKING:
     import torch
@@ -141,15 +142,17 @@ def kernel_sums(first: Centred, second: Centred, first_folds: Indices, second_fo
 
 def from_sums(sums: Sums, first_folds: Indices, second_folds: Indices) -> Estimate:
     """KID of two sets whose pairs have all been summed."""
-    xx, yy, xy = sums
-    count = len(xx.table)
-    n, m = (len(folds) - np.append(0, np.bincount(folds, minlength=count)) for folds in (first_folds, second_folds))
-    within_x, within_y = _left(xx.table) / (n * (n - 1.0)), _left(yy.table) / (m * (m - 1.0))
-    values = within_x + within_y - 2 * _left(xy.table) / (n * (m * 1.0))
-    return jackknife(values, (1 / n[0] + 1 / m[0]) * np.sqrt(2 * null_variance(xx.totals, xx.squares)))
+    return tables_of(sums, first_folds, second_folds).estimate(null_deviation(sums, first_folds, second_folds))
 
 
-def _left(table: Floats) -> Floats:
-    """The sum over all pairs, then without fold ``g`` for each ``g``, from sums by pairs of folds ``(G, G)``."""
-    total = table.sum()
-    return np.append(total, total - table.sum(axis=0) - table.sum(axis=1) + np.diag(table))
+def tables_of(sums: Sums, first_folds: Indices, second_folds: Indices) -> FoldTables:
+    """The sums of all pairs by pairs of folds."""
+    xx, yy, xy = (each.table for each in sums)
+    first, second = (np.bincount(folds, minlength=len(xx)) for folds in (first_folds, second_folds))
+    return FoldTables(xx, yy, xy, first, second)
+
+
+def null_deviation(sums: Sums, first_folds: Indices, second_folds: Indices) -> float:
+    """Standard deviation of KID between two samples of the first population, of these sizes."""
+    variance = null_variance(sums[0].totals, sums[0].squares)
+    return float((1 / len(first_folds) + 1 / len(second_folds)) * np.sqrt(2 * variance))

@@ -11,9 +11,9 @@ from bench.statistics.arrays import Indices
 from bench.statistics.distances import across, centred, mean_row, sweep, within
 from bench.statistics.estimate import Estimate
 from bench.statistics.resampling import jackknife
-from evaluators.fidelity.fold_tables import FoldTables, Parts
+from evaluators.fidelity.fold_tables import Parts
 from evaluators.fidelity.frechet_distance import frechet_jackknife, frechet_left_out, null_se, spectrum
-from evaluators.fidelity.kernel_distance import kernel_sums, null_variance
+from evaluators.fidelity.kernel_distance import kernel_sums, null_deviation, tables_of
 
 
 def kernel_parts(first: Rows, second: Rows, first_folds: Indices, second_folds: Indices) -> Parts:
@@ -26,11 +26,7 @@ def kernel_parts(first: Rows, second: Rows, first_folds: Indices, second_folds: 
     sums = kernel_sums(x, y, first_folds, second_folds)
     for each, tiles in zip(sums, (within(x), within(y), across(x, y)), strict=True):
         sweep(tiles, [each])
-    xx, yy, xy = sums
-    count = len(xx.table)
-    sizes = [np.bincount(folds, minlength=count) for folds in (first_folds, second_folds)]
-    null = (1 / len(first) + 1 / len(second)) * np.sqrt(2 * null_variance(xx.totals, xx.squares))
-    return FoldTables(xx.table, yy.table, xy.table, sizes[0], sizes[1]).parts(float(null))
+    return tables_of(sums, first_folds, second_folds).parts(null_deviation(sums, first_folds, second_folds))
 
 
 def frechet_parts(

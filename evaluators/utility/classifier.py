@@ -9,17 +9,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Images
 from bench.runtime.device import resolve
 from bench.runtime.progress import track
+from bench.statistics.arrays import Integers
 from bench.statistics.resampling import Floats
 
 if TYPE_CHECKING:
     import torch
 
-Integers = npt.NDArray[np.int64]
 
 UNKNOWN = -1
 

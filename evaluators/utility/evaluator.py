@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Evaluator, ImageSet, Material, Metric, Purpose, Refused, Score, Split
+from bench.statistics.arrays import Integers
 from bench.statistics.classification import patient_weights, percentile_interval
 from bench.statistics.resampling import Floats
 from bench.storage.files import as_json
@@ -31,7 +31,6 @@ from evaluators.utility.test_set import (
     truths,
 )
 
-Integers = npt.NDArray[np.int64]
 Arm = Literal["real", "synthetic", "both"]
 Figures = dict[tuple[str, str], Figure]
 Answering = Callable[[Material, Sequence[Exam], Sequence[str]], tuple[dict[Arm, Answers], list[Answers]]]

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.api import Images, ImageSet
+from bench.statistics.arrays import Integers
 from bench.statistics.classification import balanced_accuracy, confusion, macro_auc, macro_f1
 from bench.statistics.resampling import Floats
 from evaluators.utility.classifier import UNKNOWN
 
 Key = TypeVar("Key")
-Integers = npt.NDArray[np.int64]
 Answers = list[list[Floats]]  # scores (N, K) by repeat and target
 Figure = tuple[float, Floats]  # value, resampled values
 FEWEST = 10  # patients of a class

