@@ -119,8 +119,8 @@ def test_at_most_three_metrics_are_named_the_one_that_moved_most_first() -> None
 def test_the_page_says_modified_code_with_both_values(tmp_path: Path) -> None:
     boarded(tmp_path, ("a", None, COMMON), ("b", None, CLOSE), ("c", None, FAR), ("d", None, None))
     text = " ".join(page_of(tmp_path).text.split())
-    assert "fd[all|radiomics].high: 1.75035 here, 1.75 in the first table of protocol 1" in text
-    assert "Modified code: it says it measures under protocol 1" in text
+    assert "fd[all|radiomics].high: 1.75035 here, 1.75 in the first table of this protocol" in text
+    assert "Modified code: it says it measures under this protocol" in text
     assert "Unknown code: these records do not say" in text
     assert "measured under this protocol by modified or unknown code and stand in a table of their own below" in text
     assert "differ by more than a millionth of their size were measured by modified code" in text
