@@ -150,5 +150,10 @@ def test_a_changed_formula_of_the_core_is_noticed(
     assert text.count(old) == 1
     copy.write_text(text.replace(old, new))
     place, name = module._place, file.removesuffix(".py").replace("/", ".")
-    monkeypatch.setattr(module, "_place", lambda each, packages: copy if each == name else place(each, packages))
+
+    def changed(each: str, packages: set[str]) -> Path | None:
+        found = place(each, packages)
+        return copy if found and each == name else found
+
+    monkeypatch.setattr(module, "_place", changed)
     assert code_digest(Fidelity) != before
