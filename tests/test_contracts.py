@@ -262,6 +262,25 @@ def test_naming_a_generator_or_a_data_set_loads_no_deep_learning_library() -> No
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
+PLANNED = """
+import sys
+from hydra import compose, initialize_config_module
+from omegaconf import open_dict
+from bench.pipeline.plan import Plan
+
+with initialize_config_module("conf", version_base="1.3"):
+    config = compose("config", overrides=["generator=ldm", "name=planned"])
+Plan.of(config)
+print(*sorted({"torch", "diffusers", "transformers", "monai", "datasets"} & set(sys.modules)))
+"""
+
+
+def test_a_plan_is_made_without_a_deep_learning_library() -> None:
+    """All parts built and all code digested: what is wrong with a configuration is told in seconds."""
+    done = subprocess.run([sys.executable, "-c", PLANNED], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
 def test_of_the_core_only_networks_import_torch_with_the_module() -> None:
     for path in sorted((ROOT / "bench").rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:

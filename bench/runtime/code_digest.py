@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.machinery import ModuleSpec
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -177,8 +178,18 @@ def _bound(statement: ast.stmt) -> Iterator[Import]:
 def _place(name: str, packages: set[str]) -> Path | None:
     if name.split(".", 1)[0] not in packages:
         return None
+    found = _spec(name)
+    return None if found is None or found.origin is None else Path(found.origin)
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """Where a module lies; only packages are imported for that, never a module that a name is taken from."""
+    parent = name.rpartition(".")[0]
+    if parent:
+        package = _spec(parent)
+        if package is None or package.submodule_search_locations is None:
+            return None
     try:
-        found = importlib.util.find_spec(name)
+        return importlib.util.find_spec(name)
     except (ImportError, ValueError):
         return None
-    return None if found is None or found.origin is None else Path(found.origin)
