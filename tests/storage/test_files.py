@@ -11,7 +11,24 @@ from pathlib import Path
 import pytest
 
 from bench.api import BenchError
-from bench.storage.files import Busy, canonical, content_key, owned, read_json, write_atomic, write_json, writing
+from bench.storage.files import (
+    Busy,
+    Damaged,
+    WouldWrite,
+    alone,
+    canonical,
+    content_key,
+    discard,
+    only_reading,
+    owned,
+    read_checked,
+    read_json,
+    remove_drafts,
+    write_atomic,
+    write_checked,
+    write_json,
+    writing,
+)
 
 
 def test_key_depends_on_content_and_not_on_order() -> None:
@@ -85,3 +102,46 @@ def test_a_draft_replaces_its_file_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_bytes() == b"first" and [each.name for each in path.parent.iterdir()] == ["large.bin"]
     write_atomic(tmp_path / "small", b"")
     assert path.stat().st_mode == (tmp_path / "small").stat().st_mode
+
+
+def test_drafts_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    with writing(tmp_path / "set") as mine:
+        mine.mkdir()
+        name = mine.name
+        host = name.removeprefix(".set.").partition("+")[0]
+        dead = tmp_path / f".set.{host}+{2**22 + 1}-0.draft"
+        strange = tmp_path / f".set.{host}+{10**40}-0.draft"
+        elsewhere, growing, left = (tmp_path / f".{each}.otherhost+7-0.draft" for each in ("new", "growing", "left"))
+        for path in (dead, strange, elsewhere, left):
+            path.write_bytes(b"half")
+        growing.mkdir()
+        (growing / "rows").write_bytes(b"half")
+        for path in (growing, left):
+            os.utime(path, (0, 0))
+        remove_drafts(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {name, strange.name, elsewhere.name, growing.name}
+    assert (tmp_path / "set").is_dir()
+
+
+def test_only_reading_writes_and_removes_nothing(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "there", b"x")
+    with only_reading():
+        for write in (
+            lambda: write_atomic(tmp_path / "new" / "file", b"x"),
+            lambda: owned(tmp_path / "run").__enter__(),
+            lambda: alone(tmp_path / "set").__enter__(),
+        ):
+            with pytest.raises(WouldWrite):
+                write()
+        discard(tmp_path / "there")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+def test_a_checked_file_that_was_edited_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mark.json"
+    assert read_checked(path) is None
+    write_checked(path, {"number": 1.5, "pair": (1, 2)})
+    assert read_checked(path) == {"number": 1.5, "pair": [1, 2]}
+    path.write_text(path.read_text().replace("1.5", "2.5"))
+    with pytest.raises(Damaged, match=r"mark\.json is damaged"):
+        read_checked(path)
