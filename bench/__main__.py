@@ -43,6 +43,7 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
         return _outlook(config, folder)
     from bench.pipeline.plan import Plan
     from bench.pipeline.run import carry_out
+    from bench.pipeline.run_record import without_secret
     from bench.pipeline.summary import summary
     from bench.runtime.processes import ALONE, Told, launched
     from bench.runtime.run_folder import logged
@@ -57,7 +58,7 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
                 # whoever is refused the folder has written nothing into it
                 held.enter_context(owned(folder))
                 held.enter_context(logged(folder / "bench.log"))
-                log.info("bench %s", " ".join(HydraConfig.get().overrides.task))
+                log.info("bench %s", " ".join(map(without_secret, HydraConfig.get().overrides.task)))
             outcome = carry_out(Plan.of(config), folder, team)
         except Exception as error:
             code = _reported(error, team)
@@ -86,7 +87,7 @@ def _outlook(config: DictConfig, folder: Path) -> tuple[int, str]:
         # made by Hydra; what holds something stays
         runs = Path(config.runs).resolve()
         for each in (folder, *folder.parents):
-            if each == folder or runs in each.resolve().parents:
+            if each == folder or runs in (each.resolve(), *each.resolve().parents):
                 with suppress(OSError):
                     each.rmdir()
 

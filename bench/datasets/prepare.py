@@ -89,10 +89,12 @@ def prepare(sources: Sequence[Source], info: DatasetInfo, shape: Shape, cache: P
         raise BenchError(f"{info.name}: a part of the data set has no images, needed at least one")
     _check_unique(sources)
     folder = cache / "prepared" / _key(sources, info, shape)
-    images = _found(folder, info)
+    images, fault = _found(folder, info)
     if images is None:
         with alone(folder):
-            images = _found(folder, info)
+            images, fault = _found(folder, info)
+            if fault:
+                _log.warning("%s; preparing it again", fault)
             if images is None:
                 remove_drafts(folder.parent)
                 images = write_set(_read(sources, info.name, shape), info, folder)
@@ -100,13 +102,12 @@ def prepare(sources: Sequence[Source], info: DatasetInfo, shape: Shape, cache: P
     return images
 
 
-def _found(folder: Path, info: DatasetInfo) -> ImageSet | None:
-    """What an earlier run prepared, if it is there and what was written."""
+def _found(folder: Path, info: DatasetInfo) -> tuple[ImageSet | None, str]:
+    """What an earlier run prepared, if it is there and what was written; else what is wrong with it."""
     try:
-        return load_set(folder, info) if folder.exists() else None
+        return (load_set(folder, info) if folder.exists() else None), ""
     except (BenchError, OSError) as error:
-        _log.warning("%s; preparing it again", error)
-        return None
+        return None, str(error)
 
 
 def take_holdout(sources: Sequence[Source], fraction: float, seed: int) -> tuple[list[Source], list[Source]]:

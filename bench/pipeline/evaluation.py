@@ -21,8 +21,7 @@ from bench.storage.record import SCHEMA, Entry, Failure, MetricRow, Record, Scor
 
 log = logging.getLogger(__name__)
 SCORES = "scores"
-RESERVED = {"run.json", "requests.csv", "sheet.png", "filter.json", "filter.csv", "wandb.json", "bench.log"}
-INNER = (".", "/", "images/", "scores/", "stages/", "wandb/")
+RESERVED = {"run.json", "filter.json", "filter.csv", "wandb.json", "bench.log", "images", "scores", "stages", "wandb"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,7 @@ class Evaluation(Stage[Measured]):
         earlier: records of the evaluators before it, for one that reads them.
         seed: of its random choices.
         conformances: the folder in which the evaluator's conformance is kept.
+        sampled: names of the files that sampling left.
         generator: what the run says of the generator.
     """
 
@@ -63,6 +63,7 @@ class Evaluation(Stage[Measured]):
     conformances: Path
     encoders: Sequence[str] = ()
     earlier: Mapping[str, Record] = field(default_factory=dict)
+    sampled: Sequence[str] = ()
     generator: Mapping[str, Any] = field(default_factory=dict)
     together: ClassVar[bool] = True
 
@@ -87,8 +88,8 @@ class Evaluation(Stage[Measured]):
         try:
             result(self.encoding(), team)
         except Exception as error:
-            if team.together:
-                raise
+            if team.count > 1:
+                raise  # the others cannot go on without this one
             fault = error
         if not team.is_main:
             return Made()
@@ -154,12 +155,12 @@ class Evaluation(Stage[Measured]):
     def _leaving(self, left: dict[str, str]) -> Leave:
         """Writes into the run's folder and notes the digest of what it wrote."""
         taken = {name: other for other, record in self.earlier.items() for name in record.artifacts}
+        taken |= dict.fromkeys(self.sampled, "the sampling")
 
         def leave(name: str, content: bytes) -> None:
-            if name in RESERVED or name.startswith(INNER):
-                raise BenchError(
-                    f"{self.name} would leave {name!r}, which is the run's own; give the file another name"
-                )
+            parts = name.split("/")
+            if not all(parts) or parts[0] in RESERVED or any(part.startswith(".") for part in parts):
+                raise BenchError(f"{self.name} would leave {name!r}, which is no name of its own; choose another")
             if name in taken:
                 raise BenchError(f"{self.name} would leave {name!r}, which {taken[name]} has left already")
             write_atomic(self.folder / name, content)

@@ -175,8 +175,12 @@ class FeatureStore:
             log.warning("features of %s: %s since it was written; encoding its images again", name, fault)
             discard(path, rows)
             return False
+        try:
+            table = np.load(rows, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:  # another process found it damaged
+            return False
         shard = len(self._shards[name])
-        self._shards[name].append(np.load(rows, mmap_mode="r", allow_pickle=False))
+        self._shards[name].append(table)
         for row, key in enumerate(hashes):
             self._places[name].setdefault(key, (shard, row))
         return True

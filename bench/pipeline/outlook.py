@@ -54,8 +54,8 @@ def outlook(plan: Plan, folder: Path) -> str:
     total = [line.seconds for line in lines if line.state.startswith("to make")]
     known = [seconds for seconds in total if seconds is not None]
     unknown = len(total) - len(known)
-    said = f"{_duration(sum(known))}" + (f" and {unknown} stages of unknown cost" if unknown else "")
-    return "\n".join([*text_table(rows), "", f"to make: {said if total else 'nothing'}", str(folder)])
+    said = [_duration(sum(known))] * bool(known) + [f"{unknown} stages of unknown cost"] * bool(unknown)
+    return "\n".join([*text_table(rows), "", f"to make: {' and '.join(said) or 'nothing'}", str(folder)])
 
 
 def lines_of(plan: Plan, folder: Path, costs: Costs) -> Iterator[Line]:
@@ -93,13 +93,15 @@ def _measuring(plan: Plan, folder: Path, split: Split, sampled: Sampled, costs: 
         yield Line("filtering", FOUND)
         kept = judging.load(mark)
     measured: dict[str, Measured] = {}
+    announced: set[Line] = set()
     for number, (name, evaluator) in enumerate(plan.evaluators.items()):
         if evaluator.reads_scores and len(measured) < number:
             yield costs.later(name, evaluator, requests)
             continue
         stage = Evaluations(plan, folder, split, requests, sampled, kept, features).stage(name, measured)
         if (mark := stage.find()) is None:
-            yield from _encoding(stage.encoding(), costs)
+            yield from (line for line in _encoding(stage.encoding(), costs) if line not in announced)
+            announced |= set(_encoding(stage.encoding(), costs))
             yield costs.line(stage)
         else:
             measured[name] = stage.load(mark)

@@ -59,9 +59,12 @@ class Plan:
             _identities(evaluator, encoders)
         generator = made(config.generator)
         # now, while the code on disk is the code that was imported
-        codes = {name: code_digest(type(evaluator), named_rng) for name, evaluator in evaluators.items()}
+        codes = {
+            name: content_key([part_digest(evaluator, config.evaluator[name]._target_), code_digest(named_rng)])
+            for name, evaluator in evaluators.items()
+        }
         codes |= {"generator": part_digest(generator, config.generator._target_)}
-        codes |= {"filter": code_digest(type(judge))} if judge else {}
+        codes |= {"filter": part_digest(judge, config.filter._target_)} if judge else {}
         return cls(config, made(config.dataset), generator, judge, encoders, evaluators, codes)
 
     @property

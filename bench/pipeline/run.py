@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.api import ImageSet, Purpose, Request, Split
@@ -122,7 +122,8 @@ class Evaluations:
         if evaluator.reads_scores:
             protocol["reads"] = {each: content_key(found.record.protocol) for each, found in earlier.items()}
             read = {each: found.entry.sha256 for each, found in earlier.items()}
-            further = {"read": read, "documentation": content_key(plan.documentation)}
+            about = content_key([plan.documentation, asdict(self.split.info)])
+            further = {"read": read, "about": about}
         key = plan.evaluation_key(name, protocol, self.split, self.kept.images, self.features) | further
         return Evaluation(
             name=name,
@@ -137,6 +138,7 @@ class Evaluations:
             conformances=plan.cache / "conformance",
             encoders=[each for each in protocol["encoders"] if each not in evaluator.skip],
             earlier={each: found.record for each, found in earlier.items()},
+            sampled=self.sampled.files,
             generator=described(plan, self.split, self.sampled),
         )
 

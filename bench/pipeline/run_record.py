@@ -183,6 +183,12 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items() if key != "hydra" and (key != "filter" or value)}
 
 
+def without_secret(setting: str) -> str:
+    """``key=value`` of a command line with the value removed if the key names a secret."""
+    key, given, _ = setting.partition("=")
+    return f"{key}=removed" if given and _SECRET.search(key) else setting
+
+
 def _redacted(value: Any) -> Any:
     """The same with the value of every key that names a secret replaced."""
     if isinstance(value, dict):

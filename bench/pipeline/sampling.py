@@ -39,6 +39,7 @@ class Sampled:
         facts: the generator's facts, with what was counted while all images were made.
         uses: names of the request columns the generator understands.
         fit_seconds: what its training took; ``None`` if that is unknown.
+        files: names of the files it left.
     """
 
     images: ImageSet
@@ -47,6 +48,7 @@ class Sampled:
     facts: Mapping[str, Any]
     uses: tuple[str, ...]
     fit_seconds: float | None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,9 @@ class Sampling(Stage[Sampled]):
 
     def load(self, mark: Mark) -> Sampled:
         images = open_set(self.folder / COPY, self.training.split.info)
-        note = mark.note
-        return Sampled(images, note["blank"], note["seconds"], note["facts"], tuple(note["uses"]), note["fit_seconds"])
+        note, uses = mark.note, tuple(mark.note["uses"])
+        made = note["blank"], note["seconds"], note["facts"], uses, note["fit_seconds"], tuple(mark.files)
+        return Sampled(images, *made)
 
 
 class Parts:

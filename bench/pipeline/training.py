@@ -113,6 +113,8 @@ class Training(Stage[Trained]):
         if old is not None and old.made:
             for name in old.files:
                 (self.folder / name).unlink(missing_ok=True)
+            # from here on it is a training that was begun, which a kill may interrupt
+            self.put(Mark(old.key))
 
     def _left(self) -> Iterator[str]:
         """What the generator keeps, without what only shows how the training went."""

@@ -153,9 +153,14 @@ class _Stripped(ast.NodeTransformer):
                 yield from group
                 continue
             # of two that bind one name the last counts
-            bound = {each.given: each for statement in group for each in _bound(statement)}
+            bound = {_key(each): each for statement in group for each in _bound(statement)}
             yield ast.Expr(ast.Constant(f"imports {len(self.blocks)}"))
-            self.blocks.append(tuple(bound[given] for given in sorted(bound)))
+            self.blocks.append(tuple(bound[key] for key in sorted(bound)))
+
+
+def _key(each: Import) -> tuple[str, ...]:
+    """By what an import is replaced: another of the same name, but a star binds no name of its own."""
+    return (each.given, each.source) if each.taken == "*" or each.given == "_" else (each.given,)
 
 
 def _without_docstring(node: ast.AST, name: str, statements: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
@@ -179,7 +184,9 @@ def _place(name: str, packages: set[str]) -> Path | None:
     if name.split(".", 1)[0] not in packages:
         return None
     found = _spec(name)
-    return None if found is None or found.origin is None else Path(found.origin)
+    if found is None or found.origin is None or not found.origin.endswith(".py"):
+        return None
+    return Path(found.origin)
 
 
 def _spec(name: str) -> ModuleSpec | None:
@@ -191,5 +198,5 @@ def _spec(name: str) -> ModuleSpec | None:
             return None
     try:
         return importlib.util.find_spec(name)
-    except (ImportError, ValueError):
+    except Exception:  # a package may refuse to be imported for whatever reason; then nothing of it is reached
         return None

@@ -139,7 +139,9 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def remove_drafts(folder: Path) -> None:
     """Remove the drafts below ``folder`` that a killed process of this machine, or any a day ago, left behind."""
-    for draft in folder.rglob(f".*{DRAFT}"):
+    # unlike rglob it takes no offence at a folder that is renamed meanwhile
+    found = (Path(place) / name for place, folders, files in os.walk(folder) for name in (*folders, *files))
+    for draft in [each for each in found if each.name.startswith(".") and each.name.endswith(DRAFT)]:
         host, _, process = draft.name.removesuffix(DRAFT).rpartition(".")[2].partition("+")
         number = process.partition("-")[0]
         # whoever wrote it may finish or remove it meanwhile

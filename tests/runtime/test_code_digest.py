@@ -110,6 +110,23 @@ def test_modules_of_equal_text_are_told_apart_by_what_they_import(package: Path)
     assert digest() != before
 
 
+def test_every_star_is_followed(package: Path) -> None:
+    lines = "from somelab.near import *\nfrom somelab.far import *\n"
+    (package / "main.py").write_text(lines + "class Kind: pass\n")
+    before = digest()
+    (package / "near.py").write_text("def f(): return 10\n")
+    assert digest() != before
+
+
+def test_what_cannot_be_imported_or_read_as_source_stops_nothing(package: Path) -> None:
+    (package / "moody").mkdir()
+    (package / "moody" / "__init__.py").write_text("raise RuntimeError('needs a GPU')\n")
+    (package / "compiled.cpython-311-x86_64-linux-gnu.so").write_bytes(b"\x7fELF\xff\xfe")
+    inner = "    def g(self):\n        from somelab.moody import part\n        from somelab import compiled\n"
+    (package / "main.py").write_text("class Kind:\n" + inner)
+    assert len(digest()) == 16
+
+
 def test_two_classes_of_one_module_are_two(package: Path) -> None:
     (package / "main.py").write_text("class Kind: pass\nclass Other: pass\n")
     module_ = importlib.import_module("somelab.main")

@@ -1,0 +1,102 @@
+"""One evaluator and its record: what it leaves, and what becomes of a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from bench.api import Encoder, Evaluator, Images, Material, Metric, Rows, Score, Split
+from bench.pipeline.evaluation import Evaluation, Measured
+from bench.pipeline.features import FeatureStore
+from bench.pipeline.stage import result
+from bench.runtime.processes import ALONE, Lost, Team, Told
+from tests.runtime.test_processes import in_threads
+
+GAP = Metric("gap", "Gap", "lower", "none")
+
+
+class Leaving(Evaluator):
+    """Leaves a file under a name."""
+
+    id = "leaving"
+    metrics: ClassVar = (GAP,)
+    purposes: ClassVar = ("fidelity",)
+
+    def __init__(self, name: str = "gap.json") -> None:
+        self.name = name
+
+    def __call__(self, material: Material) -> Iterator[Score]:
+        material.leave(self.name, b"{}")
+        yield GAP(0.0, n=2, reason="an example")
+
+
+class Means(Encoder):
+    """May fail, as a device without memory does."""
+
+    id, dim, block = "means-1", 1, 4
+
+    def __init__(self, fails: bool) -> None:
+        self.fails = fails
+
+    def __call__(self, images: Images) -> Rows:
+        if self.fails:
+            raise ValueError("out of memory")
+        return images.mean(axis=(1, 2))[:, None].astype(np.float32)
+
+
+def evaluation(split: Split, folder: Path, encoder: Encoder | None = None, name: str = "gap.json") -> Evaluation:
+    encoders = {"mean": encoder} if encoder else {}
+    return Evaluation(
+        name="gap",
+        folder=folder,
+        key={"code": ""},
+        protocol={"settings": {}},
+        evaluator=Leaving(name),
+        split=split,
+        images={"fidelity": split.holdout},
+        features=FeatureStore(folder / "features", encoders),
+        seed=0,
+        conformances=folder / "conformance",
+        encoders=list(encoders),
+        sampled=["sheet.png", "history.csv"],
+    )
+
+
+BAD = ["", "run.json", "a/../run.json", "scores", "stages/x.json", ".hidden", "/etc/x", "sheet.png", "history.csv"]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_no_file_of_the_run_is_overwritten(tiny_split: Split, tmp_path: Path, name: str) -> None:
+    record = result(evaluation(tiny_split, tmp_path, name=name)).record
+    assert record.status == "failed" and record.error is not None and "would leave" in record.error.message
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_no_file_of_an_earlier_evaluator_is_overwritten(tiny_split: Split, tmp_path: Path) -> None:
+    first = result(evaluation(tiny_split, tmp_path / "one")).record
+    assert first.artifacts.keys() == {"gap.json"}
+    stage = evaluation(tiny_split, tmp_path / "two")
+    object.__setattr__(stage, "earlier", {"other": first})
+    error = result(stage).record.error
+    assert error is not None and "which other has left already" in error.message
+
+
+def test_a_failure_is_recorded_and_tried_again(tiny_split: Split, tmp_path: Path) -> None:
+    failed = result(evaluation(tiny_split, tmp_path, Means(fails=True))).record
+    assert failed.status == "failed" and failed.error is not None and failed.error.message == "out of memory"
+    assert result(evaluation(tiny_split, tmp_path)).record.status == "ok"
+
+
+def test_an_encoder_that_fails_elsewhere_is_told_by_its_reason(tiny_split: Split, tmp_path: Path) -> None:
+    def work(team: Team) -> Measured:
+        return result(evaluation(tiny_split, tmp_path, Means(fails=team.rank == 1)), team)
+
+    main, broken, other = in_threads(work, 3)
+    assert isinstance(broken, ValueError)
+    for heard in (main, other):
+        assert isinstance(heard, Told) and not isinstance(heard, Lost) and "out of memory" in str(heard)
+    assert ALONE.count == 1 and not (tmp_path / "scores").exists()
