@@ -385,8 +385,8 @@ def uninterrupted(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     [
         "fit",
         "sample",
-        "fidelity",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("privacy", "utility", "card")),
+        # kills among scores are in tests/faults, in seconds each
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("fidelity", "privacy", "utility", "card")),
     ],
 )
 def test_killed_anywhere_the_next_run_gives_the_same_bytes(
@@ -429,9 +429,9 @@ elif moment == "fit":
     tensors.save_file = stop
 else:
     measure = bench.pipeline.evaluation.Evaluation._measured
-    def stop(stage, left):
+    def stop(stage, left, fault=None):
         if stage.name != moment:
-            return measure(stage, left)
+            return measure(stage, left, fault)
         scores = iter(stage.evaluator(stage._material(left)))
         next(scores)
         die()
