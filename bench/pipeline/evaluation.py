@@ -73,7 +73,7 @@ class Evaluation(Stage[Measured]):
 
     @property
     def kind(self) -> str:
-        return f"evaluation {self.evaluator.id}"
+        return kind_of(self.evaluator)
 
     @property
     def file(self) -> str:
@@ -167,6 +167,11 @@ class Evaluation(Stage[Measured]):
             left[name] = file_digest(self.folder / name)
 
         return leave
+
+
+def kind_of(evaluator: Evaluator) -> str:
+    """By what the costs of evaluations are compared."""
+    return f"evaluation {evaluator.id}"
 
 
 def metric_row(metric: Metric) -> MetricRow:

@@ -50,6 +50,7 @@ class FeatureStore:
         self.encoders = encoders
         self.encoded: Counter[str] = Counter()
         self._folder, self._targets, self._threads = folder, targets, threads
+        self._codes: dict[str, str] = {}
         self._folders: dict[str, Path] = {}
         self._shards: dict[str, list[Rows]] = {}
         self._places: dict[str, dict[str, tuple[int, int]]] = {}
@@ -94,7 +95,10 @@ class FeatureStore:
 
     def code(self, name: str) -> str:
         """16 hex digits over the code that decides a row of the encoder called ``name``."""
-        return content_key([part_digest(self.encoders[name], self._targets.get(name)), code_digest(encode)])
+        if name not in self._codes:
+            own = part_digest(self.encoders[name], self._targets.get(name))
+            self._codes[name] = content_key([own, code_digest(encode)])
+        return self._codes[name]
 
     def _encode(self, order: Mapping[str, Any], images: ImageSet, hashes: Hashes, team: Team) -> None:
         """Have every process encode and keep its share of the images in ``order``, then open the rows of all."""

@@ -67,7 +67,7 @@ class Filtering(Stage[Filtered]):
 
     @property
     def kind(self) -> str:
-        return f"filtering {type(self.judge).__name__}"
+        return kind_of(self.judge)
 
     def make(self, team: Team) -> Made:
         """Judge the images that have no verdict yet.
@@ -130,6 +130,11 @@ class Filtering(Stage[Filtered]):
             "table_sha256": file_digest(self.folder / TABLE),
         }
         write_json(self.folder / REPORT, report)
+
+
+def kind_of(judge: Filter) -> str:
+    """By what the costs of filtering are compared."""
+    return f"filtering {type(judge).__name__}"
 
 
 def remove_reports(folder: Path) -> None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.api import Evaluator, Request, Split
+from bench.api import Evaluator, Request
+from bench.pipeline import evaluation
+from bench.pipeline import filtering as filters
 from bench.pipeline.evaluation import Measured
 from bench.pipeline.features import Encoding, rows_of
 from bench.pipeline.filtering import Filtered
@@ -18,7 +20,7 @@ from bench.pipeline.loading import Loading
 from bench.pipeline.plan import Plan
 from bench.pipeline.requests import make_requests
 from bench.pipeline.run import Evaluations, encoding_for_filter, filtering, sampling
-from bench.pipeline.sampling import Sampled
+from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import MARKS, Mark, Stage
 from bench.runtime.text_table import text_table
 from bench.storage.files import Damaged, only_reading, read_checked
@@ -63,7 +65,8 @@ def lines_of(plan: Plan, folder: Path, costs: Costs) -> Iterator[Line]:
     loading = Loading(plan.dataset, plan.cache)
     if (mark := loading.find()) is None:
         yield costs.line(loading)
-        yield from (Line(name, AFTER) for name in ("training", "sampling", *_judges(plan), *plan.evaluators))
+        later = ["filtering"] if plan.judge else []
+        yield from (Line(name, AFTER) for name in ("training", "sampling", *later, *plan.evaluators))
         return
     yield Line("loading", FOUND)
     split = loading.load(mark)
@@ -73,15 +76,16 @@ def lines_of(plan: Plan, folder: Path, costs: Costs) -> Iterator[Line]:
     if (mark := stage.find()) is None:
         yield Line("training", FOUND) if stage.training.find() else costs.line(stage.training)
         yield costs.line(stage)
-        yield from (Line(name, AFTER, *costs.of(_kind(plan), len(requests))) for name in _judges(plan))
+        if plan.judge is not None:
+            yield Line("filtering", AFTER, *costs.of(filters.kind_of(plan.judge), len(requests)))
         yield from (costs.later(name, evaluator, requests) for name, evaluator in plan.evaluators.items())
         return
     yield from (Line("training", "not needed"), Line("sampling", FOUND))
-    yield from _measuring(plan, folder, split, stage.load(mark), costs)
+    yield from _measuring(plan, stage, stage.load(mark), costs)
 
 
-def _measuring(plan: Plan, folder: Path, split: Split, sampled: Sampled, costs: Costs) -> Iterator[Line]:
-    requests = make_requests(split, plan.config.seed, plan.config.requests)
+def _measuring(plan: Plan, finished: Sampling, sampled: Sampled, costs: Costs) -> Iterator[Line]:
+    folder, split, requests = finished.folder, finished.training.split, finished.requests
     features, kept = plan.features(), Filtered(sampled.images)
     if plan.judge is not None:
         judging = filtering(plan, folder, split, sampled.images, features)
@@ -92,16 +96,18 @@ def _measuring(plan: Plan, folder: Path, split: Split, sampled: Sampled, costs: 
             return
         yield Line("filtering", FOUND)
         kept = judging.load(mark)
+    evaluations = Evaluations(plan, folder, split, requests, sampled, kept, features)
     measured: dict[str, Measured] = {}
     announced: set[Line] = set()
     for number, (name, evaluator) in enumerate(plan.evaluators.items()):
         if evaluator.reads_scores and len(measured) < number:
             yield costs.later(name, evaluator, requests)
             continue
-        stage = Evaluations(plan, folder, split, requests, sampled, kept, features).stage(name, measured)
+        stage = evaluations.stage(name, measured)
         if (mark := stage.find()) is None:
-            yield from (line for line in _encoding(stage.encoding(), costs) if line not in announced)
-            announced |= set(_encoding(stage.encoding(), costs))
+            lines = list(_encoding(stage.encoding(), costs))
+            yield from (line for line in lines if line not in announced)
+            announced |= set(lines)
             yield costs.line(stage)
         else:
             measured[name] = stage.load(mark)
@@ -111,14 +117,6 @@ def _measuring(plan: Plan, folder: Path, split: Split, sampled: Sampled, costs: 
 def _encoding(encoding: Encoding, costs: Costs) -> Iterator[Line]:
     for name, count in encoding.missing().items():
         yield Line(f"encoding {name}", f"to make, {count} images", *costs.of(f"encoding {name}", count))
-
-
-def _judges(plan: Plan) -> list[str]:
-    return ["filtering"] if plan.judge else []
-
-
-def _kind(plan: Plan) -> str:
-    return f"filtering {type(plan.judge).__name__}"
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ class Costs:
     def later(self, name: str, evaluator: Evaluator, requests: Sequence[Request]) -> Line:
         """The line of an evaluator whose images are not there yet."""
         count = sum(request.purpose in evaluator.purposes for request in requests)
-        return Line(name, AFTER, *self.of(f"evaluation {evaluator.id}", count))
+        return Line(name, AFTER, *self.of(evaluation.kind_of(evaluator), count))
 
     def line(self, stage: Stage[Any]) -> Line:
         """The line of a stage that is to be made."""

@@ -62,9 +62,9 @@ def carry_out(plan: Plan, folder: Path, team: Team = ALONE) -> Outcome:
     kept = _kept(plan, folder, split, sampled, features, team)
     begin = time.perf_counter()
     measured: dict[str, Measured] = {}
+    evaluations = Evaluations(plan, folder, split, requests, sampled, kept, features)
     for name in plan.evaluators:
-        stage = Evaluations(plan, folder, split, requests, sampled, kept, features).stage(name, measured)
-        measured[name] = result(stage, team)
+        measured[name] = result(evaluations.stage(name, measured), team)
     seconds = time.perf_counter() - begin
     results = Results(split, requests, sampled, kept, measured, features.encoded, seconds)
     record = run_record(plan, folder, results)

@@ -26,6 +26,7 @@ from bench.storage.image_sets import join_parts, open_set, write_part
 log = logging.getLogger(__name__)
 PART = 256  # images in a part file: what a kill can cost
 SHEET = 32  # images on the contact sheet
+OTHERWISE = "Give this run another name (name=my_variant), write elsewhere (runs=other_folder), or delete the folder"
 COPY = ".arrow"  # the parts once more, in a form that is mapped from disk
 
 
@@ -79,9 +80,7 @@ class Sampling(Stage[Sampled]):
 
     def superseded(self, mark: Mark) -> None:
         raise BenchError(
-            f"{self.folder} holds images made with other settings:\n{listed(mark.key, self.key)}\n"
-            "Give this run another name (name=my_variant), write elsewhere (runs=other_folder), "
-            "or delete the folder"
+            f"{self.folder} holds images made with other settings:\n{listed(mark.key, self.key)}\n{OTHERWISE}"
         )
 
     def make(self, team: Team) -> Made:
@@ -204,10 +203,7 @@ class Parts:
         if account is None:
             return None
         if account.get("key") != self.key:
-            raise BenchError(
-                f"{path} was made with other settings. Give this run another name (name=my_variant), write elsewhere "
-                "(runs=other_folder), or delete the folder"
-            )
+            raise BenchError(f"{path} was made with other settings. {OTHERWISE}")
         fault = altered(path.parent, {path.name: account["sha256"]})
         if fault:
             log.warning("sampling: %s since it was made; making it again", fault)
