@@ -6,6 +6,8 @@ import fcntl
 import hashlib
 import itertools
 import json
+import logging
+import math
 import os
 import shutil
 import socket
@@ -15,18 +17,27 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bench.api import BenchError
 
+log = logging.getLogger(__name__)
 DRAFT = ".draft"
 DAY = 86400.0  # seconds
+PATIENCE = "BENCH_WAIT_HOURS"
+WEEK = 168.0  # hours
+TELL = 5.0  # seconds of waiting in silence
+LOOK = 1.0  # seconds between two looks at a lock, at most
 _DRAFTS = itertools.count()
 _READING: ContextVar[bool] = ContextVar("only_reading", default=False)
 
 
 class Busy(BenchError):
     """Another process owns the folder."""
+
+
+class Waited(BenchError):
+    """Another process did not finish in the time this one is willing to wait."""
 
 
 class Damaged(BenchError):
@@ -266,13 +277,44 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
+def patience() -> float:
+    """Hours to wait for another process before giving up: ``BENCH_WAIT_HOURS``, a week by default.
+
+    Raises:
+        BenchError: the environment variable is not a number above 0.
+    """
+    text = os.environ.get(PATIENCE) or str(WEEK)
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise BenchError(f"the environment variable {PATIENCE} is {text!r}, needed a number of hours above 0")
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process is inside for this ``path``; the kernel lets go if a process dies."""
+    """Wait until no other process is inside for this ``path``; the kernel lets go if a process dies.
+
+    Whoever waits for more than a few seconds says for whom.
+
+    Raises:
+        Waited: the other process was inside for longer than ``patience``.
+    """
     refuse_if_only_reading(path)
+    limit = patience()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with path.with_name(f".{path.name}.lock").open("a+", encoding="utf-8") as file:
+        begin, said = time.monotonic(), False
+        while not _locked(file):
+            waited = time.monotonic() - begin
+            if waited > limit * 3600:
+                raise Waited(
+                    f"{path} has been in use by {_holder(file)} for {limit:g} hours ({PATIENCE}); if that process does "
+                    "nothing, stop it and run the same command again"
+                )
+            if waited > TELL and not said:
+                log.info("waiting for %s, which makes %s (at most %g hours: %s)", _holder(file), path, limit, PATIENCE)
+                said = True
+            time.sleep(min(LOOK, 0.01 + waited / 10))
         yield
 
 
@@ -286,12 +328,23 @@ def owned(folder: Path) -> Iterator[None]:
     refuse_if_only_reading(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise Busy(f"{folder} is in use by {file.read().strip() or 'another process'}; wait or stop it") from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        if not _locked(file):
+            raise Busy(f"{folder} is in use by {_holder(file)}; wait or stop it")
         yield
+
+
+def _locked(file: TextIO) -> bool:
+    """Whether the lock is ours now; then the file says who we are."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+    file.flush()
+    return True
+
+
+def _holder(file: TextIO) -> str:
+    file.seek(0)
+    return file.read().strip() or "another process"
