@@ -220,7 +220,11 @@ class Split:
         return _digest(part.unordered_digest for part in (self.train, self.holdout, self.test))
 
 
-class Dataset(ABC):
+class Configurable:
+    """What a configuration may build: every part of a run, and what is marked so to stand among a part's settings."""
+
+
+class Dataset(Configurable, ABC):
     """Where real images come from."""
 
     @abstractmethod
@@ -249,7 +253,7 @@ class Request:
     source: str
 
 
-class Generator(ABC):
+class Generator(Configurable, ABC):
     """Makes images for requests.
 
     Attributes:
@@ -260,6 +264,7 @@ class Generator(ABC):
             trained on what the bench cannot know, and ``fit`` reads no more of the train part than size and labels.
         incidental: settings that change no image (where it runs, how often it saves).
         sampling_only: settings that training does not depend on, so that changing them keeps what was trained.
+        runs_code: settings that, when set, start code which comes with weights; each needs the user's ``allow``.
         reads: files and folders of the user's whose content decides the images (weights, images made elsewhere).
         facts: what the record should say of it: parameters, hashes, counts; read after ``fit`` and after ``sample``.
         control: what it stands for on the board if it is a control and not a contender.
@@ -276,6 +281,7 @@ class Generator(ABC):
     learns_from: ClassVar[Part | None] = "train"
     incidental: ClassVar[tuple[str, ...]] = ("device",)
     sampling_only: ClassVar[tuple[str, ...]] = ()
+    runs_code: ClassVar[tuple[str, ...]] = ()
     reads: tuple[str, ...] = ()
     facts: Mapping[str, Any] = MappingProxyType({})
     control: ClassVar[Control | None] = None
@@ -308,7 +314,7 @@ class Generator(ABC):
         """
 
 
-class Encoder(ABC):
+class Encoder(Configurable, ABC):
     """Turns images into rows of features. Deterministic, one row an image.
 
     Attributes:
@@ -525,7 +531,7 @@ class Verdict:
             raise ValueError(f"{self} needs a grade, and a finite value or none: the filter has a bug")
 
 
-class Filter(ABC):
+class Filter(Configurable, ABC):
     """Judges generated images one by one: an image's verdict depends on that image, its row and the split only.
 
     Attributes:
@@ -575,7 +581,7 @@ class Material:
     generator: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Evaluator(ABC):
+class Evaluator(Configurable, ABC):
     """Measures generated images against real ones.
 
     Attributes:
