@@ -224,7 +224,7 @@ class Configurable:
     """What a configuration may build: every part of a run, and what is marked so to stand among a part's settings."""
 
 
-class Dataset(Configurable, ABC):
+class Dataset(ABC, Configurable):
     """Where real images come from."""
 
     @abstractmethod
@@ -253,7 +253,7 @@ class Request:
     source: str
 
 
-class Generator(Configurable, ABC):
+class Generator(ABC, Configurable):
     """Makes images for requests.
 
     Attributes:
@@ -314,7 +314,7 @@ class Generator(Configurable, ABC):
         """
 
 
-class Encoder(Configurable, ABC):
+class Encoder(ABC, Configurable):
     """Turns images into rows of features. Deterministic, one row an image.
 
     Attributes:
@@ -531,7 +531,7 @@ class Verdict:
             raise ValueError(f"{self} needs a grade, and a finite value or none: the filter has a bug")
 
 
-class Filter(Configurable, ABC):
+class Filter(ABC, Configurable):
     """Judges generated images one by one: an image's verdict depends on that image, its row and the split only.
 
     Attributes:
@@ -581,7 +581,7 @@ class Material:
     generator: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Evaluator(Configurable, ABC):
+class Evaluator(ABC, Configurable):
     """Measures generated images against real ones.
 
     Attributes:

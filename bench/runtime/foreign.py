@@ -106,11 +106,11 @@ class JudgedLoader(ConfigLoaderImpl):
     ) -> None:
         # before it is followed: a package on the search path is imported
         primary = repo.load_config(config_path=config_name) if config_name else None
-        if primary is not None and config_name and (file := foreign(primary, config_name)):
-            if OmegaConf.select(primary.config, "hydra.searchpath") is not None:
-                raise ForeignSetting(
-                    f"hydra.searchpath in {file}: packages named there would be imported; give it on the command line"
-                )
+        file = foreign(primary, config_name) if primary is not None and config_name else None
+        if primary is not None and file and OmegaConf.select(primary.config, "hydra.searchpath") is not None:
+            raise ForeignSetting(
+                f"hydra.searchpath in {file}: packages named there would be imported; give it on the command line"
+            )
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:

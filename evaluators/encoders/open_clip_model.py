@@ -112,6 +112,6 @@ def _check_here(name: str, path: Path, vision: Mapping[str, Any]) -> None:
     if ":" in str(vision.get("timm_model_name") or "") or vision.get("timm_model_pretrained"):
         raise BenchError(
             f"encoder {name}: {path} takes its image half from elsewhere (timm_model_name "
-            f"{vision.get('timm_model_name')!r}, timm_model_pretrained {vision.get('timm_model_pretrained')!r}); needed "
-            "the name of a network without a place, and its weights in this folder"
+            f"{vision.get('timm_model_name')!r}, timm_model_pretrained {vision.get('timm_model_pretrained')!r}); "
+            "needed the name of a network without a place, and its weights in this folder"
         )

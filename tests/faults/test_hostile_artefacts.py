@@ -24,8 +24,10 @@ import torch
 
 from bench.api import BenchError, ImageSet, Request
 from bench.storage.checkpoints import Location, Weights, read_tensors
+from bench.storage.files import file_digest
 from bench.storage.image_reader import decode_file
 from tests.generators.conftest import labelled, request, requests_like
+from tests.toy import toy_set
 
 NOT_PLAIN = r"encoder\.net\.path: .* is no plain file of weights"
 COMPUTE = {"device": "cpu", "dtype": "float32", "block": 4}
@@ -176,19 +178,19 @@ def linked(path: Path, place: Place) -> None:
 
 
 def features(place: Place) -> Any:
-    from bench.pipeline.features import _fault, rows_of
+    """Rows of a shared cache, with the digest that they should have."""
+    from bench.pipeline.features import FeatureStore, rows_of
+    from evaluators.encoders.pixels import Pixels
 
-    keys = place.folder / "0.hashes"
+    images, cache, encoders = toy_set(place.folder / "set", "made", 4), place.folder / "cache", {"pixels": Pixels(4)}
+    FeatureStore(cache, encoders)("pixels", images)
+    (keys,) = cache.rglob("*.hashes")
     numbers(place.folder / "rows.npy", place)
-    content = (place.folder / "rows.npy").read_bytes()
-    import hashlib
-
-    digest = hashlib.sha256(content).hexdigest()
-    keys.write_text(f"{digest} \na")
-    rows = rows_of(keys, digest)
-    rows.write_bytes(content)
-    assert not _fault(keys, rows, digest, []) or True
-    return np.load(rows, mmap_mode="r", allow_pickle=False)
+    first, _, names = keys.read_text().partition("\n")
+    digest = file_digest(place.folder / "rows.npy")
+    shutil.copy(place.folder / "rows.npy", rows_of(keys, digest))
+    keys.write_text(f"{digest} {first.partition(' ')[2]}\n{names}")
+    return FeatureStore(cache, encoders)("pixels", images)
 
 
 def trained(place: Place) -> Any:
@@ -430,7 +432,7 @@ CASES: dict[str, tuple[Callable[[Place], Any], str | None]] = {
     "pickle .safetensors": (weights("w.safetensors", plain), NOT_PLAIN),
     "safetensors, header too long": (weights("w.safetensors", safetensors(b"{}", 2**40)), NOT_PLAIN),
     "safetensors, header no JSON": (weights("w.safetensors", safetensors(b"{]")), NOT_PLAIN),
-    "kept features": (features, "allow_pickle"),
+    "kept features": (features, "Python objects in dtype"),
     "kept training": (trained, "allow_pickle"),
     "picture: pickle": (picture("a.png", plain), "pickle, archive or array"),
     "picture: array": (picture("a.png", numbers), "pickle, archive or array"),

@@ -25,7 +25,7 @@ def judging(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def composed(tmp_path: Path) -> Iterator["Composed"]:
+def composed(tmp_path: Path) -> Iterator[Composed]:
     yield Composed(tmp_path / "labconf")
 
 

@@ -104,7 +104,7 @@ def test_everything_is_judged_before_anything_is_made(lab: str) -> None:
     inner = [{"_target_": f"{lab}.Schedule", "steps": 1}, {"_target_": "os.system", "command": "true"}]
     with pytest.raises(BenchError, match=r"'os\.system' is outside"):
         build(OmegaConf.create({"_target_": f"{lab}.Mine", "inner": [*inner]}), Generator, [lab])
-    with pytest.raises(BenchError, match="needed module.name"):
+    with pytest.raises(BenchError, match=r"needed module\.name"):
         made(_target_=f"{lab}.Mine", inner=[{"_target_": f"{lab}.Nothing"}], allow=(lab,))
 
 
