@@ -297,13 +297,13 @@ class Generator(ABC, Configurable):
         """The part of the split that ``fit`` is given."""
         return self.learns_from or "train"
 
-    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:  # noqa: B027 - many come already trained
+    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:  # many come already trained
         """Train, continue an interrupted training, or load a finished one: ``folder`` holds what is kept.
 
         The result is the same bytes whether or not it was interrupted.
         """
 
-    def plan(self, requests: Sequence[Request]) -> None:  # noqa: B027 - most need no overview
+    def plan(self, requests: Sequence[Request]) -> None:  # most need no overview
         """See all requests once, after ``fit`` and before ``sample``."""
 
     @abstractmethod
@@ -548,7 +548,7 @@ class Filter(ABC, Configurable):
     block: int = 256
     facts: Mapping[str, Any] = {}
 
-    def prepare(self, encoders: Mapping[str, Encoder]) -> None:  # noqa: B027 - most need no encoder
+    def prepare(self, encoders: Mapping[str, Encoder]) -> None:  # most need no encoder
         """See the configured encoders, before ``id`` is asked for and anything is judged."""
 
     @abstractmethod
@@ -606,7 +606,7 @@ class Evaluator(ABC, Configurable):
     skip: Sequence[str] = ()
     groups: Sequence[str] | None = None
 
-    def check(self, split: Split) -> None:  # noqa: B027 - most can measure on any split
+    def check(self, split: Split) -> None:  # most can measure on any split
         """Say before any image is made that nothing could be measured on this split.
 
         Raises:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from bench.runtime.foreign import ForeignSetting, JudgedLoader, judged
@@ -228,3 +231,13 @@ def test_a_primary_file_of_others_is_judged_too(composed: Composed) -> None:
 def test_a_line_break_in_a_folder_is_no_command(composed: Composed) -> None:
     composed.file("experiment/theirs.yaml", '# @package _global_\nplace: "a\\ntouch x"\nruns: ${place}\n')
     assert refusal(composed, "experiment=theirs").startswith("hydra.sweep.dir, and so runs, is 'a\\ntouch x'")
+
+
+def test_the_judge_goes_with_the_jobs_of_a_launcher(composed: Composed) -> None:
+    """A job elsewhere composes anew with the loader it was handed, in a process that replaced nothing."""
+    composed.file("experiment/theirs.yaml", "# @package _global_\nallow: [pandas]\n")
+    with initialize_config_module("conf", version_base="1.3"):
+        handed = pickle.loads(pickle.dumps(GlobalHydra.instance().config_loader()))
+        with pytest.raises(ForeignSetting, match=r"^allow in "):
+            search = f"hydra.searchpath=[file://{composed.folder}]"
+            handed.load_configuration("config", [search, "experiment=theirs"], RunMode.RUN)
