@@ -247,8 +247,8 @@ COMMANDS: dict[str, Case] = {
         f"hydra: {{callbacks: {{x: {PANDAS}}}}}\n", "hydra.callbacks.x._target_", "--info", "config"
     ),
     "log factory": theirs(f"hydra: {{job_logging: {{{logs(FACTORY)}}}}}\n", "hydra.job_logging.handlers.h.() in "),
-    "Hydra's own log": chosen("hydra_logging", logs(FILE_HANDLER), "hydra.hydra_logging.handlers.h.class in ", "-m"),
-    "Hydra's own log, by a factory": chosen("hydra_logging", logs(FACTORY), "hydra.hydra_logging.handlers.h.() in "),
+    "Hydra's own log": chosen("hydra_logging", logs(FILE_HANDLER), "hydra.hydra_logging.", "-m"),
+    "Hydra's own log, by a factory": chosen("hydra_logging", logs(FACTORY), "hydra.hydra_logging."),
     "launcher": theirs(f"hydra: {{launcher: {PANDAS}}}\n", "hydra", "-m"),
     "setting of a launcher": theirs(
         f"hydra: {{launcher: {{n_jobs: {PANDAS}}}}}\n", "hydra", "-m", "hydra/launcher=joblib"
