@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from bench.runtime.foreign import refuse_foreign
 from bench.runtime.sweep import JobFailed, run_every_job
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def _stop(*_: object) -> None:
 def main() -> None:
     """The console script ``bench``."""
     signal.signal(signal.SIGTERM, _stop)
+    refuse_foreign()
     run_every_job()
     _job()
     sys.exit(max(_codes, default=0))

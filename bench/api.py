@@ -220,7 +220,11 @@ class Split:
         return _digest(part.unordered_digest for part in (self.train, self.holdout, self.test))
 
 
-class Dataset(ABC):
+class Configurable:
+    """What a configuration may build: every part of a run, and what is marked so to stand among a part's settings."""
+
+
+class Dataset(ABC, Configurable):
     """Where real images come from."""
 
     @abstractmethod
@@ -249,7 +253,7 @@ class Request:
     source: str
 
 
-class Generator(ABC):
+class Generator(ABC, Configurable):
     """Makes images for requests.
 
     Attributes:
@@ -260,6 +264,7 @@ class Generator(ABC):
             trained on what the bench cannot know, and ``fit`` reads no more of the train part than size and labels.
         incidental: settings that change no image (where it runs, how often it saves).
         sampling_only: settings that training does not depend on, so that changing them keeps what was trained.
+        runs_code: settings that, when set, start code which comes with weights; each needs the user's ``allow``.
         reads: files and folders of the user's whose content decides the images (weights, images made elsewhere).
         facts: what the record should say of it: parameters, hashes, counts; read after ``fit`` and after ``sample``.
         control: what it stands for on the board if it is a control and not a contender.
@@ -276,6 +281,7 @@ class Generator(ABC):
     learns_from: ClassVar[Part | None] = "train"
     incidental: ClassVar[tuple[str, ...]] = ("device",)
     sampling_only: ClassVar[tuple[str, ...]] = ()
+    runs_code: ClassVar[tuple[str, ...]] = ()
     reads: tuple[str, ...] = ()
     facts: Mapping[str, Any] = MappingProxyType({})
     control: ClassVar[Control | None] = None
@@ -291,13 +297,13 @@ class Generator(ABC):
         """The part of the split that ``fit`` is given."""
         return self.learns_from or "train"
 
-    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:  # noqa: B027 - many come already trained
+    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:  # many come already trained
         """Train, continue an interrupted training, or load a finished one: ``folder`` holds what is kept.
 
         The result is the same bytes whether or not it was interrupted.
         """
 
-    def plan(self, requests: Sequence[Request]) -> None:  # noqa: B027 - most need no overview
+    def plan(self, requests: Sequence[Request]) -> None:  # most need no overview
         """See all requests once, after ``fit`` and before ``sample``."""
 
     @abstractmethod
@@ -308,7 +314,7 @@ class Generator(ABC):
         """
 
 
-class Encoder(ABC):
+class Encoder(ABC, Configurable):
     """Turns images into rows of features. Deterministic, one row an image.
 
     Attributes:
@@ -525,7 +531,7 @@ class Verdict:
             raise ValueError(f"{self} needs a grade, and a finite value or none: the filter has a bug")
 
 
-class Filter(ABC):
+class Filter(ABC, Configurable):
     """Judges generated images one by one: an image's verdict depends on that image, its row and the split only.
 
     Attributes:
@@ -542,7 +548,7 @@ class Filter(ABC):
     block: int = 256
     facts: Mapping[str, Any] = {}
 
-    def prepare(self, encoders: Mapping[str, Encoder]) -> None:  # noqa: B027 - most need no encoder
+    def prepare(self, encoders: Mapping[str, Encoder]) -> None:  # most need no encoder
         """See the configured encoders, before ``id`` is asked for and anything is judged."""
 
     @abstractmethod
@@ -575,7 +581,7 @@ class Material:
     generator: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Evaluator(ABC):
+class Evaluator(ABC, Configurable):
     """Measures generated images against real ones.
 
     Attributes:
@@ -600,7 +606,7 @@ class Evaluator(ABC):
     skip: Sequence[str] = ()
     groups: Sequence[str] | None = None
 
-    def check(self, split: Split) -> None:  # noqa: B027 - most can measure on any split
+    def check(self, split: Split) -> None:  # most can measure on any split
         """Say before any image is made that nothing could be measured on this split.
 
         Raises:

@@ -29,6 +29,8 @@ DIVERSITY = ("tests/evaluators/fidelity/test_ms_ssim.py",)
 DUPLICATES = ("tests/evaluators/privacy/test_near_duplicates.py",)
 FEATURES = ("tests/pipeline/test_features.py",)
 FIDELITY = ("tests/evaluators/fidelity/test_evaluator.py",)
+FOREIGN = ("tests/runtime/test_foreign.py", "-k", "header or key_allows or line_break or outside")
+FOREIGN_CODE = ("tests/storage/test_foreign_code.py", "-k", "own")
 FRECHET = (
     "tests/evaluators/fidelity/test_frechet_closed_forms.py",
     "tests/evaluators/fidelity/test_frechet_distance.py",
@@ -36,6 +38,7 @@ FRECHET = (
 IMAGES = ("tests/storage/test_images.py",)
 KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py",)
 MEMBERSHIP = ("tests/evaluators/privacy/test_membership_inference.py",)
+NAMES = ("tests/runtime/test_plugins.py",)
 NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
 PRIVACY = ("tests/evaluators/privacy/test_evaluator.py", "-k", "memoriser or holdout")
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
@@ -786,5 +789,54 @@ BUGS = (
         "            found = _looked_for(stage, team) if stage.contended else None",
         "            found = None",
         CONCURRENCY,
+    ),
+    Bug(
+        "a part is anything of a trusted package that can be called",
+        "bench/runtime/plugins.py",
+        "if product is None or not issubclass(product, expected):",
+        "if not callable(found):",
+        NAMES,
+    ),
+    Bug(
+        "a name of a trusted package may stand for code of another",
+        "bench/runtime/plugins.py",
+        "if not _inside(home, trusted):",
+        "if not _inside(target, trusted):",
+        NAMES,
+    ),
+    Bug(
+        "settings inside settings are made unseen",
+        "bench/runtime/plugins.py",
+        "if isinstance(each, dict) and TARGET in each:",
+        "if isinstance(each, dict) and TARGET in each and each is plain:",
+        NAMES,
+    ),
+    Bug(
+        "a file is this project's if it was found through this project's folder",
+        "bench/runtime/foreign.py",
+        "file.is_relative_to(home.resolve()) for home in trusted",
+        "Path(place) == home or not read.path.startswith('file') for home in trusted",
+        FOREIGN,
+    ),
+    Bug(
+        "whoever allows one key of Hydra's allows those that begin alike",
+        "bench/runtime/foreign.py",
+        'f"{key}.".startswith(f"{name}.")',
+        "key.startswith(name)",
+        FOREIGN,
+    ),
+    Bug(
+        "a folder of runs may have a line break",
+        "bench/runtime/foreign.py",
+        "if isinstance(place, str) and CONTROL.search(place):",
+        'if isinstance(place, str) and "\\0" in place:',
+        FOREIGN,
+    ),
+    Bug(
+        "code in a subfolder is not looked for",
+        "bench/storage/foreign_code.py",
+        'folder.rglob("*.json")',
+        'folder.glob("*.json")',
+        FOREIGN_CODE,
     ),
 )

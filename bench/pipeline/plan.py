@@ -47,17 +47,17 @@ class Plan:
             BenchError: a part cannot be built, an encoder or filter lacks its weights, an evaluator has no id.
         """
 
-        def made(part: DictConfig) -> Any:
-            return build(part, config.allow)
+        def made(part: DictConfig, expected: type) -> Any:
+            return build(part, expected, config.allow)
 
-        evaluators = {str(name): made(part) for name, part in (config.get("evaluator") or {}).items()}
+        evaluators = {str(name): made(part, Evaluator) for name, part in (config.get("evaluator") or {}).items()}
         encoders = Encoders(config.get("encoder") or DictConfig({}), config.allow)
-        judge = made(config.filter) if config.get("filter") else None
+        judge = made(config.filter, Filter) if config.get("filter") else None
         described(judge, encoders)
         for name, evaluator in evaluators.items():
             _check_id(name, evaluator)
             _identities(evaluator, encoders)
-        generator = made(config.generator)
+        generator = made(config.generator, Generator)
         # now, while the code on disk is the code that was imported
         codes = {
             name: content_key([part_digest(evaluator, config.evaluator[name]._target_), code_digest(named_rng)])
@@ -65,7 +65,8 @@ class Plan:
         }
         codes |= {"generator": part_digest(generator, config.generator._target_)}
         codes |= {"filter": part_digest(judge, config.filter._target_)} if judge else {}
-        return cls(config, made(config.dataset), generator, judge, encoders, evaluators, codes)
+        dataset = made(config.dataset, Dataset)
+        return cls(config, dataset, generator, judge, encoders, evaluators, codes)
 
     @property
     def cache(self) -> Path:

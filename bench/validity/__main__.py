@@ -12,6 +12,8 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
+from bench.runtime.foreign import refuse_foreign
+
 log = logging.getLogger("validity")
 _codes: list[int] = []
 
@@ -40,6 +42,7 @@ def _carry_out(config: DictConfig, folder: Path) -> int:
 
 def main() -> None:
     """Exit code 0 unless a report could not be made."""
+    refuse_foreign()
     _job()
     if any(_codes):
         sys.exit(1)

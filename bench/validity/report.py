@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from bench.api import Evaluator
+from bench.api import Dataset, Evaluator
 from bench.pipeline.features import FeatureStore
 from bench.runtime.plugins import Encoders, build
 from bench.runtime.text_table import text_table
@@ -28,8 +28,10 @@ def report(config: DictConfig, folder: Path) -> str:
         BenchError: bad data or settings, or too few holdout images.
     """
     encoders = Encoders(config.encoder, config.allow)
-    evaluators: dict[str, Evaluator] = {str(name): build(part, config.allow) for name, part in config.evaluator.items()}
-    split = build(config.dataset, config.allow).load(Path(config.cache))
+    evaluators: dict[str, Evaluator] = {
+        str(name): build(part, Evaluator, config.allow) for name, part in config.evaluator.items()
+    }
+    split = build(config.dataset, Dataset, config.allow).load(Path(config.cache))
     targets = {str(name): part._target_ for name, part in config.encoder.items()}
     features = FeatureStore(Path(config.cache) / "features", encoders, targets=targets)
     bench = Bench(split, evaluators, encoders, features, config.images, config.draws, config.evaluation_seed)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.api import BenchError
+from bench.api import BenchError, Generator
 from bench.runtime.plugins import build, settings
 from generators.text_to_image.lora_training import ADAPTER, LoraTraining, captions
 from tests.generators.text_to_image.tiny_families import OPTIONS, family_of, killed_at, option
@@ -130,7 +130,7 @@ def test_the_key_of_a_training_leaves_out_what_decides_nothing(name) -> None:
     def key(**changed: Any) -> dict[str, Any]:
         chosen = option(name, Path("unused"))
         chosen.update(changed)
-        assert isinstance(build(chosen), LoraTraining)
+        assert isinstance(build(chosen, Generator), LoraTraining)
         left_out = (*LoraTraining.incidental, *LoraTraining.sampling_only)
         return {each: value for each, value in settings(chosen).items() if each not in left_out}
 
