@@ -12,13 +12,13 @@ import csv
 import gc
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,14 @@ def draw(folder: Path, images: int, side: int) -> None:
             name = f"{part}_{number:07d}.png"
             Image.fromarray(rng.integers(0, 256, (side, side), np.uint8)).save(folder / part / name, compress_level=1)
             grade = number % 4 + 1
-            row = [name, f"{part}-{number // 3:07d}", number % 2, grade, "frontal", f"Radiograph, finding of grade {grade}"]
+            row = [
+                name,
+                f"{part}-{number // 3:07d}",
+                number % 2,
+                grade,
+                "frontal",
+                f"Radiograph, finding of grade {grade}",
+            ]
             table.writerow(row)
         (folder / part / "metadata.csv").write_text(buffer.getvalue())
 
@@ -161,58 +168,63 @@ def measured(folder: Path, images: int, side: int, encoders: Sequence[str], eval
     return watch.spent
 
 
-def rates(found: Sequence[Sequence[Spent]]) -> str:
-    """Images a second by stage, and what a million take at that rate in one process, for the largest number."""
+def rates(found: Sequence[Spent]) -> str:
+    """Images a second of each stage, and what a million images take at that rate in one process."""
     rows = [
-        [each.stage, f"{each.images:,}", f"{each.images / each.seconds:,.0f}", f"{each.seconds / each.images * 1e6 / 3600:.2f}"]
-        for each in found[-1]
-        if each.images
+        [each.stage, f"{each.images:,}", f"{1 / pace:,.0f}", f"{1e6 * pace / 3600:.2f}"]
+        for each in found
+        if each.images and (pace := each.seconds / each.images)
     ]
     return markdown_table(["stage", "images", "images/s", "hours a million"], rows)
 
 
-def memory(found: Sequence[Sequence[Spent]]) -> str:
-    """Most memory up to the end of each stage by number of images, and the bytes a further image took."""
+def memory(found: Mapping[int, Sequence[Spent]]) -> str:
+    """Most memory of each stage by number of real images, and what each further image added, real and generated."""
+    header = ["stage", *(f"MB at {images:,}" for images in found), "bytes an image", "with mapped files"]
     rows = []
-    for stages in zip(*found, strict=True):
-        most = [max(each.private for each in run[: run.index(stage) + 1]) for run, stage in zip(found, stages, strict=True)]
-        rows.append([stages[0].stage, *(f"{each:,.0f}" for each in most), *slopes(stages, found)])
-    counts = [f"{run[1].images:,}" for run in found]
-    return markdown_table(["stage", *counts, *(["bytes an image"] if len(found) > 1 else [])], rows)
+    for stages in zip(*found.values(), strict=True):
+        private, resident = ([getattr(each, kind) for each in stages] for kind in ("private", "resident"))
+        added = [f"{slope(list(found), kind):,.0f}" for kind in (private, resident)]
+        rows.append([stages[0].stage, *(f"{each:,.0f}" for each in private), *added])
+    return markdown_table(header, rows)
 
 
-def slopes(stages: Sequence[Spent], found: Sequence[Sequence[Spent]]) -> list[str]:
-    """Bytes that each further image took in a stage, real and generated ones counted, from the last two numbers."""
-    if len(stages) < 2:
-        return []
-    images = [2 * run[1].images for run in found]
-    return [f"{(stages[-1].private - stages[-2].private) * MB / (images[-1] - images[-2]):,.0f}"]
+def slope(images: Sequence[int], megabytes: Sequence[float]) -> float:
+    """Bytes that each further image added, real and generated, between the first and the last number of images."""
+    return (megabytes[-1] - megabytes[0]) * MB / (2 * (images[-1] - images[0]))
 
 
 def main() -> None:
+    given = arguments()
+    if given.alone:
+        with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+            spent = measured(Path(folder), given.images[0], given.side, given.encoders, given.evaluators)
+        print(json.dumps([asdict(each) for each in spent]))
+        return
+    found = {}
+    for images in given.images:
+        command = [sys.executable, "-m", "benchmarks.scale", "--alone", "--images", str(images)]
+        command += ["--side", str(given.side), "--encoders", *given.encoders, "--evaluators", *given.evaluators]
+        command += ["--folder", str(given.folder)] if given.folder else []
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        found[images] = [Spent(**each) for each in json.loads(done.stdout.splitlines()[-1])]
+    print(rates(found[given.images[-1]]))
+    if len(found) > 1:
+        print()
+        print(memory(found))
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, nargs="+", default=[2000, 8000], help="real images; as many are generated")
+    parser.add_argument("--images", type=int, nargs="+", default=[2000, 8000], help="real ones; as many are generated")
     parser.add_argument("--side", type=int, default=32, help="pixels of a side")
     parser.add_argument("--encoders", nargs="*", default=["pixels"])
     parser.add_argument("--evaluators", nargs="*", default=[])
     parser.add_argument("--folder", type=Path, help="where to work; by default a temporary folder")
-    parser.add_argument("--json", action="store_true", help="one number of images in this process, told as JSON")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        if given.json:
-            spent = measured(Path(folder), given.images[0], given.side, given.encoders, given.evaluators)
-            print(json.dumps([asdict(each) for each in spent]))
-            return
-    found = []
-    for images in given.images:
-        command = [sys.executable, "-m", "benchmarks.scale", "--json", "--images", str(images), "--side", str(given.side)]
-        command += ["--encoders", *given.encoders, "--evaluators", *given.evaluators]
-        command += ["--folder", str(given.folder)] if given.folder else []
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        found.append([Spent(**each) for each in json.loads(done.stdout.splitlines()[-1])])
-    print(rates(found), memory(found), sep="\n\n")
+    parser.add_argument("--alone", action="store_true", help="the first number only, in this process, told as JSON")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        main()
+    main()

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 from bench.api import BenchError, Encoder, Generator, Images, ImageSet, Request, Rows, Split
-from bench.pipeline.features import Encoding, FeatureStore, rows_of
+from bench.pipeline.features import Encoding, FeatureStore
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
 from bench.runtime.device import resolve
 from bench.runtime.processes import ALONE, Launched, Lost, Team, Told, launched
+from bench.storage.feature_rows import rows_of
 from bench.storage.files import Busy, owned
 from tests.conftest import ROOT
 from tests.pipeline.test_run import SMALL, configure, sampled, start
