@@ -195,6 +195,13 @@ class ImageSet:
         """The rows at ``indices``, in that order; cheap, with a digest of its own."""
         return ImageSet(self.rows.select(indices), self.info, self.own_size)
 
+    def at_most(self, most: int, rng: np.random.Generator) -> ImageSet:
+        """Itself, or ``most`` random rows, in order, where it has more; ``rng`` is drawn from only then.
+
+        For measures whose memory or time would not do for any number of images: the number used is their ``n``.
+        """
+        return self if len(self) <= most else self.select(np.sort(rng.permutation(len(self))[:most]))
+
     def group(self, name: str) -> list[str]:
         """The value of the subgroup column ``name`` for every row, as text."""
         values = self.column(name)

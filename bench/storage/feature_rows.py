@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from bench.api import BenchError, Keys, Rows
 from bench.storage.digests import Numbered, Places, from_hexadecimal, hexadecimal
 from bench.storage.files import discard, file_digest, remove_drafts, write_atomic
+from bench.storage.mapped import mapped
 
 log = logging.getLogger(__name__)
 STEP = 1024  # rows in memory when many are gathered
@@ -42,21 +42,15 @@ class FeatureRows:
     def read(self, numbers: Places) -> Rows:
         """The rows of these numbers, in order: ``(len(numbers), dim)`` float32.
 
-        They lie in a file without a name beside the shards and are mapped from there, so that the system can take back
-        the memory of many rows when it needs room.
+        They lie in a file without a name beside the shards; see ``mapped``.
 
         Raises:
             KeyError: there is no row of a number.
         """
         if len(numbers) and not 0 <= numbers.min() <= numbers.max() < self._ends[-1]:
             raise KeyError(f"rows {numbers.min()} to {numbers.max()} of {self._ends[-1]}")
-        if not len(numbers):
-            return np.empty((0, self.dim), np.float32)
-        with tempfile.TemporaryFile(dir=self.folder) as file:
-            for start in range(0, len(numbers), STEP):
-                file.write(self._gathered(numbers[start : start + STEP]))
-            file.flush()
-            return np.asarray(np.memmap(file, np.float32, "r+", shape=(len(numbers), self.dim)))
+        parts = (self._gathered(numbers[start : start + STEP]) for start in range(0, len(numbers), STEP))
+        return mapped(parts, (len(numbers), self.dim), np.float32, self.folder)
 
     def write(self, keys: Keys, rows: Rows, seconds: float) -> None:
         """Keep the rows that belong to pixels of these digests as a shard, for ``add_written``."""
