@@ -15,7 +15,7 @@ from bench.storage.files import discard, file_digest, remove_drafts, write_atomi
 from bench.storage.mapped import mapped
 
 log = logging.getLogger(__name__)
-STEP = 1024  # rows in memory when many are gathered
+STEP = 256  # rows in memory when many are gathered
 
 
 class FeatureRows:

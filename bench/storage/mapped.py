@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +26,8 @@ def mapped(
         for part in parts:
             file.write(np.ascontiguousarray(part, dtype))
         file.flush()
-        found = np.empty(shape, dtype) if 0 in shape else np.asarray(np.memmap(file, dtype, "r+", shape=shape))
-        if file.tell() != found.nbytes:
-            raise ValueError(f"parts of {file.tell()} bytes, needed {found.nbytes} for {shape}")
-    return found
+        needed = math.prod(shape) * np.dtype(dtype).itemsize
+        if file.tell() != needed:
+            raise ValueError(f"parts of {file.tell()} bytes, needed {needed} for {shape}")
+        # as a plain array, whose results are plain arrays too
+        return np.asarray(np.memmap(file, dtype, "r+", shape=shape)) if needed else np.empty(shape, dtype)
