@@ -173,8 +173,8 @@ BUGS = (
     Bug(
         "attack scores without their sign",
         "evaluators/privacy/evaluator.py",
-        "membership_inference.by_patient(-nearest(",
-        "membership_inference.by_patient(nearest(",
+        "membership_inference.by_patient(-away",
+        "membership_inference.by_patient(away",
         PRIVACY,
     ),
     Bug(

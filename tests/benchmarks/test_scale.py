@@ -19,7 +19,7 @@ def test_what_a_further_image_added_counts_real_and_generated_ones() -> None:
 
 def test_tables_say_what_was_measured() -> None:
     runs = {2000: [Spent("loading", 2000, 4.0, 3.0, 100, 150)], 8000: [Spent("loading", 8000, 16.0, 9.0, 112, 174)]}
-    assert rates(runs[8000]).splitlines()[-1] == "| loading | 8,000 | 500 | 0.56 |"
+    assert rates(runs[8000]).splitlines()[-1] == "| loading | 8,000 | 500 | 889 | 0.31 |"
     assert memory(runs).splitlines()[-1] == "| loading | 100 | 112 | 1,049 | 2,097 |"
 
 
