@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import io
 import json
 import math
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 
 Images = npt.NDArray[np.uint8]  # (N, H, W), grey levels 0-255
 Rows = npt.NDArray[np.float32]  # (N, D), one row of features an image
+Keys = npt.NDArray[
+    np.bytes_
+]  # (N,) of type S32, a SHA-256 each; ``tobytes`` keeps a last zero byte, ``tolist`` does not
 OwnSize = tuple[tuple[int, int], tuple[int, int]]  # least, greatest (height, width) in pixels, each side on its own
 Purpose = Literal["fidelity", "utility", "privacy"]
 Part = Literal["train", "holdout", "test"]
@@ -29,6 +36,7 @@ Better = Literal["lower", "higher", "target", "neither"]
 Role = Literal["headline", "scores", "describes", "ceiling"]
 Area = Literal["fidelity", "privacy", "utility", "card"]
 ColumnUnits = Literal["alike", "different"]
+SORTED = 2**15  # lines sorted in memory at a time
 Control = Literal["ceiling", "floor", "memoriser", "baseline"]
 CONTROLS: Mapping[Control, str] = MappingProxyType(
     {
@@ -138,6 +146,17 @@ class ImageSet:
     def patients(self) -> list[str]:
         return self.column("patient_id")
 
+    @property
+    def pixel_keys(self) -> Keys:
+        """The column ``pixel_hash`` as ``(N,)`` digests of 32 bytes, a quarter of the memory of their texts."""
+        found = np.empty(len(self), "S32")
+        start = 0
+        for batch in _batches(self.rows, "pixel_hash"):
+            texts = batch.column("pixel_hash").to_pylist()
+            found[start : start + len(texts)] = np.frombuffer(bytes.fromhex("".join(texts)), "S32")
+            start += len(texts)
+        return found
+
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width of every image, in pixels."""
@@ -152,7 +171,7 @@ class ImageSet:
     @cached_property
     def unordered_digest(self) -> str:
         """16 hex digits over the same, whatever order the rows stand in."""
-        return _digest(sorted(self._described))
+        return _digest(_in_order(self._described))
 
     @property
     def _described(self) -> Iterator[str]:
@@ -176,6 +195,13 @@ class ImageSet:
         """The rows at ``indices``, in that order; cheap, with a digest of its own."""
         return ImageSet(self.rows.select(indices), self.info, self.own_size)
 
+    def at_most(self, most: int, rng: np.random.Generator) -> ImageSet:
+        """Itself, or ``most`` random rows, in order, where it has more; ``rng`` is drawn from only then.
+
+        For measures whose memory or time would not do for any number of images: the number used is their ``n``.
+        """
+        return self if len(self) <= most else self.select(np.sort(rng.permutation(len(self))[:most]))
+
     def group(self, name: str) -> list[str]:
         """The value of the subgroup column ``name`` for every row, as text."""
         values = self.column(name)
@@ -192,10 +218,31 @@ def _digest(lines: Iterable[str]) -> str:
     return digest.hexdigest()[:16]
 
 
+def _in_order(lines: Iterator[str]) -> Iterator[str]:
+    """Lines of ASCII in ascending order, of which few are in memory: sorted a few at a time, on disk, and merged."""
+    with ExitStack() as held:
+        runs = []
+        while run := sorted(islice(lines, SORTED)):
+            if len(run) < SORTED and not runs:
+                yield from run
+                return
+            file = held.enter_context(tempfile.TemporaryFile("w+", encoding="ascii"))
+            file.writelines(f"{line}\n" for line in run)
+            file.seek(0)
+            runs.append(file)
+        # a line end is less than all that a line may hold, so that lines with their ends have the same order
+        yield from (line[:-1] for line in heapq.merge(*runs))
+
+
 def _cells(rows: datasets.Dataset, column: str) -> Iterator[Any]:
-    """Arrow cells of a column, undecoded, in row order (``Dataset.data`` ignores a selection)."""
-    for batch in rows.select_columns(column).with_format("arrow").iter(256):
+    """Arrow cells of a column, undecoded, in row order."""
+    for batch in _batches(rows, column):
         yield from batch.column(column)
+
+
+def _batches(rows: datasets.Dataset, column: str) -> Iterator[Any]:
+    """Arrow tables of one column and a few rows, in row order (``Dataset.data`` ignores a selection)."""
+    yield from rows.select_columns(column).with_format("arrow").iter(256)
 
 
 @dataclass(frozen=True, slots=True)

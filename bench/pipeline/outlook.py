@@ -14,7 +14,7 @@ from bench.api import Evaluator, Request
 from bench.pipeline import evaluation
 from bench.pipeline import filtering as filters
 from bench.pipeline.evaluation import Measured
-from bench.pipeline.features import Encoding, rows_of
+from bench.pipeline.features import Encoding
 from bench.pipeline.filtering import Filtered
 from bench.pipeline.loading import Loading
 from bench.pipeline.plan import Plan
@@ -23,6 +23,7 @@ from bench.pipeline.run import Evaluations, encoding_for_filter, filtering, samp
 from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import MARKS, Mark, Stage
 from bench.runtime.text_table import text_table
+from bench.storage.feature_rows import rows_of
 from bench.storage.files import Damaged, only_reading, read_checked
 
 FOUND = "found"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.pipeline.features import rows_of
+from bench.storage.feature_rows import rows_of
 
 RUN = "runs/phantom/pca/seed=0"
 # marks that a stage is complete, from the run folder: one pattern a stage

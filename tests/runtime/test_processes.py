@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 from bench.api import BenchError, Encoder, Generator, Images, ImageSet, Request, Rows, Split
-from bench.pipeline.features import Encoding, FeatureStore, rows_of
+from bench.pipeline.features import Encoding, FeatureStore
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
 from bench.runtime.device import resolve
 from bench.runtime.processes import ALONE, Launched, Lost, Team, Told, launched
+from bench.storage.feature_rows import rows_of
 from bench.storage.files import Waited, alone
 from tests.conftest import ROOT
 from tests.pipeline.test_run import SMALL, configure, sampled, start
@@ -281,9 +282,11 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def launch(folder: Path, *start: str, choice: Sequence[str] = CHOICE) -> subprocess.CompletedProcess[str]:
-    """Two processes of ``start`` with ``folder/run`` and ``folder/cache``."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *start, *SMALL, *choice]
+def launch(
+    folder: Path, *start: str, choice: Sequence[str] = CHOICE, count: int = 2
+) -> subprocess.CompletedProcess[str]:
+    """``count`` processes of ``start`` with ``folder/run`` and ``folder/cache``."""
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}", *start, *SMALL, *choice]
     command += [f"cache={folder / 'cache'}", f"hydra.run.dir={folder / 'run'}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
@@ -306,8 +309,9 @@ def assert_same(found: Path, expected: Path) -> None:
     assert rows(found / "cache") == rows(expected / "cache")
 
 
-def test_two_processes_leave_the_same_bytes_as_one(one: Path, tmp_path: Path) -> None:
-    done = launch(tmp_path, "-m", "bench")
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_several_processes_leave_the_same_bytes_as_one(one: Path, tmp_path: Path, count: int) -> None:
+    done = launch(tmp_path, "-m", "bench", count=count)
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path, one)
     assert done.stdout.count("fidelity (ok)") == 1 and done.stdout.strip().endswith(str(tmp_path / "run"))
