@@ -375,7 +375,7 @@ BUGS = (
     ),
     Bug(
         "parts that are not what was made believed",
-        "bench/pipeline/sampling.py",
+        "bench/pipeline/image_parts.py",
         'fault = altered(path.parent, {path.name: account["sha256"]})',
         "fault = None",
         ("tests/pipeline/test_sampling.py", "-k", "damaged"),

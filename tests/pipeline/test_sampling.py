@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from bench.api import BenchError, Generator, Images, Request, Split
-from bench.pipeline import sampling
-from bench.pipeline.requests import make_requests
+from bench.pipeline import image_parts
+from bench.pipeline.requests import make_requests, requests_key
 from bench.pipeline.sampling import Sampled, Sampling, unread
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
@@ -50,13 +50,14 @@ def sample(tiny_split: Split, monkeypatch: pytest.MonkeyPatch) -> Sample:
     """Make the 24 + 7 images of two purposes in parts of 4; every part takes one second."""
     requests = make_requests(tiny_split, 0, {"fidelity": None, "utility": 7, "privacy": 0})
     ticks = itertools.count()
-    monkeypatch.setattr(sampling, "PART", 4)
-    monkeypatch.setattr(sampling, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    monkeypatch.setattr(image_parts, "PART", 4)
+    monkeypatch.setattr(image_parts, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
 
     def go(folder: Path, generator: Generator, team: Team = ALONE) -> Sampled:
         folder.mkdir(exist_ok=True)
         training = Training(folder / "fit", {}, generator, tiny_split, 0, folder, {"mode": "disabled"})
-        return result(Sampling(folder, {"seed": 0}, training, requests, 0), team)
+        key = {"seed": 0, "requests": requests_key(requests)}
+        return result(Sampling(folder, key, training, requests, 0), team)
 
     return go
 
@@ -87,7 +88,7 @@ def test_a_killed_sampling_reports_the_whole_cost_and_every_count(sample: Sample
 def test_a_part_without_its_account_is_made_again(sample: Sample, tmp_path: Path) -> None:
     whole = sample(tmp_path, Counting())
     before = content(tmp_path)
-    for name in ("images/.part-00002-of-00008.json", "stages/sampling.json"):
+    for name in ("images/.part-1-fidelity-00002-of-00006.json", "stages/sampling.json"):
         (tmp_path / name).unlink()
     again = Counting()
     assert sample(tmp_path, again).facts == whole.facts
@@ -100,7 +101,7 @@ def test_a_damaged_part_is_made_again_before_and_after_the_end(
     sample: Sample, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
 ) -> None:
     whole = sample(tmp_path, Counting())
-    before, part = content(tmp_path), tmp_path / "images" / "part-00003-of-00008.parquet"
+    before, part = content(tmp_path), tmp_path / "images" / "part-1-fidelity-00003-of-00006.parquet"
     for done in (True, False):
         caplog.clear()
         part.write_bytes(damage)
@@ -118,7 +119,7 @@ def test_parts_of_other_settings_are_refused_without_a_mark_too(sample: Sample, 
         known = read_checked(account)
         assert known is not None
         write_checked(account, known | {"key": "another"})
-    with pytest.raises(BenchError, match=r"part-00000.* was made with other settings\. Give this run another name"):
+    with pytest.raises(BenchError, match=r"part-1-fidelity-00000.* was made with other settings\. Give this run another name"):
         sample(tmp_path, Counting())
 
 
@@ -128,7 +129,7 @@ def test_a_part_that_was_not_moved_to_its_place_is_made_again(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Path, "replace", _stop_at_a_part(Path.replace))
         sample(tmp_path, Counting())
-    assert not (tmp_path / "images" / ".part-00000-of-00008.json").exists() and not content(tmp_path)
+    assert not (tmp_path / "images" / ".part-1-fidelity-00000-of-00006.json").exists() and not content(tmp_path)
     whole = sample(tmp_path, Counting())
     assert whole.seconds == 8 and whole.facts["bright"] == bright(whole)
 
