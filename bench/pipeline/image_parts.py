@@ -165,7 +165,9 @@ def other_requests(there: Mapping[Purpose, Any], here: Mapping[Purpose, Any]) ->
             same.append(f"requests.{purpose}={made}")
             lines.append(f"  requests.{purpose}: {made} images there, {wanted} now")
         elif asked != here[purpose]:
-            lines.append(f"  requests.{purpose}: {made} images there and now, but of other conditions or in another order")
+            lines.append(
+                f"  requests.{purpose}: {made} images there and now, but of other conditions or in another order"
+            )
     keep = f"Ask for as many as are there ({' '.join(same)}), which keeps them. " if same else ""
     return [*lines, keep + OTHERWISE]
 

@@ -179,7 +179,9 @@ def repeated(images: ImageSet) -> int:
         if earlier != name:
             again.append((name, earlier))
     if again:
-        log.warning("%d of %d images repeat another of their purpose, first %s", len(again), len(images), " = ".join(again[0]))
+        log.warning(
+            "%d of %d images repeat another of their purpose, first %s", len(again), len(images), " = ".join(again[0])
+        )
     return len(again)
 
 
