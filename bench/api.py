@@ -298,7 +298,8 @@ class Generator(ABC):
         """
 
     def plan(self, requests: Sequence[Request]) -> None:  # noqa: B027 - most need no overview
-        """See all requests once, after ``fit`` and before ``sample``."""
+        """See all requests once, after ``fit`` and before ``sample``; what it decides for those of one purpose does not
+        depend on which other purposes there are."""
 
     @abstractmethod
     def sample(self, requests: Sequence[Request]) -> Images:

@@ -38,7 +38,7 @@ class Parts:
         self.folder, self.split, self.key, self.blank_tolerance = folder, split, key, blank_tolerance
         self.paths: list[Path] = []
         self._requests: list[Sequence[Request]] = []
-        self._asked: dict[str, Any] = {}
+        self._asked: dict[Purpose, Any] = {}
 
     def cut(self, requests: Sequence[Request], block: int) -> None:
         """Divide ``requests`` into parts of whole blocks, purpose by purpose."""

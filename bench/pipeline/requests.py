@@ -105,7 +105,7 @@ def requests_by_purpose(requests: Sequence[Request]) -> dict[Purpose, list[Reque
     return {purpose: each for purpose, each in found.items() if each}
 
 
-def requests_key(requests: Sequence[Request]) -> dict[str, Any]:
+def requests_key(requests: Sequence[Request]) -> dict[Purpose, Any]:
     """How many requests of each purpose there are, and a digest of them."""
     asked = requests_by_purpose(requests)
     return {purpose: {"count": len(each), "digest": requests_digest(each)} for purpose, each in asked.items()}
