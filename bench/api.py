@@ -351,7 +351,8 @@ class Generator(ABC, Configurable):
         """
 
     def plan(self, requests: Sequence[Request]) -> None:  # most need no overview
-        """See all requests once, after ``fit`` and before ``sample``."""
+        """See all requests once, after ``fit`` and before ``sample``; what it decides for those of one purpose does not
+        depend on which other purposes there are."""
 
     @abstractmethod
     def sample(self, requests: Sequence[Request]) -> Images:

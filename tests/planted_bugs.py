@@ -43,6 +43,7 @@ NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
 PRIVACY = ("tests/evaluators/privacy/test_evaluator.py", "-k", "memoriser or holdout")
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
+SAMPLING = ("tests/pipeline/test_sampling.py",)
 STATS = ("tests/statistics/test_resampling.py",)
 TAIL = (
     "tests/evaluators/privacy/test_patient_permutation.py",
@@ -400,7 +401,7 @@ BUGS = (
     ),
     Bug(
         "parts that are not what was made believed",
-        "bench/pipeline/sampling.py",
+        "bench/pipeline/image_parts.py",
         'fault = altered(path.parent, {path.name: account["sha256"]})',
         "fault = None",
         ("tests/pipeline/test_sampling.py", "-k", "damaged"),
@@ -425,6 +426,34 @@ BUGS = (
         "        kinds.append(inspect.unwrap(built))\n",
         "        pass\n",
         FEATURES,
+    ),
+    Bug(
+        "facts of fewer images said of all",
+        "bench/pipeline/sampling.py",
+        "if known and not missing and same(known.key, self.key) else {}",
+        "if known and not missing else {}",
+        SAMPLING,
+    ),
+    Bug(
+        "a run that made no image keeps its folder",
+        "bench/pipeline/sampling.py",
+        "there.keys() if mark.made else purposes_there(",
+        "there.keys() or purposes_there(",
+        SAMPLING,
+    ),
+    Bug(
+        "blocks of images span purposes",
+        "bench/pipeline/image_parts.py",
+        "in requests_by_purpose(requests).items()",
+        'in {"fidelity": requests}.items()',
+        SAMPLING,
+    ),
+    Bug(
+        "every image judged again for a further purpose",
+        "bench/pipeline/filtering.py",
+        "content_key([settings, each.digest])",
+        "content_key([settings, each.digest, images.digest])",
+        ("tests/pipeline/test_filtering.py", "-k", "further"),
     ),
     Bug(
         "one seed for all requests",

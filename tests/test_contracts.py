@@ -23,7 +23,7 @@ from bench.api import Area, BenchError, Better, Dataset, Encoder, Evaluator, Gen
 from bench.pipeline.conformance import conformance
 from bench.pipeline.evaluation import metric_row
 from bench.pipeline.features import encode
-from bench.pipeline.requests import make_requests, request_seed
+from bench.pipeline.requests import make_requests, request_seed, requests_key
 from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
@@ -239,7 +239,7 @@ def made_by(
     generator: Generator, split: Split, folder: Path, requests: Sequence[Request], blank_tolerance: int
 ) -> Sampled:
     training = Training(folder / "fit", {}, generator, split, 0, folder, {"mode": "disabled"})
-    return result(Sampling(folder, {}, training, requests, blank_tolerance))
+    return result(Sampling(folder, {"requests": requests_key(requests)}, training, requests, blank_tolerance))
 
 
 def targets(settings: Any) -> Iterator[str]:

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from bench.api import BenchError
 from bench.export.dataset_card import Written, data_card
 from bench.pipeline.filtering import kept_ids
+from bench.pipeline.image_parts import image_parts
 from bench.pipeline.requests import PURPOSES
-from bench.pipeline.sampling import image_parts
 from bench.runtime.progress import meter
 from bench.storage.files import read_json, writing
 from bench.storage.record import RunRecord

@@ -10,10 +10,12 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.api import BenchError, Encoder, FeatureReader, Filter, ImageSet, Split, Verdict
+from bench.api import BenchError, Encoder, FeatureReader, Filter, ImageSet, Purpose, Split, Verdict
+from bench.pipeline.requests import images_by_purpose
 from bench.pipeline.stage import MARKS, Made, Mark, Stage
 from bench.runtime.processes import Team
 from bench.runtime.progress import meter
@@ -44,6 +46,11 @@ class Filtered:
     counts: Mapping[str, int] = field(default_factory=dict)
     report: str = ""
 
+    @cached_property
+    def by_purpose(self) -> dict[Purpose, ImageSet]:
+        """The images of each purpose."""
+        return images_by_purpose(self.images)
+
 
 @dataclass(frozen=True)
 class Filtering(Stage[Filtered]):
@@ -70,14 +77,20 @@ class Filtering(Stage[Filtered]):
         return kind_of(self.judge)
 
     def make(self, team: Team) -> Made:
-        """Judge the images that have no verdict yet.
+        """Judge the images that have no verdict yet. Each purpose has a journal, so that one that is added later has
+        nothing judged again.
 
         Raises:
             BenchError: no image of some purpose is left, or the filter gave too few or too many verdicts.
         """
         images = self.images
-        journal = f".filter/{content_key(self.key)}.jsonl"
-        verdicts = self._judged(self.folder / journal)
+        # of what decides verdicts, the images are another for each journal
+        settings = {name: each for name, each in self.key.items() if name != "images"}
+        journals, verdicts = list[str](), list[Verdict]()
+        with meter("filtering", total=len(images), unit="image") as bar:
+            for each in filter(len, images_by_purpose(images).values()):
+                journals.append(f".filter/{content_key([settings, each.digest])}.jsonl")
+                verdicts += self._judged(each, self.folder / journals[-1], bar)
         purposes = images.column("purpose")
         kept = [i for i, verdict in enumerate(verdicts) if verdict.keep]
         counts = {"kept": len(kept), "dropped": len(images) - len(kept)}
@@ -88,22 +101,21 @@ class Filtering(Stage[Filtered]):
                 f"the filter {self.judge.id} leaves no image for {', '.join(empty)} (all {len(images)} by grade: "
                 f"{grades}; each in {self.folder / TABLE}); choose a more lenient filter, or filter=none"
             )
-        return Made([REPORT, TABLE, journal], {"counts": counts})
+        return Made([REPORT, TABLE, *journals], {"counts": counts})
 
     def load(self, mark: Mark) -> Filtered:
         kept = kept_ids(self.folder, mark.files[REPORT])
         rows = [i for i, name in enumerate(self.images.ids) if name in kept]
         return Filtered(self.images.select(rows), mark.note["counts"], mark.files[REPORT])
 
-    def _judged(self, path: Path) -> list[Verdict]:
+    def _judged(self, images: ImageSet, path: Path, bar: Any) -> list[Verdict]:
         """Verdicts from the journal, then new ones, each block on disk before the next is begun."""
-        images = self.images
         path.parent.mkdir(parents=True, exist_ok=True)
         spans = [
             (start, min(start + self.judge.block, len(images))) for start in range(0, len(images), self.judge.block)
         ]
         blocks, whole = _journal(path, [stop - start for start, stop in spans])
-        with path.open("ab") as file, meter("filtering", total=len(images), unit="image") as bar:
+        with path.open("ab") as file:
             file.truncate(whole)
             bar.update(sum(map(len, blocks)))
             for start, stop in spans[len(blocks) :]:

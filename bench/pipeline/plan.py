@@ -10,10 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from bench.api import BenchError, Dataset, DatasetInfo, Evaluator, Filter, Generator, ImageSet, Request, Split
+from bench.api import BenchError, Dataset, DatasetInfo, Evaluator, Filter, Generator, ImageSet, Purpose, Request, Split
 from bench.pipeline.features import FeatureStore
 from bench.pipeline.filtering import described
-from bench.pipeline.requests import asked_for, requests_digest
+from bench.pipeline.requests import PURPOSES, asked_for, images_by_purpose, requests_key
 from bench.runtime.blocks import sample
 from bench.runtime.code_digest import code_digest, part_digest
 from bench.runtime.plugins import Encoders, build, settings
@@ -73,6 +73,12 @@ class Plan:
         return Path(self.config.cache)
 
     @property
+    def purposes(self) -> tuple[Purpose, ...]:
+        """What the evaluators read images of, in the order of requests; everything where none reads any."""
+        read = {purpose for evaluator in self.evaluators.values() for purpose in evaluator.purposes}
+        return tuple(each for each in PURPOSES if each in read) or PURPOSES
+
+    @property
     def generator_settings(self) -> dict[str, Any]:
         return settings(self.config.generator)
 
@@ -118,7 +124,7 @@ class Plan:
             "block": self.generator.block,
             "code": code_digest(sample),
             "split": split.digest,
-            "requests": requests_digest(requests),
+            "requests": requests_key(requests),
             "seed": self.config.seed,
         }
 
@@ -128,7 +134,7 @@ class Plan:
         code = {name: features.code(name) for name in self.judge.encoders}
         return {
             **described(self.judge, self.encoders),
-            "images": images.digest,
+            "images": {purpose: each.digest for purpose, each in images_by_purpose(images).items()},
             "split": split.digest,
             "description": meaning(split.info),
             "code": {"filter": self.codes["filter"], **code},
@@ -152,12 +158,17 @@ class Plan:
         }
 
     def evaluation_key(
-        self, name: str, protocol: Mapping[str, Any], split: Split, images: ImageSet, features: FeatureStore
+        self,
+        name: str,
+        protocol: Mapping[str, Any],
+        split: Split,
+        images: Mapping[Purpose, ImageSet],
+        features: FeatureStore,
     ) -> dict[str, Any]:
         """All that decides a result: the protocol, the images and what they are said to show, and the code."""
         return {
             "protocol": content_key(protocol),
-            "images": images.digest,
+            "images": {purpose: each.digest for purpose, each in images.items()},
             "description": meaning(split.info),
             "code": self.codes[name],
             "encoders": {each: features.code(each) for each in protocol["encoders"]},

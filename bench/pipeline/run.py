@@ -8,10 +8,11 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.api import ImageSet, Purpose, Request, Split
+from bench.api import ImageSet, Request, Split
 from bench.pipeline.evaluation import Evaluation, Measured
 from bench.pipeline.features import Encoding, FeatureStore
 from bench.pipeline.filtering import Filtered, Filtering, remove_reports
+from bench.pipeline.image_parts import purposes_made
 from bench.pipeline.loading import Loading
 from bench.pipeline.plan import Plan
 from bench.pipeline.requests import make_requests
@@ -56,7 +57,7 @@ def carry_out(plan: Plan, folder: Path, team: Team = ALONE) -> Outcome:
         remove_drafts(folder)
     split = result(Loading(plan.dataset, plan.cache), team)
     plan.check(split)
-    requests = make_requests(split, plan.config.seed, plan.config.requests)
+    requests = requests_of(plan, folder, split, team)
     sampled = result(sampling(plan, folder, split, requests), team)
     features = plan.features()
     kept = _kept(plan, folder, split, sampled, features, team)
@@ -70,6 +71,12 @@ def carry_out(plan: Plan, folder: Path, team: Team = ALONE) -> Outcome:
     record = run_record(plan, folder, results)
     record = keep(record, folder) if team.is_main else record
     return Outcome(folder, record, {name: each.record for name, each in measured.items()}, dict(features.encoded))
+
+
+def requests_of(plan: Plan, folder: Path, split: Split, team: Team = ALONE) -> list[Request]:
+    """What the evaluators need, and what finished images were made for in ``folder`` before: they stay."""
+    made = team.meet("looking for images", purposes_made(folder) if team.is_main else None)[0]
+    return make_requests(split, plan.config.seed, plan.config.requests, [*plan.purposes, *made])
 
 
 def sampling(plan: Plan, folder: Path, split: Split, requests: Sequence[Request]) -> Sampling:
@@ -122,9 +129,10 @@ class Evaluations:
         if evaluator.reads_scores:
             protocol["reads"] = {each: content_key(found.record.protocol) for each, found in earlier.items()}
             read = {each: found.entry.sha256 for each, found in earlier.items()}
-            about = content_key([plan.documentation, asdict(self.split.info)])
+            about = content_key([plan.documentation, asdict(self.split.info), self.sampled.facts])
             further = {"read": read, "about": about}
-        key = plan.evaluation_key(name, protocol, self.split, self.kept.images, self.features) | further
+        images = {purpose: self.kept.by_purpose[purpose] for purpose in evaluator.purposes}
+        key = plan.evaluation_key(name, protocol, self.split, images, self.features) | further
         return Evaluation(
             name=name,
             folder=self.folder,
@@ -132,7 +140,7 @@ class Evaluations:
             protocol=protocol,
             evaluator=evaluator,
             split=self.split,
-            images=self._images(evaluator.purposes),
+            images=images,
             features=self.features,
             seed=plan.config.evaluation_seed,
             conformances=plan.cache / "conformance",
@@ -141,9 +149,3 @@ class Evaluations:
             sampled=self.sampled.files,
             generator=described(plan, self.split, self.sampled),
         )
-
-    def _images(self, purposes: Sequence[Purpose]) -> dict[Purpose, ImageSet]:
-        purpose = self.kept.images.column("purpose")
-        return {
-            each: self.kept.images.select([i for i, value in enumerate(purpose) if value == each]) for each in purposes
-        }

@@ -87,6 +87,7 @@ def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
             "asked": len(results.requests),
             "made": len(sampled.images),
             "blank": sampled.blank,
+            "repeated": sampled.repeated,
             **asked,
             **results.kept.counts,
         },
@@ -98,7 +99,7 @@ def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
             "conditions_unread": unread(split.info, sampled.uses),
             "trained_on": generator.trained_on,
         },
-        evaluators={**_earlier(folder, results.kept.images.digest), **entries},
+        evaluators={**_earlier(folder, results.kept), **entries},
         provenance=provenance(),
         cost=_cost(results),
     )
@@ -127,10 +128,11 @@ def _cost(results: Results) -> Cost:
     )
 
 
-def _earlier(folder: Path, images: str) -> dict[str, Entry]:
+def _earlier(folder: Path, kept: Filtered) -> dict[str, Entry]:
     """Entries of evaluators that measured these very images before and whose records are what was written."""
     old = _read(folder)
     found = old.evaluators if old else {}
+    images = {str(purpose): each.digest for purpose, each in kept.by_purpose.items()}
     records = {
         name: read_json(folder / entry.file)
         for name, entry in found.items()
@@ -139,8 +141,13 @@ def _earlier(folder: Path, images: str) -> dict[str, Entry]:
     return {
         name: found[name]
         for name, record in records.items()
-        if record["key"].get("images") == images and not altered(folder, record["artifacts"])
+        if _of(record["key"].get("images"), images) and not altered(folder, record["artifacts"])
     }
+
+
+def _of(measured: Any, images: Mapping[str, str]) -> bool:
+    """Whether the images that a key speaks of, by purpose, are those that are there."""
+    return isinstance(measured, dict) and measured.items() <= images.items()
 
 
 def keep(record: RunRecord, folder: Path) -> RunRecord:

@@ -408,18 +408,18 @@ def test_killed_anywhere_the_next_run_gives_the_same_bytes(
 # starts bench in a process that kills itself in the middle of the named stage
 KILL = """
 import os, signal, sys
-import bench.pipeline.sampling, bench.pipeline.evaluation, bench.pipeline.run
+import bench.pipeline.image_parts, bench.pipeline.evaluation, bench.pipeline.run
 from bench.__main__ import main
 
 moment = os.environ["BENCH_STOP_AT"]
 die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 
 if moment == "sample":
-    write, count = bench.pipeline.sampling.write_part, [0]
+    write, count = bench.pipeline.image_parts.write_part, [0]
     def stop(*arguments):
         count[0] += 1
         write(*arguments) if count[0] == 1 else die()
-    bench.pipeline.sampling.write_part = stop
+    bench.pipeline.image_parts.write_part = stop
 elif moment == "fit":
     import safetensors.torch as tensors
     save, saved = tensors.save_file, [0]

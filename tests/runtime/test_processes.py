@@ -27,7 +27,8 @@ from tests.conftest import ROOT
 from tests.pipeline.test_run import SMALL, configure, sampled, start
 
 # 280 images in parts of 256 and less: one part for each of two processes
-CHOICE = ["generator=pca", "generator.block=16", "evaluator=[fidelity]", "encoder=[radiomics,pixels]"]
+# images in two parts
+CHOICE = ["generator=pca", "generator.block=16", "evaluator=[fidelity,privacy]", "encoder=[radiomics,pixels]"]
 
 
 def in_threads(work: Callable[[Team], Any], count: int) -> list[Any]:
@@ -323,11 +324,11 @@ def test_several_processes_leave_the_same_bytes_as_one(one: Path, tmp_path: Path
 # process 1 dies where its first part would be written
 BREAK = """
 import os, signal, sys
-import bench.pipeline.sampling
+import bench.pipeline.image_parts
 from bench.__main__ import main
 
 if os.environ["RANK"] == "1":
-    bench.pipeline.sampling.write_part = lambda *_: %s
+    bench.pipeline.image_parts.write_part = lambda *_: %s
 sys.argv[0] = "bench"
 main()
 """
@@ -353,7 +354,7 @@ def test_a_broken_process_leaves_a_message_and_a_folder_to_go_on_from(
     told = done.stderr + done.stdout
     assert reason in told and "the same command goes on from there" in told, told
     parts = sorted(path.name for path in (tmp_path / "run" / "images").glob("part-*"))
-    assert parts in ([], ["part-00000-of-00002.parquet"])
+    assert parts in ([], ["part-1-fidelity-00000-of-00001.parquet"])
     assert not json.loads((tmp_path / "run" / "stages" / "sampling.json").read_text())["made"]
     start(configure(tmp_path / "cache", *CHOICE), tmp_path / "run")
     assert_same(tmp_path, one)
