@@ -16,6 +16,7 @@ from typing import Any
 from bench.api import BenchError, Encoder, FeatureReader, Filter, ImageSet, Split, Verdict
 from bench.pipeline.stage import MARKS, Made, Mark, Stage
 from bench.runtime.processes import Team
+from bench.runtime.publication import Publication
 from bench.runtime.progress import meter
 from bench.storage.files import content_key, discard, file_digest, read_json, write_atomic, write_json
 
@@ -60,6 +61,7 @@ class Filtering(Stage[Filtered]):
     features: FeatureReader
     images: ImageSet
     name: str = "filtering"
+    publication: Publication = field(default_factory=Publication)
 
     @property
     def units(self) -> int:  # type: ignore[override]
@@ -123,7 +125,7 @@ class Filtering(Stage[Filtered]):
         report = {
             "schema": 1,
             "key": dict(self.key),
-            "facts": dict(self.judge.facts),
+            "facts": self.publication.value(self.judge.facts),
             "counts": {"judged": len(self.images), **counts},
             "by_grade": _tally([verdict.grade for verdict in verdicts], verdicts),
             "by_purpose": _tally(purposes, verdicts),

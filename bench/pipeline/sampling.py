@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from bench.pipeline.stage import MARKS, Made, Mark, Stage, listed, result
 from bench.pipeline.training import Training
 from bench.runtime.blocks import sample
 from bench.runtime.processes import Team
+from bench.runtime.publication import Publication
 from bench.runtime.progress import meter
 from bench.storage.files import Damaged, altered, content_key, file_digest, read_checked, write_atomic, write_checked
 from bench.storage.image_reader import as_own_size, contact_sheet
@@ -68,6 +69,7 @@ class Sampling(Stage[Sampled]):
     requests: Sequence[Request]
     blank_tolerance: int
     name: str = "sampling"
+    publication: Publication = field(default_factory=Publication)
     together: ClassVar[bool] = True
 
     @property

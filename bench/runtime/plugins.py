@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 from bench.api import BenchError, Encoder
 
@@ -52,13 +52,6 @@ def _targets(config: Any) -> Iterator[str]:
     elif isinstance(config, ListConfig):
         for item in config:
             yield from _targets(item)
-
-
-def settings(config: DictConfig) -> dict[str, Any]:
-    """The settings of a plug-in as plain Python, interpolations resolved, without ``_target_``."""
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key != "_target_"}
 
 
 class Encoders(Mapping[str, Encoder]):
