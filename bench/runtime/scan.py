@@ -64,18 +64,20 @@ def refuse_private(folder: Path) -> None:
 
     Raises:
         NotForOthers: a file holds a secret, an absolute path, or a name of a person or a machine; the message names
-            file, place and remedy.
+            the first such file and place, and the remedy.
     """
     found = findings(folder)
     if found:
-        shown = "".join(f"\n  {each}" for each in found[:20]) + (f"\n  and {len(found) - 20} more" * (len(found) > 20))
-        raise NotForOthers(f"{folder} is not sent, for {len(found)} places are not for others:{shown}\n{AGAIN}")
+        more = f" and {len(found) - 1} more, all shown by python -m bench.publish {folder} --dry-run"
+        raise NotForOthers(f"not for others: {found[0]}{more if len(found) > 1 else ''}; {AGAIN}")
 
 
 def findings(folder: Path) -> list[Finding]:
     """Whatever in the shared files would not be written today; also the values of the variables the run names."""
     publication = _publication(folder)
-    return [each for path in shared_files(folder) for each in _of_file(path, str(path.relative_to(folder)), publication)]
+    return [
+        each for path in shared_files(folder) for each in _of_file(path, str(path.relative_to(folder)), publication)
+    ]
 
 
 def replacements(folder: Path) -> list[tuple[str, str, str]]:

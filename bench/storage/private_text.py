@@ -12,9 +12,13 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _STRONG = set("password passwd passphrase passcode pwd secret credential apikey authorization bearer cookie".split())
 _LAST = {"auth", "authentication", "token"}
 # a key is a secret by what it opens
-_KEYS = set("access account api auth aws client deploy encryption hf hub openai private secret signing ssh wandb".split())
+_KEYS = set(
+    "access account api auth aws client deploy encryption hf hub openai private secret signing ssh wandb".split()
+)
 # tokens of a tokenizer, which are words
-_SPOKEN = set("bos class cls end eos image initializer mask pad placeholder prompt sep special start stop trigger".split())
+_SPOKEN = set(
+    "bos class cls end eos image initializer mask pad placeholder prompt sep special start stop trigger".split()
+)
 _SPOKEN |= {"text", "unk", "unknown"}
 _JOINED = re.compile(
     r"(?:[a-z]*(?:password|passwd|passphrase|secret|credential)|(?:api|access|auth|secret|private)key|"

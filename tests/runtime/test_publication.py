@@ -30,7 +30,9 @@ def options() -> list[str]:
 
 @pytest.mark.parametrize("option", options())
 def test_shipped_options_are_recorded_as_they_are(option: str) -> None:
-    config: Any = OmegaConf.create({"device": "auto", "blank_tolerance": 0, "part": OmegaConf.load(ROOT / "conf" / option)})
+    config: Any = OmegaConf.create(
+        {"device": "auto", "blank_tolerance": 0, "part": OmegaConf.load(ROOT / "conf" / option)}
+    )
     plain: Any = OmegaConf.to_container(config, resolve=True)
     publication = Publication(config)
     assert publication.recorded() == plain == publication.value(plain)
@@ -132,7 +134,9 @@ def test_what_is_too_ordinary_to_be_sought_in_texts(value: str, found: bool) -> 
     assert (of(f"password: '{value}'").text(f"x {value} y") != f"x {value} y") == found
 
 
-def test_a_short_value_from_the_environment_stays_in_text_but_not_in_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_value_from_the_environment_stays_in_text_but_not_in_the_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TOLD", "1")
     publication = Publication(OmegaConf.create({"a": "${oc.env:TOLD}"}))
     assert publication.recorded() == {"a": "${oc.env:TOLD}"} and publication.text("1 of 10") == "1 of 10"
@@ -206,7 +210,10 @@ def test_another_value_from_the_environment_identifies_another_result(
     def identity(value: str, cache: str = "cache") -> Any:
         monkeypatch.setenv("STEPS", value)
         config: DictConfig = OmegaConf.create(
-            {"cache": str(tmp_path / cache), "part": {"steps": "${oc.decode:${oc.env:STEPS}}", "path": "${oc.env:STEPS}"}}
+            {
+                "cache": str(tmp_path / cache),
+                "part": {"steps": "${oc.decode:${oc.env:STEPS}}", "path": "${oc.env:STEPS}"},
+            }
         )
         return Publication(config).identifying(config.part)
 
