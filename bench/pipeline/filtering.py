@@ -16,8 +16,8 @@ from typing import Any
 from bench.api import BenchError, Encoder, FeatureReader, Filter, ImageSet, Split, Verdict
 from bench.pipeline.stage import MARKS, Made, Mark, Stage
 from bench.runtime.processes import Team
-from bench.runtime.publication import Publication
 from bench.runtime.progress import meter
+from bench.runtime.publication import Publication
 from bench.storage.files import content_key, discard, file_digest, read_json, write_atomic, write_json
 
 log = logging.getLogger(__name__)

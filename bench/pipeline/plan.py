@@ -87,7 +87,7 @@ class Plan:
     @property
     def documentation(self) -> dict[str, str]:
         """What a person states of the images, by field; ``null`` and empty text state nothing."""
-        stated = self.config.get("documentation") or {}
+        stated = self.config.get("documentation")
         told = self.publication.recorded(stated) if stated else {}
         return {str(name): str(text).strip() for name, text in told.items() if str(text or "").strip()}
 

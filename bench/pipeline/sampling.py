@@ -18,8 +18,8 @@ from bench.pipeline.stage import MARKS, Made, Mark, Stage, listed, result
 from bench.pipeline.training import Training
 from bench.runtime.blocks import sample
 from bench.runtime.processes import Team
-from bench.runtime.publication import Publication
 from bench.runtime.progress import meter
+from bench.runtime.publication import Publication
 from bench.storage.files import Damaged, altered, content_key, file_digest, read_checked, write_atomic, write_checked
 from bench.storage.image_reader import as_own_size, contact_sheet
 from bench.storage.image_sets import join_parts, open_set, write_part

@@ -62,7 +62,7 @@ def _leaves(config: Container, path: tuple[str, ...], asked: set[str]) -> Iterat
     raw = OmegaConf.to_container(config, resolve=False)
     keys = range(len(raw)) if isinstance(raw, list) else raw or {}
     for key in keys:
-        written = raw[key]  # type: ignore[index,call-overload]
+        written = raw[key]  # type: ignore[index]
         here = (*path, str(key))
         if isinstance(written, dict | list) and written:
             yield from _leaves(config[key], here, asked)

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -97,12 +98,10 @@ def _absolute(folder: str) -> Iterable[str]:
 
 
 def _people(environment: Mapping[str, str]) -> dict[str, str]:
-    """Names that are no words of a language: ``asmith3``, ``alice_smith``, ``gpu-07.lab``; others stand in paths only."""
+    """Names that are no words: ``asmith3``, ``alice_smith``, ``gpu-07.lab``; others are sought in paths only."""
     users = [environment.get(name, "") for name in ("USER", "LOGNAME", "USERNAME")]
-    try:
+    with suppress(KeyError, OSError):  # a process whose number has no name
         users.append(getpass.getuser())
-    except (KeyError, OSError):  # a process whose number has no name
-        pass
     host = socket.gethostname()
     found = dict.fromkeys(users, "<user>") | dict.fromkeys((host, host.partition(".")[0]), "<host>")
     return {name: word for name, word in found.items() if len(name) >= 5 and not name.isalpha() and not name.isdigit()}

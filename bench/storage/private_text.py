@@ -9,17 +9,15 @@ from typing import Any
 SECRET = "<secret>"
 ABSOLUTE = re.compile(r"/[^/\s]+(?:/[^\n]*)?")  # a setting that is a path
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_STRONG = set("password passwd passphrase passcode pwd secret credential apikey authorization bearer cookie".split())
+_STRONG = {"password", "passwd", "passphrase", "passcode", "pwd", "secret", "credential", "apikey", "authorization"}
+_STRONG |= {"bearer", "cookie"}
 _LAST = {"auth", "authentication", "token"}
 # a key is a secret by what it opens
-_KEYS = set(
-    "access account api auth aws client deploy encryption hf hub openai private secret signing ssh wandb".split()
-)
+_KEYS = {"access", "account", "api", "auth", "aws", "client", "deploy", "encryption", "hf", "hub", "openai", "private"}
+_KEYS |= {"secret", "signing", "ssh", "wandb"}
 # tokens of a tokenizer, which are words
-_SPOKEN = set(
-    "bos class cls end eos image initializer mask pad placeholder prompt sep special start stop trigger".split()
-)
-_SPOKEN |= {"text", "unk", "unknown"}
+_SPOKEN = {"bos", "class", "cls", "end", "eos", "image", "initializer", "mask", "pad", "placeholder", "prompt", "sep"}
+_SPOKEN |= {"special", "start", "stop", "text", "trigger", "unk", "unknown"}
 _JOINED = re.compile(
     r"(?:[a-z]*(?:password|passwd|passphrase|secret|credential)|(?:api|access|auth|secret|private)key|"
     r"(?:basic|http|proxy)auth|(?:hf|hub|access|auth|api|refresh|session|wandb|github|gitlab)token)s?"
@@ -31,30 +29,33 @@ _LOGIN = re.compile(
     r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic|token)\s+)?)"
     r"(?!(?:bearer|basic|token)\b)(?![<\s$])[\w+/.=~-]{6,}"
 )
+_SIGNED = re.compile(
+    r"(?i)([?&](?:x-amz-(?:signature|credential|security-token)|sig|signature|access_token|token|api_?key|key|password)=)"
+    r"(?!<)[^&\s'\"<>]+"
+)
+_ADDRESS = r"([A-Za-z][A-Za-z0-9+.-]*://)(?!<secret>)[^\s/:@'\"<>]*:[^\s/'\"<>]+(?=@)"
+_PEM = r"()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+_HUB = r"()(?:hf_|api_org_)(?:[A-Za-z0-9]{20,}|(?=[A-Za-z]*\d)[A-Za-z0-9]{10,})"
+# 40 hex digits alone are a commit
+_WANDB = r"(?i)((?:api[_ -]?key|wandb(?: login)?|relogin)[\"']?\W{1,4})[0-9a-f]{40}"
 # a form and what stands before the secret in it, which stays
 FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("an address with a password", re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?!<secret>)[^\s/:@'\"<>]*:[^\s/'\"<>]+(?=@)")),
-    (
-        "a signed address",
-        re.compile(r"(?i)([?&](?:x-amz-(?:signature|credential|security-token)|sig|signature|access_token|token|"
-                   r"api_?key|key|password)=)(?!<)[^&\s'\"<>]+"),
-    ),  # fmt: skip
-    ("a Hugging Face token", re.compile(_START + r"()(?:hf_|api_org_)(?:[A-Za-z0-9]{20,}|(?=[A-Za-z]*\d)[A-Za-z0-9]{10,})")),
-    ("a GitHub token", re.compile(_START + r"()(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,})")),
+    ("an address with a password", re.compile(_ADDRESS)),
+    ("a signed address", _SIGNED),
+    ("a Hugging Face token", re.compile(_START + _HUB)),
+    ("a GitHub token", re.compile(_START + r"()(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")),
+    ("a GitLab token", re.compile(_START + r"()glpat-[\w-]{16,}")),
     ("an AWS key", re.compile(_START + r"()(?:AKIA|ASIA)[0-9A-Z]{16}" + _END)),
     ("a Google key", re.compile(_START + r"()AIza[\w-]{35}")),
     ("a web token", re.compile(_START + r"()eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
-    ("a private key", re.compile(r"()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S)),
+    ("a private key", re.compile(_PEM, re.DOTALL)),
     ("a Slack token", re.compile(_START + r"()xox[a-z]-[\w-]{10,}")),
     ("an OpenAI key", re.compile(_START + r"()sk-(?=[A-Za-z_-]*\d)[\w-]{20,}")),
-    (
-        "a W&B key",  # 40 hex digits alone are a commit
-        re.compile(r"(?i)((?:api[_ -]?key|wandb(?: login)?|relogin)[\"']?\W{1,4})[0-9a-f]{40}" + _END),
-    ),
+    ("a W&B key", re.compile(_WANDB + _END)),
     ("a W&B key", re.compile(_START + r"()(?:local-[0-9a-f]{40}|wandb_v1_\w{20,})")),
     ("a login", _LOGIN),
     ("a login", re.compile(r"(\b[Bb]earer )(?=[A-Za-z._-]*\d)[\w+/.=~-]{12,}")),
-)  # fmt: skip
+)
 _ASSIGNED = re.compile(
     r"(?P<name>[A-Za-z][\w-]*)(?P<given>[\"']?(?:=|: ?)[\"']?)"
     r"(?P<value>(?<=[\"'])[^\"'\n<>$]{5,}(?=[\"'])|[^\s\"',;&(){}\[\]<>$]{5,})"

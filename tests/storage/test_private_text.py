@@ -28,8 +28,8 @@ TOKENS = {
     [
         *("token", "hf_token", "hfToken", "HF_TOKEN", "hub.token", "credentials", "credential", "auth", "basic_auth"),
         *("secret", "secret_key", "client-secret", "apiKey", "api_key", "access-key", "AWS_SECRET_ACCESS_KEY", "pwd"),
-        *("aws_access_key_id", "password", "PGPASSWORD", "dbPasswd", "passphrase", "WANDB_API_KEY", "apikey", "hftoken"),
-        *("access_tokens", "private_key", "authorization", "session_cookie", "secrets"),
+        *("aws_access_key_id", "password", "PGPASSWORD", "dbPasswd", "passphrase", "WANDB_API_KEY", "apikey"),
+        *("hftoken", "access_tokens", "private_key", "authorization", "session_cookie", "secrets"),
     ],
 )  # fmt: skip
 def test_the_name_of_a_secret(name: str) -> None:
@@ -41,8 +41,8 @@ def test_the_name_of_a_secret(name: str) -> None:
     [
         *("tokens", "answer_tokens", "max_tokens", "tokenizer", "tokenizer_2", "token_type", "pad_token", "eos_token"),
         *("author", "authors", "authority", "key", "keys", "monkey", "keep", "pass", "passes", "compass", "patient"),
-        *("secretary", "access", "private", "privacy", "fit_key", "sha256", "revision", "id_column", "num_keys", "seed"),
-        *("initializer_token", "placeholder_token", "bearing", "", "0"),
+        *("secretary", "access", "private", "privacy", "fit_key", "sha256", "revision", "id_column", "num_keys"),
+        *("seed", "initializer_token", "placeholder_token", "bearing", "", "0"),
     ],
 )  # fmt: skip
 def test_the_name_of_no_secret(name: str) -> None:
@@ -99,6 +99,12 @@ def test_ordinary_text_stays(text: str) -> None:
     assert with_places(text, lambda path: "HIT") == text
 
 
+OTHERS = (
+    *("1/2/3", "and/or", "a / b", "image/png", "</td></tr>", "<home>/x/y", "data:image/jpeg;base64,/9j/4A/B"),
+    *("https://a/b/c", "s3://a/b", "${oc.env:X}/a/b", "&lt;home&gt;/a/b", "~/a/b", "./a/b", "../a/b"),
+)
+
+
 def test_paths_in_text_and_what_is_none() -> None:
     def named(path: str) -> str:
         return f"<{path.rsplit('/', 1)[1]}>"
@@ -106,6 +112,5 @@ def test_paths_in_text_and_what_is_none() -> None:
     assert with_places('File "/a/b/c.py", line 3', named) == 'File "<c.py>", line 3'
     assert with_places("/a/b is missing; root=/a/c, (/a/d).", named) == "<b> is missing; root=<c>, (<d>)."
     assert with_places("file:///a/b", named) == "file://<b>"
-    for text in ("1/2/3", "and/or", "a / b", "image/png", "</td></tr>", "<home>/x/y", "data:image/jpeg;base64,/9j/4A/B",
-                 "https://a/b/c", "s3://a/b", "${oc.env:X}/a/b", "&lt;home&gt;/a/b", "~/a/b", "./a/b", "../a/b"):  # fmt: skip
+    for text in OTHERS:
         assert with_places(text, named) == text
