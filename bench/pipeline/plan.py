@@ -148,7 +148,7 @@ class Plan:
     def protocol(self, name: str, split: Split, requests: Sequence[Request]) -> dict[str, Any]:
         """What must agree before a result of the evaluator called ``name`` is compared with another."""
         evaluator = self.evaluators[name]
-        chosen = self.publication.identifying(self.config.evaluator[name])
+        chosen = self.publication.identifying(self.config.evaluator[name], placed=False)
         return {
             "dataset": split.info.name,
             "split": split.digest,

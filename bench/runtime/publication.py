@@ -54,15 +54,16 @@ class Publication:
         found = replaced(self.config if part is None else part, self._as_recorded)
         return dict(found)
 
-    def identifying(self, part: DictConfig) -> dict[str, Any]:
+    def identifying(self, part: DictConfig, *, placed: bool = True) -> dict[str, Any]:
         """The settings of a plug-in, without ``_target_``, for what identifies a result: a key or a protocol.
 
         A secret is ``<secret>`` whatever it is: it opens a door and does not change what lies behind, so another one
         makes no other result, and a digest of it could be guessed. A path that the environment gave is as written. Any
         other value from there is as written too, with a digest that only this house can make, see ``HOUSE``: another
-        value is noticed, nobody outside can guess it, and no two houses' numbers pass for the same.
+        value is noticed, nobody outside can guess it, and no two houses' numbers pass for the same. Unless ``placed``,
+        of an absolute path the last part alone counts: for protocols, which do not depend on where files lie.
         """
-        found = replaced(part, self._as_identity)
+        found = replaced(part, lambda leaf: self._as_identity(leaf, placed))
         return {name: value for name, value in found.items() if name != "_target_"}
 
     def paths(self, part: DictConfig) -> list[str]:
@@ -112,7 +113,8 @@ class Publication:
         """The named folders of the configuration and of this process."""
         given = {f"<{name}>": _folder(self._resolved(*path)) for name, path in FOLDERS.items()}
         variables = {name for leaf in self._leaves for name in leaf.variables}
-        named = {f"${{oc.env:{name}}}": _folder(self.environment.get(name)) for name in sorted(variables)}
+        told = {name: self.environment.get(name, "") for name in sorted(variables)}
+        named = {f"${{oc.env:{name}}}": value for name, value in told.items() if ABSOLUTE.fullmatch(value)}
         return Places.known(given | named, self.environment)
 
     @cached_property
@@ -149,14 +151,16 @@ class Publication:
             return self._setting(leaf.value, hidden)
         return leaf.raw if _PLAIN.fullmatch(leaf.raw) else self.value(leaf.raw, hidden)
 
-    def _as_identity(self, leaf: Leaf) -> Any:
+    def _as_identity(self, leaf: Leaf, placed: bool) -> Any:
         if _below_secret(leaf.path):
             hidden = next(name for name in leaf.path if names_secret(name))
             return SECRET if is_secret(hidden, leaf.value) else leaf.value
+        is_path = isinstance(leaf.value, str) and bool(ABSOLUTE.fullmatch(leaf.value))
         if not leaf.read:
-            return self._setting(leaf.value, leaf.path[-1])
+            moved = is_path and not placed
+            return self._setting(f"/{Path(leaf.value).name}" if moved else leaf.value, leaf.path[-1])
         written = self._as_recorded(leaf)
-        if isinstance(leaf.value, str) and ABSOLUTE.fullmatch(leaf.value):
+        if is_path:
             return written
         return f"{written} {self._digest(leaf.value)}"
 

@@ -198,9 +198,9 @@ def test_an_override_is_hidden_by_any_part_of_its_key() -> None:
 def test_a_credential_identifies_nothing_and_a_place_by_its_name(tmp_path: Path) -> None:
     def identity(token: str, root: str) -> dict[str, Any]:
         config = OmegaConf.create({"part": {"_target_": "x.Y", "hf_token": token, "path": root, "k": 5}})
-        return Publication(config).identifying(config.part)
+        return Publication(config).identifying(config.part, placed=False)
 
-    assert identity("a-b-c-d-1", "/mnt/one/weights.pt") == identity("e-f-g-h-2", "/data/weights.pt")
+    assert identity("a-b-c-d-1", f"{tmp_path}/one/weights.pt") == identity("e-f-g-h-2", "/data/weights.pt")
     assert identity("a-b-c-d-1", "/mnt/x") == {"hf_token": SECRET, "path": "<elsewhere>/x", "k": 5}
 
 
