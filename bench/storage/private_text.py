@@ -24,7 +24,9 @@ _JOINED = re.compile(
 )
 _MANY = {"access", "api", "auth", "bearer", "github", "hf", "hub", "refresh", "secret", "session", "wandb"}
 
-_START, _END = r"(?<![A-Za-z0-9+/_-])", r"(?![A-Za-z0-9])"
+# letters that may stand in base64 begin no token within a picture; after the escape of a new line a token may begin
+_START, _END = r"(?:(?<![A-Za-z0-9+/_-])|(?<=\\[nrt]))", r"(?![A-Za-z0-9])"
+_BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt]))"
 _LOGIN = re.compile(
     r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic|token)\s+)?)"
     r"(?!(?:bearer|basic|token)\b)(?![<\s$])[\w+/.=~-]{6,}"
@@ -33,7 +35,7 @@ _SIGNED = re.compile(
     r"(?i)([?&](?:x-amz-(?:signature|credential|security-token)|sig|signature|access_token|token|api_?key|key|password)=)"
     r"(?!<)[^&\s'\"<>]+"
 )
-_ADDRESS = r"([A-Za-z][A-Za-z0-9+.-]*://)(?!<secret>)[^\s/:@'\"<>]*:[^\s/'\"<>]+(?=@)"
+_ADDRESS = r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)(?!<secret>)[^\s/:@'\"<>]*:[^\s/'\"<>]+(?=@)"
 _PEM = r"()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 _HUB = r"()(?:hf_|api_org_)(?:[A-Za-z0-9]{20,}|(?=[A-Za-z]*\d)[A-Za-z0-9]{10,})"
 # 40 hex digits alone are a commit
@@ -42,22 +44,22 @@ _WANDB = r"(?i)((?:api[_ -]?key|wandb(?: login)?|relogin)[\"']?\W{1,4})[0-9a-f]{
 FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("an address with a password", re.compile(_ADDRESS)),
     ("a signed address", _SIGNED),
-    ("a Hugging Face token", re.compile(_START + _HUB)),
-    ("a GitHub token", re.compile(_START + r"()(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")),
-    ("a GitLab token", re.compile(_START + r"()glpat-[\w-]{16,}")),
+    ("a Hugging Face token", re.compile(_BEGIN + _HUB)),
+    ("a GitHub token", re.compile(_BEGIN + r"()(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")),
+    ("a GitLab token", re.compile(_BEGIN + r"()glpat-[\w-]{16,}")),
     ("an AWS key", re.compile(_START + r"()(?:AKIA|ASIA)[0-9A-Z]{16}" + _END)),
     ("a Google key", re.compile(_START + r"()AIza[\w-]{35}")),
     ("a web token", re.compile(_START + r"()eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
     ("a private key", re.compile(_PEM, re.DOTALL)),
-    ("a Slack token", re.compile(_START + r"()xox[a-z]-[\w-]{10,}")),
-    ("an OpenAI key", re.compile(_START + r"()sk-(?=[A-Za-z_-]*\d)[\w-]{20,}")),
+    ("a Slack token", re.compile(_BEGIN + r"()xox[a-z]-[\w-]{10,}")),
+    ("an OpenAI key", re.compile(_BEGIN + r"()sk-(?=[A-Za-z_-]*\d)[\w-]{20,}")),
     ("a W&B key", re.compile(_WANDB + _END)),
-    ("a W&B key", re.compile(_START + r"()(?:local-[0-9a-f]{40}|wandb_v1_\w{20,})")),
+    ("a W&B key", re.compile(_BEGIN + r"()(?:local-[0-9a-f]{40}|wandb_v1_\w{20,})")),
     ("a login", _LOGIN),
     ("a login", re.compile(r"(\b[Bb]earer )(?=[A-Za-z._-]*\d)[\w+/.=~-]{12,}")),
 )
 _ASSIGNED = re.compile(
-    r"(?P<name>[A-Za-z][\w-]*)(?P<given>[\"']?(?:=|: ?)[\"']?)"
+    r"(?<![\w-])(?P<name>[A-Za-z][\w-]*)(?P<given>[\"']?(?:=|: ?)[\"']?)"
     r"(?P<value>(?<=[\"'])[^\"'\n<>$]{5,}(?=[\"'])|[^\s\"',;&(){}\[\]<>$]{5,})"
 )
 _STOPS = r"\s/'\"`<>|*?;:,()\[\]{}=\\"

@@ -67,9 +67,8 @@ NEEDLES = {
     "a password in an address": "planted-proxy-4",
     "a token quoted by an exception": "planted-token-5",
     "the name of a user in a path": "alice_smith",
-    "the folder of a traceback": "/alice_home/",
+    "the file of a traceback": "/alice_home/work/planted.py",
 }
-OF_THE_MACHINE = ("the interpreter", "the folder of a traceback")
 PLACES = {
     "record": "runs/**/run.json",
     "scores": "runs/**/scores/*.json",
@@ -106,8 +105,7 @@ def told(laboratory: Laboratory, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.mark.parametrize("needle", NEEDLES)
 def test_a_planted_secret_is_nowhere(told: Path, needle: str) -> None:
-    searched = [path for path in everything(told) if not (needle in OF_THE_MACHINE and own_log(path))]
-    hits = [str(path.relative_to(told)) for path in searched if holds(path, NEEDLES[needle])]
+    hits = [str(path.relative_to(told)) for path in everything(told) if holds(path, NEEDLES[needle])]
     assert not hits, hits
 
 
@@ -117,11 +115,6 @@ def everything(home: Path) -> list[Path]:
     missing = [place for place, paths in found.items() if not paths and not place.startswith("staged")]
     assert not missing, missing
     return [path for paths in found.values() for path in paths]
-
-
-def own_log(path: Path) -> bool:
-    """The log that the client of W&B writes about itself, which it does not send."""
-    return path.parent.name == "logs" or (path.parent.name == "wandb" and path.suffix == ".log")
 
 
 def holds(path: Path, needle: str) -> bool:

@@ -56,7 +56,14 @@ def test_a_number_of_tokens_is_no_secret_and_a_number_as_a_password_is() -> None
 @pytest.mark.parametrize("form", TOKENS)
 def test_a_secret_is_known_by_its_form_wherever_it_stands(form: str) -> None:
     token = TOKENS[form]
-    for text in (token, f"401 for {token!s}.", f'{{"note": "{token}"}}', f"https://hub/x?y={token}", f"({token})"):
+    for text in (
+        token,
+        f"401 for {token!s}.",
+        f'{{"note": "{token}"}}',
+        f"https://hub/x?y={token}",
+        f"({token})",
+        rf"a\n{token}",
+    ):
         clean = without_secrets(text)
         assert token not in clean and SECRET in clean and clean == without_secrets(clean), clean
 
