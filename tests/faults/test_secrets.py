@@ -6,6 +6,7 @@ fails and quotes what it was given, the same without it, an export, a page, and 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from bench.export.images import export
 from leaderboard.build import build, write
 from leaderboard.read import read_runs
+from tests.conftest import ROOT
 from tests.faults.conftest import Laboratory
 
 # put together here, so that no scanner takes this file for a leak
@@ -39,7 +41,6 @@ SETTINGS = (
     "dataset.n_test=32",
     "requests.privacy=16",
     "evaluator=[card]",
-    "wandb.mode=offline",
     "+note='${oc.env:HF_TOKEN}'",
     "+lab='with ${note}'",
     "+credentials={user: ada, code: planted-credentials-1}",
@@ -51,6 +52,7 @@ SETTINGS = (
 )
 BAD = (
     "name=bad",
+    "wandb.mode=offline",
     "allow=[planted]",
     "+evaluator.bad._target_=planted.Quoting",
     "+evaluator.bad.hf_token=planted-token-5",
@@ -88,12 +90,12 @@ def told(laboratory: Laboratory, tmp_path_factory: pytest.TempPathFactory) -> It
     home = tmp_path_factory.mktemp("told") / "alice_home" / "work"
     home.mkdir(parents=True)
     (home / "planted.py").write_text(FAILING)
-    environment = ENVIRONMENT | {"PYTHONPATH": str(home), "WANDB_DATA_DIR": str(home / "staged")}
+    environment = ENVIRONMENT | {"PYTHONPATH": f"{home}{os.pathsep}{ROOT}", "WANDB_DATA_DIR": str(home / "staged")}
     environment["WANDB_MODE"] = "offline"
     places = (f"runs={home}/runs", f"cache={home}/cache")
     bad = laboratory.server.run((*SETTINGS, *places, *BAD), home, environment=environment)
     assert bad.code == 1 and "planted-token-5" in bad.output and "correct horse 9" in bad.output, bad.output
-    done = laboratory.server.run((*SETTINGS, *places), home, environment=environment)
+    done = laboratory.server.run((*SETTINGS, *places, "wandb.mode=disabled"), home, environment=environment)
     assert done.code == 0, done.output
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
