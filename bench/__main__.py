@@ -44,9 +44,9 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
         return _outlook(config, folder)
     from bench.pipeline.plan import Plan
     from bench.pipeline.run import carry_out
-    from bench.pipeline.run_record import without_secret
     from bench.pipeline.summary import summary
     from bench.runtime.processes import ALONE, Told, launched
+    from bench.runtime.publication import Publication
     from bench.runtime.run_folder import logged
     from bench.storage.files import owned
     from bench.tracking.publication import publish
@@ -58,8 +58,9 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
             if team.is_main:
                 # whoever is refused the folder has written nothing into it
                 held.enter_context(owned(folder))
-                held.enter_context(logged(folder / "bench.log"))
-                log.info("bench %s", " ".join(map(without_secret, HydraConfig.get().overrides.task)))
+                publication = Publication(config)
+                held.enter_context(logged(folder / "bench.log", publication.text))
+                log.info("bench %s", " ".join(map(publication.override, HydraConfig.get().overrides.task)))
             outcome = carry_out(Plan.of(config), folder, team)
         except Exception as error:
             code = _reported(error, team)

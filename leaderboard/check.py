@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 
+from bench.storage.private_text import forms_found
 from bench.storage.record import MetricRow, Record, RunRecord
 
 LARGEST = 32 * 2**20  # bytes of a record file
@@ -90,10 +91,22 @@ def parse_record(content: bytes, name: str) -> Record | RunRecord:
     except ValidationError as error:
         raise Broken([Problem(name, *fault) for fault in _schema_faults(error)]) from error
     faults = _run_faults(record) if isinstance(record, RunRecord) else _score_faults(record)
-    problems = [Problem(name, *fault) for fault in faults]
+    problems = [Problem(name, *fault) for fault in (*faults, *_secrets(data))]
     if problems:
         raise Broken(problems)
     return record
+
+
+def _secrets(value: Any, place: str = "") -> Iterator[Fault]:
+    """Where a token, a key or a password is, by its form; it is not repeated."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _secrets(each, place + pointer(name))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _secrets(each, f"{place}/{number}")
+    elif isinstance(value, str) and (kinds := forms_found(value)):
+        yield place, f"holds {', '.join(kinds)}; withdraw it where it was issued, and measure again without it"
 
 
 def parse_json(content: bytes) -> Any:

@@ -41,6 +41,7 @@ MEMBERSHIP = ("tests/evaluators/privacy/test_membership_inference.py",)
 NAMES = ("tests/runtime/test_plugins.py",)
 NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
 PRIVACY = ("tests/evaluators/privacy/test_evaluator.py", "-k", "memoriser or holdout")
+PUBLICATION = ("tests/runtime/test_publication.py",)
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
 SAMPLING = ("tests/pipeline/test_sampling.py",)
@@ -811,6 +812,34 @@ BUGS = (
         "return isinstance(encoder, self.needs)",
         'return isinstance(encoder, self.needs) or "Radiomics" in str(self.needs) and encoder.column_units != "alike"',
         (*FIDELITY, "-k", "only_radiomics"),
+    ),
+    Bug(
+        "what the environment said is recorded",
+        "bench/runtime/environment_use.py",
+        "            asked.add(key)\n",
+        "            asked.discard(key)\n",
+        (*PUBLICATION, "-k", "environment"),
+    ),
+    Bug(
+        "a token in the protocol",
+        "bench/runtime/publication.py",
+        "return SECRET if is_secret(hidden, leaf.value) else leaf.value",
+        "return leaf.value",
+        (*PUBLICATION, "-k", "credential"),
+    ),
+    Bug(
+        "a traceback is recorded as it was raised",
+        "bench/pipeline/evaluation.py",
+        "self._published(self._measured(left, fault))",
+        "self._measured(left, fault)",
+        ("tests/pipeline/test_evaluation.py", "-k", "outside"),
+    ),
+    Bug(
+        "a run is sent whatever was found in it",
+        "bench/publish/sending.py",
+        "    if not sound:\n",
+        "    if not sound and given.dry_run:\n",
+        ("tests/publish/test_publish.py",),
     ),
     Bug(
         "folds by image in fidelity",

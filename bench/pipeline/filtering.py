@@ -19,6 +19,7 @@ from bench.pipeline.requests import images_by_purpose
 from bench.pipeline.stage import MARKS, Made, Mark, Stage
 from bench.runtime.processes import Team
 from bench.runtime.progress import meter
+from bench.runtime.publication import Publication
 from bench.storage.files import content_key, discard, file_digest, read_json, write_atomic, write_json
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Filtering(Stage[Filtered]):
     features: FeatureReader
     images: ImageSet
     name: str = "filtering"
+    publication: Publication = field(default_factory=Publication)
 
     @property
     def units(self) -> int:  # type: ignore[override]
@@ -135,7 +137,7 @@ class Filtering(Stage[Filtered]):
         report = {
             "schema": 1,
             "key": dict(self.key),
-            "facts": dict(self.judge.facts),
+            "facts": self.publication.value(self.judge.facts),
             "counts": {"judged": len(self.images), **counts},
             "by_grade": _tally([verdict.grade for verdict in verdicts], verdicts),
             "by_purpose": _tally(purposes, verdicts),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from bench.pipeline.filtering import described
 from bench.pipeline.requests import PURPOSES, asked_for, images_by_purpose, requests_key
 from bench.runtime.blocks import sample
 from bench.runtime.code_digest import code_digest, part_digest
-from bench.runtime.plugins import Encoders, build, settings
+from bench.runtime.plugins import Encoders, build
+from bench.runtime.publication import Publication
 from bench.statistics.randomness import named_rng
 from bench.storage.files import content_key, files_digest
 
@@ -28,7 +30,8 @@ class Plan:
     """The parts of one run; making it opens no data and trains nothing.
 
     Keys say what decides a stored result and so hold digests of code; protocols say what must agree before two results
-    are compared, and hold lasting names only.
+    are compared, and hold lasting names only. Both are written down, so settings stand in them as
+    ``Publication.identifying`` has them.
     """
 
     config: DictConfig
@@ -72,6 +75,10 @@ class Plan:
     def cache(self) -> Path:
         return Path(self.config.cache)
 
+    @cached_property
+    def publication(self) -> Publication:
+        return Publication(self.config)
+
     @property
     def purposes(self) -> tuple[Purpose, ...]:
         """What the evaluators read images of, in the order of requests; everything where none reads any."""
@@ -80,13 +87,16 @@ class Plan:
 
     @property
     def generator_settings(self) -> dict[str, Any]:
-        return settings(self.config.generator)
+        """As they are recorded, without ``_target_``."""
+        found = self.publication.recorded(self.config.generator)
+        return {name: value for name, value in found.items() if name != "_target_"}
 
     @property
     def documentation(self) -> dict[str, str]:
         """What a person states of the images, by field; ``null`` and empty text state nothing."""
-        stated = self.config.get("documentation") or {}
-        return {str(name): str(text).strip() for name, text in stated.items() if str(text or "").strip()}
+        stated = self.config.get("documentation")
+        told = self.publication.recorded(stated) if stated else {}
+        return {str(name): str(text).strip() for name, text in told.items() if str(text or "").strip()}
 
     def check(self, split: Split) -> None:
         """Have every evaluator say before any image is made whether it can measure on this split."""
@@ -100,12 +110,13 @@ class Plan:
 
     def fit_key(self, split: Split) -> dict[str, Any]:
         """All that decides what the generator learns, and what it does afterwards."""
-        generator, chosen = self.generator, self.generator_settings
+        generator, chosen = self.generator, self.publication.identifying(self.config.generator)
+        reads = {path: files_digest(Path(path).expanduser()) for path in generator.reads}
         return {
             "generator": type(generator).__qualname__,
             "settings": {name: value for name, value in chosen.items() if name not in generator.incidental},
             "code": self.codes["generator"],
-            "reads": {path: files_digest(Path(path).expanduser()) for path in generator.reads},
+            "reads": self.publication.value(reads),
             generator.reads_part: getattr(split, generator.reads_part).digest,
             "description": meaning(split.info),
             "fit_seed": self.config.fit_seed,
@@ -133,7 +144,7 @@ class Plan:
         assert self.judge is not None
         code = {name: features.code(name) for name in self.judge.encoders}
         return {
-            **described(self.judge, self.encoders),
+            **self.publication.value(described(self.judge, self.encoders)),
             "images": {purpose: each.digest for purpose, each in images_by_purpose(images).items()},
             "split": split.digest,
             "description": meaning(split.info),
@@ -144,17 +155,17 @@ class Plan:
     def protocol(self, name: str, split: Split, requests: Sequence[Request]) -> dict[str, Any]:
         """What must agree before a result of the evaluator called ``name`` is compared with another."""
         evaluator = self.evaluators[name]
-        chosen = settings(self.config.evaluator[name])
+        chosen = self.publication.identifying(self.config.evaluator[name], placed=False)
         return {
             "dataset": split.info.name,
             "split": split.digest,
             "description": _compared(split.info, evaluator),
             "conditions": asked_for(requests, evaluator.purposes),
-            "encoders": _identities(evaluator, self.encoders),
+            "encoders": self.publication.value(_identities(evaluator, self.encoders)),
             "evaluator": f"{evaluator.id}/{evaluator.version}",
             "settings": {key: value for key, value in chosen.items() if key != "device"},
             "evaluation_seed": self.config.evaluation_seed,
-            **described(self.judge, self.encoders),
+            **self.publication.value(described(self.judge, self.encoders)),
         }
 
     def evaluation_key(
@@ -166,6 +177,7 @@ class Plan:
         features: FeatureStore,
     ) -> dict[str, Any]:
         """All that decides a result: the protocol, the images and what they are said to show, and the code."""
+        read = {place: files_digest(Path(place)) for place in self.publication.paths(self.config.evaluator[name])}
         return {
             "protocol": content_key(protocol),
             "images": {purpose: each.digest for purpose, each in images.items()},
@@ -173,6 +185,7 @@ class Plan:
             "code": self.codes[name],
             "encoders": {each: features.code(each) for each in protocol["encoders"]},
             "threads": self.config.threads,
+            **({"files": self.publication.value(read)} if read else {}),
         }
 
 

@@ -84,13 +84,15 @@ def sampling(plan: Plan, folder: Path, split: Split, requests: Sequence[Request]
     key = plan.training_key(split)
     place = plan.cache / "fits" / f"{plan.config.name}-{content_key(key)}"
     training = Training(place, key, plan.generator, split, plan.config.fit_seed, folder, plan.config.wandb)
-    return Sampling(folder, plan.sampling_key(split, requests), training, requests, plan.config.blank_tolerance)
+    key = plan.sampling_key(split, requests)
+    return Sampling(folder, key, training, requests, plan.config.blank_tolerance, publication=plan.publication)
 
 
 def filtering(plan: Plan, folder: Path, split: Split, images: ImageSet, features: FeatureStore) -> Filtering:
     """The stage that judges the images."""
     assert plan.judge is not None
-    return Filtering(folder, plan.filtering_key(split, images, features), plan.judge, split, features, images)
+    key = plan.filtering_key(split, images, features)
+    return Filtering(folder, key, plan.judge, split, features, images, publication=plan.publication)
 
 
 def encoding_for_filter(plan: Plan, folder: Path, split: Split, images: ImageSet, features: FeatureStore) -> Encoding:
@@ -148,4 +150,5 @@ class Evaluations:
             earlier={each: found.record for each, found in earlier.items()},
             sampled=self.sampled.files,
             generator=described(plan, self.split, self.sampled),
+            publication=plan.publication,
         )

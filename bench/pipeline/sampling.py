@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from bench.pipeline.requests import write_requests
 from bench.pipeline.stage import Made, Mark, Stage, listed, result, same
 from bench.pipeline.training import Training
 from bench.runtime.processes import Team
+from bench.runtime.publication import Publication
 from bench.storage.files import altered, content_key, write_atomic
 from bench.storage.image_reader import as_own_size, contact_sheet
 from bench.storage.image_sets import join_parts, open_set
@@ -68,6 +69,7 @@ class Sampling(Stage[Sampled]):
     requests: Sequence[Request]
     blank_tolerance: int
     name: str = "sampling"
+    publication: Publication = field(default_factory=Publication)
     together: ClassVar[bool] = True
 
     @property

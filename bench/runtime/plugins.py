@@ -144,13 +144,6 @@ def _made(value: Any, makers: Mapping[int, Callable[..., Any]]) -> Any:
         raise BenchError(f"cannot build {value[TARGET]}: {type(error).__name__}: {error}") from error
 
 
-def settings(config: DictConfig) -> dict[str, Any]:
-    """The settings of a plug-in as plain Python, interpolations resolved, without ``_target_``."""
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key != TARGET}
-
-
 class Encoders(Mapping[str, Encoder]):
     """The configured encoders by name; each is built once, when first asked for."""
 

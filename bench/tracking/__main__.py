@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from bench.api import BenchError
+from bench.runtime.scan import refuse_private
 from bench.tracking.follower import FollowedTraining, Follower, follow
 from bench.tracking.publication import send
 
@@ -31,6 +33,10 @@ def main() -> None:
         options = {name: getattr(given, name) for name in ("project", "entity", "mode")} | {"tags": given.tag}
         follow(Follower(training, options), given.timeout)
         return
+    try:
+        refuse_private(given.folder)
+    except BenchError as error:
+        sys.exit(str(error))
     send(given.folder, given.mode, given.project, given.entity, given.tag)
 
 

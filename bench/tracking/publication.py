@@ -68,7 +68,9 @@ def send(folder: Path, mode: str, project: str, entity: str | None, tags: list[s
         job_type="control" if record["control"] else "contender",
         tags=[record["dataset"], record["generator"], *tags],
         config=record["config"],
-        settings=wandb.Settings(init_timeout=30, console="off", x_disable_stats=True),
+        settings=wandb.Settings(
+            init_timeout=30, console="off", x_disable_stats=True, x_disable_meta=True, x_disable_machine_info=True
+        ),
     )
     with online as run:
         _curves(run, folder)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from bench.api import Dataset, Evaluator
 from bench.pipeline.features import FeatureStore
 from bench.runtime.plugins import Encoders, build
+from bench.runtime.publication import Publication
 from bench.runtime.text_table import text_table
 from bench.storage.files import write_atomic, write_json
 from bench.validity.measure import DAMAGES, Bench
@@ -36,10 +37,10 @@ def report(config: DictConfig, folder: Path) -> str:
     features = FeatureStore(Path(config.cache) / "features", encoders, targets=targets)
     bench = Bench(split, evaluators, encoders, features, config.images, config.draws, config.evaluation_seed)
     result = Report(split.info, bench.n, len(split.test), config.draws, bench.metrics, bench.responses())
-    picture = heat_map(result)
-    write_json(folder / "validity.json", _json(result, encoders, split.digest))
+    picture, publication = heat_map(result), Publication(config)
+    write_json(folder / "validity.json", publication.value(_json(result, encoders, split.digest)))
     write_atomic(folder / "validity.png", picture)
-    write_atomic(folder / "validity.html", page(result, picture, bench.examples()).encode())
+    write_atomic(folder / "validity.html", publication.content(page(result, picture, bench.examples()).encode()))
     return table(result)
 
 
