@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,12 +44,12 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
         return _outlook(config, folder)
     from bench.pipeline.plan import Plan
     from bench.pipeline.run import carry_out
-    from bench.pipeline.run_record import without_secret
+    from bench.pipeline.run_record import plain, without_secret
     from bench.pipeline.summary import summary
     from bench.runtime.processes import ALONE, Told, launched
     from bench.runtime.run_folder import logged
     from bench.storage.files import owned
-    from bench.tracking.publication import publish
+    from bench.tracking.publication import publish, publish_stop
 
     team = ALONE
     with ExitStack() as held:
@@ -65,10 +66,13 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
             told = isinstance(error, Told) or team.fail(error)
             # the main process answers for it; a launcher ends the main process when another exits with an error
             quiet = told and not team.is_main
+            if team.is_main and code != BUSY:
+                reason = without_secret(str(error) or type(error).__name__)
+                publish_stop(folder, config.wandb, partial(plain, config), reason)
             return (0, "") if quiet else (code, str(error) or type(error).__name__)
         if not team.is_main:
             return 0, ""
-        publish(folder, config.wandb)
+        publish(folder, config.wandb, outcome.training)
         print(summary(outcome), flush=True)
     return (1, f"failed: {', '.join(outcome.failed)}") if outcome.failed else (0, "")
 

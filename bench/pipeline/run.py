@@ -15,7 +15,7 @@ from bench.pipeline.filtering import Filtered, Filtering, remove_reports
 from bench.pipeline.loading import Loading
 from bench.pipeline.plan import Plan
 from bench.pipeline.requests import make_requests
-from bench.pipeline.run_record import Results, described, keep, run_record
+from bench.pipeline.run_record import Results, described, keep, plain, run_record
 from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
@@ -26,12 +26,14 @@ from bench.storage.record import Record, RunRecord
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left: its record, the evaluators' records by name, and the images encoded by this run."""
+    """What a run left: its record, the evaluators' records by name, the images encoded by this run, and the folder of
+    the training it samples from."""
 
     folder: Path
     record: RunRecord
     records: Mapping[str, Record]
     encoded: Mapping[str, int]
+    training: Path
 
     @property
     def failed(self) -> list[str]:
@@ -57,7 +59,8 @@ def carry_out(plan: Plan, folder: Path, team: Team = ALONE) -> Outcome:
     split = result(Loading(plan.dataset, plan.cache), team)
     plan.check(split)
     requests = make_requests(split, plan.config.seed, plan.config.requests)
-    sampled = result(sampling(plan, folder, split, requests), team)
+    making = sampling(plan, folder, split, requests)
+    sampled = result(making, team)
     features = plan.features()
     kept = _kept(plan, folder, split, sampled, features, team)
     begin = time.perf_counter()
@@ -69,14 +72,16 @@ def carry_out(plan: Plan, folder: Path, team: Team = ALONE) -> Outcome:
     results = Results(split, requests, sampled, kept, measured, features.encoded, seconds)
     record = run_record(plan, folder, results)
     record = keep(record, folder) if team.is_main else record
-    return Outcome(folder, record, {name: each.record for name, each in measured.items()}, dict(features.encoded))
+    found = {name: each.record for name, each in measured.items()}
+    return Outcome(folder, record, found, dict(features.encoded), making.training.folder)
 
 
 def sampling(plan: Plan, folder: Path, split: Split, requests: Sequence[Request]) -> Sampling:
     """The stage that makes the images, and within it the one that trains."""
     key = plan.training_key(split)
     place = plan.cache / "fits" / f"{plan.config.name}-{content_key(key)}"
-    training = Training(place, key, plan.generator, split, plan.config.fit_seed, folder, plan.config.wandb)
+    seed, told = plan.config.fit_seed, (plan.config.wandb, plain(plan.config))
+    training = Training(place, key, plan.generator, split, seed, folder, *told)
     return Sampling(folder, plan.sampling_key(split, requests), training, requests, plan.config.blank_tolerance)
 
 

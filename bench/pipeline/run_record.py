@@ -81,7 +81,7 @@ def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
         control=generator.control,
         shows_real=generator.shows_real,
         seed=config.seed,
-        config=_plain(config),
+        config=plain(config),
         digests=_digests(results),
         images={
             "asked": len(results.requests),
@@ -176,11 +176,12 @@ def sizes(split: Split, facts: Mapping[str, Any]) -> dict[str, Span | None]:
     return {name: size and [list(each) for each in size] for name, size in found.items()}
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
-    plain = _redacted(OmegaConf.to_container(config, resolve=True))
-    assert isinstance(plain, dict)
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The resolved configuration as it stands in the record."""
+    found = _redacted(OmegaConf.to_container(config, resolve=True))
+    assert isinstance(found, dict)
     # no filter leaves no trace, so that records made before there were filters stay the same
-    return {str(key): value for key, value in plain.items() if key != "hydra" and (key != "filter" or value)}
+    return {str(key): value for key, value in found.items() if key != "hydra" and (key != "filter" or value)}
 
 
 def without_secret(setting: str) -> str:
