@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,8 +14,7 @@ from typing import Any
 def command(folder: Path, settings: Mapping[str, Any]) -> list[str]:
     """The command of a child that sends what is in ``folder`` with these settings."""
     arguments = [sys.executable, "-m", "bench.tracking", str(folder)]
-    given = {name: settings[name] for name in ("mode", "project", "entity")}
-    given["group"] = settings["group"] or os.environ.get("WANDB_SWEEP_ID")
+    given = {name: settings[name] for name in ("mode", "project", "entity", "group")}
     arguments += [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
     return arguments + [f"--tag={tag}" for tag in settings["tags"]]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.storage.files import discard
 
@@ -19,9 +19,9 @@ LONGEST = {"tag": 64, "name": 128}  # letters that W&B takes
 
 @dataclass(frozen=True)
 class Destination:
-    """Where W&B runs go: ``mode`` is online or offline; ``group`` is what stands together, by default a data set."""
+    """Where W&B runs go; ``group`` is what they stand with instead of their sweep or data set."""
 
-    mode: str
+    mode: Literal["online", "offline"]
     project: str
     entity: str | None = None
     group: str | None = None
@@ -36,6 +36,7 @@ class RunIdentity:
         name: what people see.
         kind: its job type.
         dataset, generator: names of what it is about, which become tags.
+        group: what it stands together with unless the destination says otherwise.
         sweep: id of the W&B sweep that it is a run of.
         grows: whether more is added to it by several processes; otherwise each one replaces it.
     """
@@ -45,6 +46,7 @@ class RunIdentity:
     kind: str
     dataset: str
     generator: str
+    group: str
     sweep: str | None = None
     grows: bool = False
 
@@ -73,7 +75,7 @@ def opened(folder: Path, destination: Destination, identity: RunIdentity, config
             id=identity.id,
             resume="allow" if identity.grows and destination.mode == "online" else None,
             name=identity.name[: LONGEST["name"]],
-            group=(destination.group or identity.dataset)[: LONGEST["name"]],
+            group=(destination.group or identity.group)[: LONGEST["name"]],
             job_type=identity.kind,
             tags=_tags([identity.dataset, identity.generator, *destination.tags]),
             config=dict(config),

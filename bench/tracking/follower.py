@@ -107,12 +107,11 @@ def _begin(training: FollowedTraining, settings: Mapping[str, Any]) -> _Child:
     if not (training.folder / SENT).exists():
         # that it is followed is known at once, what was sent when it is sent
         write_json(training.folder / SENT, {"steps": {}, "pictures": {}})
+    book = identified(training.home)
+    links = {f"scoring_{what}": book[name] for what, name in (("run", "id"), ("sweep", "sweep")) if name in book}
     about = {name: value for name, value in asdict(training).items() if name != "folder"}
-    about |= {
-        "home": str(training.home),
-        "config": {**training.config, "scoring_run": identified(training.home)["id"]},
-        "timeout": settings["timeout_seconds"],
-    }
+    about |= {"home": str(training.home), "config": {**training.config, **links}}
+    about["timeout"] = settings["timeout_seconds"]
     said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed when the child has ended
     with handed(about) as (words, options):
         # a session of its own: what stops this process leaves the child time to send the rest
@@ -150,6 +149,7 @@ class Follower:
             kind="training",
             dataset=training.dataset,
             generator=str(training.config.get("name", "")),
+            group=str(training.config.get("sweep") or training.config.get("scoring_sweep") or training.dataset),
             grows=True,
         )
         return self._held.enter_context(opened(training.home, self._destination, identity, training.config))

@@ -61,23 +61,27 @@ def summary_of(run: Mapping[str, Any], records: Records) -> dict[str, Any]:
 
 
 def objective_of(run: Mapping[str, Any], records: Records) -> dict[str, Any]:
-    """``objective``: the value of the score that ``config.objective`` names; where it has none, ``reason/objective``.
+    """``objective``: the value of the score that ``config.objective`` names; of a metric with a target, its distance.
 
-    Nothing where no objective is set.
+    Where the score has no value, ``reason/objective`` says why. Nothing where no objective is set.
+
+    ``config.objective`` is ``evaluator/metric/encoder/group``, with ``-`` or nothing where there is no encoder; without
+    a group it is that of all images.
     """
     wanted = run["config"].get("objective")
     if not wanted:
         return {}
-    evaluator, _, rest = str(wanted).partition("/")
-    metric, _, encoder = rest.partition("/")
-    record = records.get(evaluator, {"scores": [], "status": "failed", "reason": f"no evaluator {evaluator!r} ran"})
-    for score in record["scores"]:
-        if (score["metric"], score["encoder"], score["group"]) != (metric, encoder or None, "all"):
-            continue
-        if score["value"] is None:
-            return {"reason/objective": score["reason"]}
-        return {"objective": score["value"]}
-    return {"reason/objective": reason_of(record) or f"{evaluator} has no score {rest!r} over all images"}
+    evaluator, metric, encoder, group = [*str(wanted).split("/"), "", "", ""][:4]
+    record = records.get(evaluator)
+    if record is None:
+        return {"reason/objective": f"no evaluator {evaluator!r} ran"}
+    place = (metric, None if encoder in ("", "-") else encoder, group or "all")
+    own = (score for score in record["scores"] if (score["metric"], score["encoder"], score["group"]) == place)
+    score = next(own, {"value": None, "reason": reason_of(record) or f"there is no score {wanted!r}"})
+    if score["value"] is None:
+        return {"reason/objective": score["reason"]}
+    target = next(each["target"] for each in record["metrics"] if each["key"] == metric)
+    return {"objective": score["value"] if target is None else abs(score["value"] - target)}
 
 
 def rows(records: Records) -> Iterator[tuple[Any, ...]]:

@@ -41,7 +41,9 @@ def send_stop(folder: Path, destination: Destination, about: Mapping[str, Any]) 
 
 def _identity(book: Mapping[str, Any], run: Mapping[str, Any], kind: str) -> RunIdentity:
     name = f"{run['dataset']}-{run['generator']}-seed{run['seed']}"
-    return RunIdentity(book["id"], name, kind, run["dataset"], run["generator"], book.get("sweep"))
+    sweep = book.get("sweep")
+    group = str(run["config"].get("sweep") or sweep or run["dataset"])
+    return RunIdentity(book["id"], name, kind, run["dataset"], run["generator"], group, sweep)
 
 
 def _curves(sent: Any, folder: Path) -> None:

@@ -31,8 +31,11 @@ def score(metric: str = "kid", value: float | None = 0.1, **others: Any) -> dict
 
 
 def record(*scores: dict[str, Any], **others: Any) -> dict[str, Any]:
-    fixed = {"evaluator": "fidelity", "status": "ok", "protocol": PROTOCOL, "reason": None, "error": None}
-    return {**fixed, "scores": list(scores), "conformance": {"kid[all|small_cnn]": 0.123456789}, **others}
+    fixed: dict[str, Any] = {"evaluator": "fidelity", "status": "ok", "protocol": PROTOCOL}
+    fixed |= {"reason": None, "error": None}
+    metrics = [{"key": key, "target": target} for key, target in (("kid", None), ("leak_bound", None), ("auc", 0.5))]
+    fixed |= {"metrics": metrics, "scores": list(scores)}
+    return {**fixed, "conformance": {"kid[all|small_cnn]": 0.123456789}, **others}
 
 
 def run(**others: Any) -> dict[str, Any]:
@@ -143,15 +146,18 @@ def test_a_changed_formula_shows_in_the_conformance_and_another_machine_does_not
         ("fidelity/kid/small_cnn", {"objective": 0.1}),
         ("fidelity/leak_bound", {"objective": 0.3}),
         ("fidelity/fd/small_cnn", {"reason/objective": "too few images"}),
-        ("fidelity/kid/other", {"reason/objective": "fidelity has no score 'kid/other' over all images"}),
-        ("utility/auc", {"reason/objective": "no target"}),
-        ("card/auc", {"reason/objective": "no evaluator 'card' ran"}),
+        ("fidelity/kid/other", {"reason/objective": "there is no score 'fidelity/kid/other'"}),
+        ("fidelity/leak_bound/-/masking=high", {"objective": 0.9}),
+        ("fidelity/auc", {"objective": 0.25}),
+        ("utility/f1", {"reason/objective": "no target"}),
+        ("card/f1", {"reason/objective": "no evaluator 'card' ran"}),
     ],
 )
 def test_the_objective_is_the_score_that_the_configuration_names(
     objective: str | None, expected: dict[str, Any]
 ) -> None:
-    scores = [score(encoder="small_cnn"), score("leak_bound", 0.3), score("leak_bound", 0.9, group="masking=high")]
+    scores = [score(encoder="small_cnn"), score("auc", 0.25)]
+    scores += [score("leak_bound", 0.3), score("leak_bound", 0.9, group="masking=high")]
     refused = record(evaluator="utility", status="refused", reason="no target")
     records = {"fidelity": record(*scores, score("fd", None, encoder="small_cnn", reason="too few images"))}
     assert objective_of(run(config={"objective": objective}), {**records, "utility": refused}) == expected
