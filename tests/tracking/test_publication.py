@@ -18,6 +18,7 @@ from bench.tracking.follower import FollowedTraining, followed
 from bench.tracking.publication import publish, publish_stop
 from tests.conftest import ROOT
 from tests.tracking.runs import CONFIG, OFFLINE, PROTOCOL, run_folder, write_curves
+from tests.tracking.stand_in_server import stand_in_server
 from tests.tracking.wandb_file import LoggedRun, only_run, places, records
 
 
@@ -230,6 +231,34 @@ def test_online_without_a_key_says_so_and_asks_nothing(tmp_path: Path, caplog: p
     publish(tmp_path, {**OFFLINE, "mode": "online"})
     assert "no W&B API key" in caplog.text and "scores are safe" in caplog.text
     assert "sent" not in json.loads((tmp_path / "wandb.json").read_text())
+
+
+def test_online_sends_the_same_and_leaves_no_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, home = run_folder(tmp_path / "run", failing=True), tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep7")
+    monkeypatch.setenv("WANDB_RUN_ID", "agent7")
+    with stand_in_server() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.address)
+        publish(folder, {**OFFLINE, "mode": "online"})
+    assert not caplog.records
+    first = server.asked["UpsertBucket"][0]
+    assert (first["name"], first["sweep"], first["groupName"]) == ("agent7", "sweep7", "sweep7")
+    assert not first["host"] and not first["commit"] and "/" not in first["program"]
+    summary = json.loads(server.uploaded["wandb-summary.json"])
+    key = f"fidelity@{short_digest(shared(PROTOCOL))}/kid/radiomics@{short_digest('radiomics-1')}"
+    assert summary[key] == summary["objective"] == 0.1 and summary["status"] == "failed"
+    assert server.streamed[-1]["exitcode"] == 1
+    artifacts = [each["input"]["artifactCollectionName"] for each in server.asked["CreateArtifact"]]
+    assert "record-toy-noise-seed0" in artifacts
+    for place in (str(tmp_path), sys.executable, str(ROOT)):
+        assert not any(place.encode() in content for content in server.raw), place
+    assert not list(folder.glob("wandb/staging-*")) and not [path for path in home.rglob("*") if path.is_file()]
+    assert json.loads((folder / "wandb.json").read_text())["sent"]["mode"] == "online"
 
 
 def test_disabled_does_nothing(tmp_path: Path) -> None:
