@@ -49,16 +49,15 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
     from bench.runtime.publication import Publication
     from bench.runtime.run_folder import logged
     from bench.storage.files import owned
-    from bench.tracking.publication import publish
+    from bench.tracking.publication import publish, publish_stop
 
-    team = ALONE
+    team, publication = ALONE, Publication(config)
     with ExitStack() as held:
         try:
             team = launched()
             if team.is_main:
                 # whoever is refused the folder has written nothing into it
                 held.enter_context(owned(folder))
-                publication = Publication(config)
                 held.enter_context(logged(folder / "bench.log", publication.text))
                 log.info("bench %s", " ".join(map(publication.override, HydraConfig.get().overrides.task)))
             outcome = carry_out(Plan.of(config), folder, team)
@@ -67,10 +66,13 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
             told = isinstance(error, Told) or team.fail(error)
             # the main process answers for it; a launcher ends the main process when another exits with an error
             quiet = told and not team.is_main
+            if team.is_main and code != BUSY:
+                reason = publication.text(str(error) or type(error).__name__)
+                publish_stop(folder, config.wandb, publication.recorded, reason)
             return (0, "") if quiet else (code, str(error) or type(error).__name__)
         if not team.is_main:
             return 0, ""
-        publish(folder, config.wandb)
+        publish(folder, config.wandb, outcome.training)
         print(summary(outcome), flush=True)
     return (1, f"failed: {', '.join(outcome.failed)}") if outcome.failed else (0, "")
 

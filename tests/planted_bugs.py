@@ -52,9 +52,31 @@ TAIL = (
     "p_value or one_patient or reject or two_percent or excess",
 )
 TRAINING = ("tests/generators/ldm/test_ldm.py", "-k", "epoch or walk")
+TRACKING = ("tests/tracking/test_run_content.py",)
 UTILITY = ("tests/evaluators/utility/test_evaluator.py", "-k", "rare_class")
 
 BUGS = (
+    Bug(
+        "numbers of two protocols share a name at W&B",
+        "bench/tracking/run_content.py",
+        "@{short_digest(shared(record['protocol']))}/",
+        "/",
+        TRACKING,
+    ),
+    Bug(
+        "an encoder of another identity shares a name at W&B",
+        "bench/tracking/run_content.py",
+        "{encoder}@{short_digest(identity)}",
+        "{encoder}",
+        TRACKING,
+    ),
+    Bug(
+        "a run whose evaluator failed ends well at W&B",
+        "bench/tracking/sending.py",
+        'int(run["status"] == "failed")',
+        "0",
+        ("tests/tracking/test_publication.py", "-k", "failed_evaluator"),
+    ),
     Bug(
         "compliance is a mean of its terms",
         "evaluators/card/evaluator.py",

@@ -80,6 +80,13 @@ class Plan:
         return Publication(self.config)
 
     @property
+    def recorded_config(self) -> dict[str, Any]:
+        """The configuration as it stands in records."""
+        # no filter leaves no trace, so that records made before there were filters stay the same
+        found = self.publication.recorded()
+        return {key: value for key, value in found.items() if key != "hydra" and (key != "filter" or value)}
+
+    @property
     def purposes(self) -> tuple[Purpose, ...]:
         """What the evaluators read images of, in the order of requests; everything where none reads any."""
         read = {purpose for evaluator in self.evaluators.values() for purpose in evaluator.purposes}

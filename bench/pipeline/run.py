@@ -27,12 +27,14 @@ from bench.storage.record import Record, RunRecord
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left: its record, the evaluators' records by name, and the images encoded by this run."""
+    """What a run left: its record, the evaluators' records by name, the images encoded by this run, and the folder of
+    the training it samples from."""
 
     folder: Path
     record: RunRecord
     records: Mapping[str, Record]
     encoded: Mapping[str, int]
+    training: Path
 
     @property
     def failed(self) -> list[str]:
@@ -58,7 +60,8 @@ def carry_out(plan: Plan, folder: Path, team: Team = ALONE) -> Outcome:
     split = result(Loading(plan.dataset, plan.cache), team)
     plan.check(split)
     requests = requests_of(plan, folder, split, team)
-    sampled = result(sampling(plan, folder, split, requests), team)
+    making = sampling(plan, folder, split, requests)
+    sampled = result(making, team)
     features = plan.features()
     kept = _kept(plan, folder, split, sampled, features, team)
     begin = time.perf_counter()
@@ -70,7 +73,8 @@ def carry_out(plan: Plan, folder: Path, team: Team = ALONE) -> Outcome:
     results = Results(split, requests, sampled, kept, measured, features.encoded, seconds)
     record = run_record(plan, folder, results)
     record = keep(record, folder) if team.is_main else record
-    return Outcome(folder, record, {name: each.record for name, each in measured.items()}, dict(features.encoded))
+    found = {name: each.record for name, each in measured.items()}
+    return Outcome(folder, record, found, dict(features.encoded), making.training.folder)
 
 
 def requests_of(plan: Plan, folder: Path, split: Split, team: Team = ALONE) -> list[Request]:
@@ -83,7 +87,8 @@ def sampling(plan: Plan, folder: Path, split: Split, requests: Sequence[Request]
     """The stage that makes the images, and within it the one that trains."""
     key = plan.training_key(split)
     place = plan.cache / "fits" / f"{plan.config.name}-{content_key(key)}"
-    training = Training(place, key, plan.generator, split, plan.config.fit_seed, folder, plan.config.wandb)
+    told = (plan.config.wandb, plan.recorded_config)
+    training = Training(place, key, plan.generator, split, plan.config.fit_seed, folder, *told)
     key = plan.sampling_key(split, requests)
     return Sampling(folder, key, training, requests, plan.config.blank_tolerance, publication=plan.publication)
 

@@ -78,7 +78,7 @@ def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
         control=generator.control,
         shows_real=generator.shows_real,
         seed=config.seed,
-        config=_plain(plan),
+        config=plan.recorded_config,
         digests=_digests(results),
         images={
             "asked": len(results.requests),
@@ -178,9 +178,3 @@ def sizes(split: Split, facts: Mapping[str, Any]) -> dict[str, Span | None]:
     real = size_span(size for own in known for size in own) if len(known) == 3 else None
     found = {"working": working, "real": real, "generated": as_own_size(facts.get("own_size"))}
     return {name: size and [list(each) for each in size] for name, size in found.items()}
-
-
-def _plain(plan: Plan) -> dict[str, Any]:
-    # no filter leaves no trace, so that records made before there were filters stay the same
-    recorded = plan.publication.recorded()
-    return {key: value for key, value in recorded.items() if key != "hydra" and (key != "filter" or value)}
