@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 from bench.api import BenchError
 from bench.networks import Backbone
+from bench.runtime.plugin_settings import check_taken
 
 Precision = Literal["bf16", "float32"]
 Decay = Literal["cosine", "constant"]
@@ -209,18 +210,13 @@ def parse(kind: type[Settings], values: Mapping[str, Any], section: str = "") ->
         BenchError: an unknown or missing name, or numbers that contradict each other.
     """
     where = f"generator.{section}".rstrip(".")
-    known = [each.name for each in fields(kind)]
-    if strange := sorted(set(values) - set(known)):
-        raise BenchError(f"{where} has no setting {strange[0]!r}; it has {known}")
+    check_taken(kind, values, where)
     plain = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in values.items()}
     if (inner := plain.get("augmentation")) is not None:
         if not isinstance(inner, Mapping):
             raise BenchError(f"{where}.augmentation={inner!r} must be null or settings by name")
         plain["augmentation"] = parse(AugmentationSettings, inner, f"{section}.augmentation")
-    try:
-        result = kind(**plain)
-    except TypeError as error:
-        raise BenchError(f"{where}: {error}") from None
+    result = kind(**plain)
     for complaint in _complaints(result):
         raise BenchError(f"{where}: {complaint}")
     return result
