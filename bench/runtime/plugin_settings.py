@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -100,7 +101,7 @@ def words(hint: Any) -> str:
         return " or ".join(map(str, inner))
     if origin in (Union, UnionType):
         return ", or ".join(map(words, inner))
-    if inspect.isclass(origin) and issubclass(origin, Mapping):
+    if is_dataclass(hint) or (inspect.isclass(origin) and issubclass(origin, Mapping)):
         return "settings by name"
     if inspect.isclass(origin) and issubclass(origin, Sequence):
         each = inner[0] if inner else Any

@@ -38,8 +38,9 @@ def own_packages_first() -> None:
 def modules_beside_the_user() -> None:
     """Let a console script find what ``python -m`` finds: packages in the folder where it was started.
 
-    They come last, so that no file there can take the place of a library. ``python -P`` asks for none of it.
+    They come last, so that no file there can take the place of a library, nor of this project in processes that are
+    given this path. ``python -P`` asks for none of it.
     """
     here = str(Path.cwd())
     if not sys.flags.safe_path and here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
+        sys.path += [place for place in (str(ROOT), here) if place not in sys.path]

@@ -206,7 +206,7 @@ def _part(where: str, part: Any) -> Iterator[str]:
 
 
 def _taker(target: Any) -> Callable[..., Any] | None:
-    """The class or function of this project that ``target`` names; ``None`` of anything else, which nobody imports here."""
+    """The class or function of this project that ``target`` names; nothing else is imported, and gives ``None``."""
     if not isinstance(target, str) or target.split(".", 1)[0] not in {each.rstrip(".") for each in TRUSTED}:
         return None
     module, _, name = target.rpartition(".")

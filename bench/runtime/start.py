@@ -22,8 +22,9 @@ log = logging.getLogger("bench")
 # Hydra's options that show something and run nothing
 SHOWING = ("-h", "--help", "--hydra-help", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion")
 KEPT = "what is finished is kept, the same command goes on from there"
+LAUNCHER = "which a launcher also sends when another process of the run has ended"
 SIGNALS = {
-    signal.SIGTERM: f"stopped by SIGTERM, which a launcher also sends when another process of the run has ended; {KEPT}",
+    signal.SIGTERM: f"stopped by SIGTERM, {LAUNCHER}; {KEPT}",
     signal.SIGINT: f"stopped by Ctrl-C; {KEPT}",
 }
 
