@@ -62,5 +62,3 @@ def test_what_zsh_would_read_is_found(command: str) -> None:
 
 def test_quoted_words_are_left_alone() -> None:
     assert not unquoted("""bench 'evaluator=[fidelity]' "allow=[mylab]" generator.path=~/x seed=0,1""")
-
-

@@ -68,7 +68,7 @@ def _hint(parameter: inspect.Parameter, taker: Callable[..., Any]) -> Any:
     if not isinstance(hint, str):
         return hint
     function = inspect.unwrap(taker)
-    function = function.__init__ if inspect.isclass(function) else function  # type: ignore[misc]
+    function = function.__init__ if inspect.isclass(function) else function
     try:
         return eval(hint, getattr(function, "__globals__", {}))
     except NameError:

@@ -87,6 +87,7 @@ def _hydra(
     task: Callable[[DictConfig], None], name: str, config_name: str, check: Callable[[DictConfig], None] | None
 ) -> int:
     import hydra
+    from hydra.core.utils import env_override
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -97,9 +98,9 @@ def _hydra(
     run_every_job()
     judge_every_configuration(check)
     wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here as they are
     try:
-        hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=config_name)(task)()
+        with env_override({"HYDRA_FULL_ERROR": "1"}):  # errors come here as they are
+            hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=config_name)(task)()
     except (BenchError, HydraException, OmegaConfBaseException) as error:
         if wanted:
             raise

@@ -54,7 +54,7 @@ def _sweeps_alone(parsed: Sequence[Override], overrides: Sequence[str]) -> Itera
         return
     for each in parsed:
         if each.is_sweep_override():
-            listed = each.input_line.replace("=", "=[", 1) + "]" if each.is_choice_sweep() else ""
+            listed = str(each.input_line).replace("=", "=[", 1) + "]" if each.is_choice_sweep() else ""
             way = f" as a list it is '{listed}'," if listed else ""
             yield f"{each.input_line} names several values;{way} one run for each makes the option -m"
 
@@ -81,7 +81,7 @@ def _as_chosen(
     """The configuration with all that the command line chooses from groups, and nothing that it sets."""
     from hydra.types import RunMode
 
-    groups = [each.input_line for each in parsed if repository.group_exists(each.key_or_group)]
+    groups = [str(each.input_line) for each in parsed if repository.group_exists(each.key_or_group)]
     known = [each for each in groups if not each.startswith(("+", "~"))]
     return loader._load_configuration_impl(config_name, known, RunMode.MULTIRUN, validate_sweep_overrides=False)
 

@@ -211,7 +211,9 @@ def parse(kind: type[Settings], values: Mapping[str, Any], section: str = "") ->
     """
     where = f"generator.{section}".rstrip(".")
     check_taken(kind, values, where)
-    plain = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in values.items()}
+    plain: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in values.items()
+    }
     if (inner := plain.get("augmentation")) is not None:
         plain["augmentation"] = parse(AugmentationSettings, inner, f"{section}.augmentation")
     result = kind(**plain)

@@ -83,6 +83,7 @@ WRONG = [
     ("wandb.tags", "x", "wandb.tags is 'x', needed a list"),
     ("wandb.foo", "x", "wandb.foo is 'x'"),
     ("generator.components", "x", "generator.components is 'x', needed a whole number"),
+    ("generator.components", "3", "generator.components is '3', needed a whole number"),
     ("generator.components", 2.5, "generator.components is 2.5, needed a whole number"),
     ("generator.variance", 1.5, "generator.variance is 1.5, needed a number above 0, at most 1"),
     ("generator.block", 0, "generator.block is 0"),

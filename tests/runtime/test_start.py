@@ -26,9 +26,8 @@ Said = Callable[..., tuple[int, list[str]]]
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Said:
     """Start a command line that is to be refused: its code, and its lines after the first."""
-    for place, name in ((ConfigLoaderImpl, "load_configuration"), (BasicSweeper, "sweep"), (os, "environ")):
-        monkeypatch.setattr(place, name, getattr(place, name))
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", ConfigLoaderImpl.load_configuration)
+    monkeypatch.setattr(BasicSweeper, "sweep", BasicSweeper.sweep)
     monkeypatch.setattr("bench.runtime.start.answer_signals", lambda: None)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)

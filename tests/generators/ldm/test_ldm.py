@@ -500,7 +500,11 @@ def test_guidance_needs_labels_that_were_hidden_in_training() -> None:
         ("autoencoder", {"chanels": [8]}, "has no setting 'chanels'"),
         ("autoencoder", {"channels": [6]}, r"channels=\(6,\) must be multiples of groups=4"),
         ("autoencoder", {"kl": -1}, "kl=-1 is outside"),
-        ("autoencoder", {"perceptual_network": "vgg19"}, "perceptual_network is 'vgg19', needed squeeze or alex or vgg"),
+        (
+            "autoencoder",
+            {"perceptual_network": "vgg19"},
+            "perceptual_network is 'vgg19', needed squeeze or alex or vgg",
+        ),
         ("autoencoder", {"augmentation": {"flip": 2}}, "generator.autoencoder.augmentation: flip=2 is outside"),
         ("autoencoder", {"augmentation": {"noise": 2}}, "generator.autoencoder.augmentation has no setting 'noise'"),
         ("diffusion", {"attention": [True]}, "names 1 levels, channels names 2"),
