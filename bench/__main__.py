@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
-
-from bench.runtime.foreign import refuse_foreign
-from bench.runtime.sweep import JobFailed, run_every_job
+from bench.runtime.search import own_packages_first
+from bench.runtime.start import start
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from bench.runtime.processes import Team
 
 log = logging.getLogger("bench")
@@ -26,8 +22,13 @@ BUSY = 75  # EX_TEMPFAIL: another process owns the run folder
 _codes: list[int] = []
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
 def _job(config: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from bench.runtime.sweep import JobFailed
+
+    own_packages_first()  # a launcher may have started another process
     code, reason = _carry_out(config, Path(HydraConfig.get().runtime.output_dir))
     if code and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise JobFailed(reason, code)
@@ -42,6 +43,8 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
         os.environ[name] = str(config.threads)
     if config.dry_run:
         return _outlook(config, folder)
+    from hydra.core.hydra_config import HydraConfig
+
     from bench.pipeline.plan import Plan
     from bench.pipeline.run import carry_out
     from bench.pipeline.summary import summary
@@ -109,21 +112,15 @@ def _reported(error: Exception, team: Team) -> int:
     return BUSY if isinstance(error, Busy) else 1
 
 
-def _stop(*_: object) -> None:
-    log.error(
-        "stopped by SIGTERM, which a launcher also sends when another process of the run has ended; "
-        "what is finished is kept, the same command goes on from there"
-    )
-    sys.exit(143)
+def _check(config: DictConfig) -> None:
+    from bench.runtime.settings import check_settings
+
+    check_settings(config)
 
 
 def main() -> None:
     """The console script ``bench``."""
-    signal.signal(signal.SIGTERM, _stop)
-    refuse_foreign()
-    run_every_job()
-    _job()
-    sys.exit(max(_codes, default=0))
+    sys.exit(start(_job, "bench", "config", _check) or max(_codes, default=0))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from markupsafe import Markup
 from bench.api import CONTROLS
 from bench.storage.agreement import short_digest
 from bench.storage.files import write_atomic
+from bench.storage.names import visible
 from bench.storage.record import sizes_words
-from leaderboard.check import Problem, parse_json, visible
+from leaderboard.check import Problem, parse_json
 from leaderboard.columns import Arm, Grid, Section, sections
 from leaderboard.compare import Estimate, loss
 from leaderboard.read import Run, artifact, inside

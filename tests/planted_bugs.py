@@ -940,4 +940,25 @@ BUGS = (
         'folder.glob("*.json")',
         FOREIGN_CODE,
     ),
+    Bug(
+        "the name of a run may climb out of its folder",
+        "bench/storage/names.py",
+        "[ ._+=,@()",
+        "[ ./_+=,@()",
+        ("tests/storage/test_names.py",),
+    ),
+    Bug(
+        "a number written as text is a number",
+        "bench/runtime/plugin_settings.py",
+        "strict=True",
+        "strict=False",
+        ("tests/runtime/test_settings.py", "-k", "wrong_setting"),
+    ),
+    Bug(
+        "the jobs of a sweep are judged when it is their turn",
+        "bench/runtime/start.py",
+        "check is not None and run_mode == RunMode.RUN",
+        'check is not None and "hydra.mode=MULTIRUN" not in overrides and run_mode == RunMode.RUN',
+        ("tests/runtime/test_start.py", "-k", "sweep"),
+    ),
 )

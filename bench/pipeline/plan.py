@@ -21,6 +21,7 @@ from bench.runtime.plugins import Encoders, build
 from bench.runtime.publication import Publication
 from bench.statistics.randomness import named_rng
 from bench.storage.files import content_key, files_digest
+from bench.storage.names import path_name_faults
 
 _ID = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -106,7 +107,13 @@ class Plan:
         return {str(name): str(text).strip() for name, text in told.items() if str(text or "").strip()}
 
     def check(self, split: Split) -> None:
-        """Have every evaluator say before any image is made whether it can measure on this split."""
+        """Have every evaluator say before any image is made whether it can measure on this split.
+
+        Raises:
+            BenchError: it cannot, or the data set has a name that no record may have.
+        """
+        for fault in path_name_faults(split.info.name):
+            raise BenchError(f"what the data set calls itself cannot stand in a record: {fault}; correct its name")
         for evaluator in self.evaluators.values():
             evaluator.check(split)
 

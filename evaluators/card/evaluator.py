@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.api import Evaluator, ImageSet, Material, Metric, Part, Purpose, Score
+from bench.runtime.setting_types import Count
 from bench.statistics.arrays import Indices
 from bench.statistics.resampling import folds, jackknife_se, normal_interval
 from evaluators.card.documents import DOCUMENTED, filled_attributes, recorded
@@ -108,7 +109,7 @@ class Card(Evaluator):
     version: ClassVar[str] = "2"
     reads_scores: ClassVar[bool] = True
 
-    def __init__(self, encoder: str = "radiomics", pairs: int = 256) -> None:
+    def __init__(self, encoder: str = "radiomics", pairs: Count = 256) -> None:
         self.encoders = (encoder,)
         self.pairs = pairs
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Part, Purpose, Rows, Score, Split
+from bench.runtime.setting_types import Count, Portion
 from bench.statistics.arrays import Floats, Integers
 from bench.statistics.distances import nearest
 from bench.statistics.resampling import clopper_pearson, holm
@@ -112,8 +113,8 @@ class Privacy(Evaluator):
     def __init__(
         self,
         encoders: Sequence[str] = ("pixels", "radiomics"),
-        same_picture: float = 0.999,
-        permutations: int = 1999,
+        same_picture: Portion = 0.999,
+        permutations: Count = 1999,
     ) -> None:
         if not encoders:
             raise BenchError(

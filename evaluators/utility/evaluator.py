@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from bench.api import Evaluator, ImageSet, Material, Metric, Purpose, Refused, Score, Split
+from bench.runtime.plugin_settings import check_taken
+from bench.runtime.setting_types import Count
 from bench.statistics.arrays import Integers
 from bench.statistics.classification import patient_weights, percentile_interval
 from bench.statistics.resampling import Floats
@@ -115,12 +117,14 @@ class Utility(Evaluator):
     def __init__(
         self,
         training: Mapping[str, Any],
-        side: int = 64,
-        repeats: int = 3,
-        resamples: int = 1000,
+        side: Count = 64,
+        repeats: Count = 3,
+        resamples: Count = 1000,
         device: str = "auto",
     ) -> None:
-        self.recipe = Recipe(**dict(training), device=device)
+        chosen = {**training, "device": device}
+        check_taken(Recipe, chosen, "evaluator.utility.training")
+        self.recipe = Recipe(**chosen)
         self.side = side
         self.repeats = repeats
         self.resamples = resamples

@@ -14,6 +14,7 @@ from PIL import Image
 
 from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
+from bench.runtime.setting_types import Count, ExistingFolder
 from bench.storage.files import file_digest
 from bench.storage.image_reader import decode_file, resize, size_span
 from bench.storage.tables import Row, read_table
@@ -56,12 +57,12 @@ class Folder(Generator):
 
     def __init__(
         self,
-        path: str | None = None,
+        path: ExistingFolder | None = None,
         table: str = "metadata.csv",
         resize: Aspect | None = None,
         window: Sequence[float] | None = None,
         reuse: bool = False,
-        block: int = 256,
+        block: Count = 256,
     ) -> None:
         """``path``: the folder. ``table``: its CSV, relative to the folder. ``window``: grey range of 16-bit files.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
+from bench.runtime.setting_types import Count, ExistingPath
 from bench.storage.image_reader import Aspect, Grey, decode_file, resize, size_span
 from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
 from generators.assignment import UNKNOWN, assign, conditions_of_requests, shuffle_by_seeds
@@ -35,7 +36,7 @@ class Parquet(Generator):
 
     learns_from: ClassVar[Part | None] = None
 
-    path: str | None = None
+    path: ExistingPath | None = None
     by: By | None = None
     crop_rows: Sequence[int] = (0, 0)
     resize: Aspect | None = None
@@ -43,7 +44,7 @@ class Parquet(Generator):
     unknown: Sequence[int] = ()
     other_conditions_tolerance: int = 0
     repeat_tolerance: int = 0
-    block: int = 64
+    block: Count = 64
     facts: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:

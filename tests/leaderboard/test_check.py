@@ -11,7 +11,8 @@ from typing import Any, get_args
 import pytest
 
 from bench.api import Better
-from leaderboard.check import Broken, is_inner, json_schema, parse_json, parse_record, visible
+from bench.storage.names import visible
+from leaderboard.check import Broken, is_inner, json_schema, parse_json, parse_record
 
 SCORES = "phantom/pca/seed=0/scores/fidelity.json"
 RUN = "phantom/pca/seed=0/run.json"
