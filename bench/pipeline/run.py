@@ -20,6 +20,7 @@ from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
 from bench.runtime.processes import ALONE, Team
+from bench.runtime.variant import family
 from bench.storage.files import content_key, owned, remove_drafts
 from bench.storage.record import Record, RunRecord
 
@@ -75,7 +76,8 @@ def carry_out(plan: Plan, folder: Path, team: Team = ALONE) -> Outcome:
 def sampling(plan: Plan, folder: Path, split: Split, requests: Sequence[Request]) -> Sampling:
     """The stage that makes the images, and within it the one that trains."""
     key = plan.training_key(split)
-    place = plan.cache / "fits" / f"{plan.config.name}-{content_key(key)}"
+    # variants that differ in how they sample share what was trained
+    place = plan.cache / "fits" / f"{family(plan.config.name)}-{content_key(key)}"
     training = Training(place, key, plan.generator, split, plan.config.fit_seed, folder, plan.config.wandb)
     return Sampling(folder, plan.sampling_key(split, requests), training, requests, plan.config.blank_tolerance)
 

@@ -146,9 +146,11 @@ def _earlier(folder: Path, images: str) -> dict[str, Entry]:
 def keep(record: RunRecord, folder: Path) -> RunRecord:
     """Write ``run.json`` unless the same results already stand there with their own provenance and cost."""
     old = _read(folder)
-    passing = {"provenance": None, "cost": None}
-    if old is not None and _comparable(old) | passing == _comparable(record) | passing:
-        return old
+    if old is not None and _results(old) == _results(record):
+        if old.config == record.config:
+            return old
+        # another sweep asked for the same
+        record = record.model_copy(update={"provenance": old.provenance, "cost": old.cost})
     write_json(folder / FILE, _comparable(record))
     return record
 
@@ -161,6 +163,12 @@ def _read(folder: Path) -> RunRecord | None:
     except (BenchError, ValidationError) as error:
         log.warning("%s is damaged (%s); making it again", folder / FILE, error)
         return None
+
+
+def _results(record: RunRecord) -> dict[str, Any]:
+    """What of a record is the same whenever and for whatever sweep the same is run."""
+    config = {key: value for key, value in record.config.items() if key not in ("objective", "sweep")}
+    return _comparable(record) | {"provenance": None, "cost": None, "config": config}
 
 
 def _comparable(record: RunRecord) -> dict[str, Any]:
@@ -179,8 +187,9 @@ def sizes(split: Split, facts: Mapping[str, Any]) -> dict[str, Span | None]:
 def _plain(config: DictConfig) -> dict[str, Any]:
     plain = _redacted(OmegaConf.to_container(config, resolve=True))
     assert isinstance(plain, dict)
-    # no filter leaves no trace, so that records made before there were filters stay the same
-    return {str(key): value for key, value in plain.items() if key != "hydra" and (key != "filter" or value)}
+    # what is not used leaves no trace, so that records made before there were filters and sweeps stay the same
+    traceless = ("filter", "objective", "sweep")
+    return {str(key): value for key, value in plain.items() if key != "hydra" and (key not in traceless or value)}
 
 
 def without_secret(setting: str) -> str:

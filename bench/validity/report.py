@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from bench.api import Evaluator
 from bench.pipeline.features import FeatureStore
 from bench.runtime.plugins import Encoders, build
-from bench.runtime.text_table import text_table
+from bench.storage.text_table import text_table
 from bench.storage.files import write_atomic, write_json
 from bench.validity.measure import DAMAGES, Bench
 from bench.validity.page import Report, heat_map, page
