@@ -284,7 +284,7 @@ def row_of(result: JobReturn, objective: Objective | None = None) -> Row:
     value = result._return_value
     missing = _missing(value)
     reason = objective.refusal(records) if objective and missing else ""
-    return Row(settings, "ok", reason, None if missing else value, records)
+    return Row(settings, "refused" if reason else "ok", reason, None if missing else value, records)
 
 
 def _missing(value: Any) -> bool:
