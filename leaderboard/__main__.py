@@ -35,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     making.add_argument("--out", type=Path, default=Path("site"), help="where the site goes (default: site)")
     seeing = "reports on what the metrics see, one folder a data set (default: validity)"
     making.add_argument("--validity", type=Path, default=Path("validity"), help=seeing)
-    sweeping = commands.add_parser("sweep", help="print one table of the settings in which runs differ and their scores")
+    sweeping = commands.add_parser(
+        "sweep", help="print one table of the settings in which runs differ and their scores"
+    )
     sweeping.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of runs (default: runs)")
     naming = "EVALUATOR/METRIC/ENCODER, as objective= spells it; may be repeated (default: those that head the board)"
     sweeping.add_argument("--metric", action="append", default=[], help=naming)

@@ -11,7 +11,7 @@ from leaderboard.read import Run
 
 
 def swept_settings(runs: Iterable[Run]) -> dict[str, dict[str, Any]]:
-    """By the place of each run, its generator's settings that differ among the runs of one data set and generator class.
+    """By the place of each run, those settings in which the runs of one data set and class of generators differ.
 
     Settings have the names that the command line gives them; seeds are left out.
     """

@@ -57,7 +57,9 @@ def table(runs: Sequence[Run], metrics: Sequence[str] = ()) -> str:
     there = {each.name for section in board for each in _all(section)}
     if missing := [name for name in metrics if name not in there]:
         near = get_close_matches(missing[0], sorted(there), 4, 0.4) or sorted(there)[:4]
-        raise NoScore(f"no run has a score {missing[0]!r}; there are {', '.join(near) or 'none'}, of {len(there)} in all")
+        raise NoScore(
+            f"no run has a score {missing[0]!r}; there are {', '.join(near) or 'none'}, of {len(there)} in all"
+        )
     keys = list(dict.fromkeys(key for section in board for run in _runs(section) for key in settings[run.place]))
     titles = list(dict.fromkeys(each.title for _, own in chosen for each in own))
     lines = [["data set", "generator", *(key.removeprefix("generator.") for key in keys), "seeds", *titles]]

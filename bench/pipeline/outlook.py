@@ -22,8 +22,8 @@ from bench.pipeline.requests import make_requests
 from bench.pipeline.run import Evaluations, encoding_for_filter, filtering, sampling
 from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import MARKS, Mark, Stage
-from bench.storage.text_table import text_table
 from bench.storage.files import Damaged, only_reading, read_checked
+from bench.storage.text_table import text_table
 
 FOUND = "found"
 AFTER = "to make, after the stage before it"  # and its key not known until then

@@ -1,4 +1,4 @@
-"""Jobs of submitit: one that failed fails for submitit and Slurm too, and one that was lost does not hide the others."""
+"""Jobs of submitit: one that failed fails for submitit and Slurm too, one that was lost does not hide the others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RaisingSlurm(Raising, SlurmLauncher):
     """On a cluster."""
 
 
-def raising(launcher: Launcher) -> Launcher:
+def raising(launcher: BaseSubmititLauncher) -> Launcher:
     """A launcher like this one of submitit's, whose failed jobs fail."""
     kind = RaisingSlurm if isinstance(launcher, SlurmLauncher) else RaisingLocal
     return kind(**launcher.params)
@@ -63,11 +63,11 @@ def every_job_answers() -> Iterator[None]:
         except Exception as error:
             return [JobReturn(status=JobStatus.FAILED, _return_value=failure(f"{error}", str(self.job_id)))]
 
-    Job.results = answer
+    Job.results = answer  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Job.results = results
+        Job.results = results  # type: ignore[method-assign]
 
 
 def failure(text: str, job: str) -> JobFailed:
@@ -77,6 +77,6 @@ def failure(text: str, job: str) -> JobFailed:
     raised = [*_LAST.finditer(text)]
     if not raised:
         return Lost(f"job {job} is not known to have finished: {text.splitlines()[0] if text else 'no message'}", 1)
-    kind, reason = raised[-1]["kind"].rsplit(".", 1)[-1], raised[-1]["reason"]
+    kind, reason = raised[-1]["kind"].rsplit(".", 1)[-1], raised[-1]["reason"].rstrip(".")
     remedy = "" if "timed-out" not in reason else "; allow more requeues with hydra.launcher.max_num_timeout"
     return JobFailed(f"job {job}: {kind}: {reason}{remedy}", 1)

@@ -22,8 +22,8 @@ class Row:
 
     Attributes:
         settings: its overrides by key.
-        status: ``ok``, ``failed``, ``refused`` where there is no value of the objective, ``lost`` where nobody knows what
-            became of it, or ``not run`` in a dry run.
+        status: ``ok``, ``failed``, ``refused`` where there is no value of the objective, ``lost`` where nobody knows
+            what became of it, or ``not run`` in a dry run.
         reason: why it failed, or why there is no value of the objective.
         value: of the objective.
         records: the scores it left, by evaluator.
@@ -74,9 +74,9 @@ def sweep_table(rows: Sequence[Row], objective: str | None = None) -> str:
 
 
 def _swept(rows: Sequence[Row]) -> list[str]:
-    """The keys whose values differ between jobs; all of them if there is but one job."""
+    """The keys whose values differ between jobs."""
     keys = list(dict.fromkeys(key for row in rows for key in row.settings))
-    return [key for key in keys if len(rows) == 1 or len({row.settings.get(key) for row in rows}) > 1]
+    return [key for key in keys if len({row.settings.get(key) for row in rows}) > 1]
 
 
 def _headlines(rows: Sequence[Row]) -> dict[Place, MetricRow]:

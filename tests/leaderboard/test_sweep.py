@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,15 @@ def test_only_what_differs_within_a_class_of_generators_was_swept(swept: list[Ru
 
 
 def test_the_table_has_a_line_a_variant_and_the_best_first(swept: list[Run]) -> None:
-    assert table(swept, ["fidelity/fd/radiomics", "fidelity/fd/radiomics/view=CC"]).splitlines() == [
-        "data set  generator                 diffusion.rate  seeds  fidelity/fd/radiomics ↓  fidelity/fd/radiomics/view=CC ↓",
-        "phantom   ldm-diffusion.rate=0.002  0.002           1      5.0 [4.0, 6.0]           5.0 [4.0, 6.0]",
-        "phantom   ldm-diffusion.rate=0.001  0.001           2      13 [0, 26]               13 [0, 26]",
-        "phantom   pca                                       1      refused                  refused",
+    header, *lines = table(swept, ["fidelity/fd/radiomics", "fidelity/coverage/radiomics"]).splitlines()
+    titles = ["fidelity/fd/radiomics ↓", "fidelity/coverage/radiomics ↑"]
+    assert re.split(r"  +", header) == ["data set", "generator", "diffusion.rate", "seeds", *titles]
+    assert [re.split(r"  +", line)[1:] for line in lines] == [
+        ["ldm-diffusion.rate=0.002", "0.002", "1", "5.0 [4.0, 6.0]", "0.50 [0.40, 0.60]"],
+        ["ldm-diffusion.rate=0.001", "0.001", "2", "13 [0, 26]", "0.50 [0.40, 0.60]"],
+        ["pca", "1", "refused", "0.40 [0.30, 0.50]"],
     ]
+    assert "13 [0, 26]" in table(swept, ["fidelity/fd/radiomics/view=CC"])
 
 
 def test_a_metric_that_nobody_has_is_named_with_what_is_near(swept: list[Run]) -> None:

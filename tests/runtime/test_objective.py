@@ -90,7 +90,9 @@ def test_a_refused_score_has_no_value_and_says_why() -> None:
 
 
 def test_a_score_that_is_not_there_and_a_failed_evaluator_are_errors() -> None:
-    with pytest.raises(BenchError, match=r"no such score; it has \['toy/fd/radiomics/all', 'toy/fd/radiomics/view=CC'\]"):
+    with pytest.raises(
+        BenchError, match=r"no such score; it has \['toy/fd/radiomics/all', 'toy/fd/radiomics/view=CC'\]"
+    ):
         objective("toy/fd").value(record(1.0))
     failed = Failure(type="ValueError", message="singular", traceback="")
     with pytest.raises(BenchError, match="ValueError: singular"):

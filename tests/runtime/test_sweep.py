@@ -142,7 +142,7 @@ def test_what_submitit_says_of_a_failed_job_is_read() -> None:
     found = failure(TRACE.format(raised=raised), "3_0")
     assert (str(found), found.code) == ("two lines\nof a reason", 75)
     late = "submitit.core.utils.UncompletedJobError: Job not requeued because: timed-out too many times."
-    assert "timed-out too many times." in str(failure(TRACE.format(raised=late), "3_0"))
+    assert "timed-out too many times; " in str(failure(TRACE.format(raised=late), "3_0"))
     assert "hydra.launcher.max_num_timeout" in str(failure(TRACE.format(raised=late), "3_0"))
     lost = failure("Job 3_0 (task: 0) with path x has not produced any output (state: OUT_OF_MEMORY)", "3_0")
     assert isinstance(lost, Lost) and "OUT_OF_MEMORY" in str(lost)
@@ -174,9 +174,7 @@ def optimiser(**changes: Any) -> Any:
     return configuration(objective="fidelity/fd/pixels", sweeper={"_target_": "optuna", **changes})
 
 
-@pytest.mark.parametrize(
-    ("objective", "direction"), [("fidelity/fd", "minimize"), ("fidelity/coverage", "maximize")]
-)
+@pytest.mark.parametrize(("objective", "direction"), [("fidelity/fd", "minimize"), ("fidelity/coverage", "maximize")])
 def test_the_direction_follows_from_the_metric(objective: str, direction: str) -> None:
     config = configuration(objective=objective, sweeper={"_target_": "optuna", "direction": None})
     assert prepared(config) is not None
@@ -228,7 +226,7 @@ def test_a_refused_score_is_told_to_an_optimiser_as_a_failed_trial_and_to_people
     assert str(found._return_value) == "fidelity/fd/radiomics was refused: 3 images"
     assert told(collected.results, objective) == 0
     said = capsys.readouterr().out
-    assert re.search(r"^0 +refused .* fidelity/fd/radiomics was refused: 3 images$", said, re.MULTILINE)
+    assert re.search(r"^refused .* fidelity/fd/radiomics was refused: 3 images$", said, re.MULTILINE)
     assert said.splitlines()[-1] == "1 jobs, none failed"
 
 

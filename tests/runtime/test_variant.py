@@ -41,7 +41,9 @@ def test_what_decides_nothing_of_the_images_does_not_enter() -> None:
 
 
 def test_code_that_is_not_trusted_is_not_imported(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "hostile.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Mine:\n    incidental = ('a',)\n")
+    (tmp_path / "hostile.py").write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Mine:\n    incidental = ('a',)\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     assert name(["generator.a=1"], {"a": 1}, "hostile.Mine") == "ldm-a=1"
     assert not (tmp_path / "ran").exists()
