@@ -47,9 +47,9 @@ def test_the_table_has_a_line_a_variant_and_the_best_first(swept: list[Run]) -> 
     titles = ["fidelity/fd/radiomics ↓", "fidelity/coverage/radiomics ↑"]
     assert re.split(r"  +", header) == ["data set", "generator", "diffusion.rate", "seeds", *titles]
     assert [re.split(r"  +", line)[1:] for line in lines] == [
-        ["ldm-diffusion.rate=0.002", "0.002", "1", "5.0 [4.0, 6.0]", "0.50 [0.40, 0.60]"],
-        ["ldm-diffusion.rate=0.001", "0.001", "2", "13 [0, 26]", "0.50 [0.40, 0.60]"],
-        ["pca", "1", "refused", "0.40 [0.30, 0.50]"],
+        ["ldm-diffusion.rate=0.002", "0.002", "1", "5.0 [4.0, 6.0]", "0.500 [0.400, 0.600]"],
+        ["ldm-diffusion.rate=0.001", "0.001", "2", "13 [0, 26]", "0.500 [0.400, 0.600]"],
+        ["pca", "1", "refused", "0.400 [0.300, 0.500]"],
     ]
     assert "13 [0, 26]" in table(swept, ["fidelity/fd/radiomics/view=CC"])
 
