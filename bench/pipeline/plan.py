@@ -83,9 +83,10 @@ class Plan:
     @property
     def recorded_config(self) -> dict[str, Any]:
         """The configuration as it stands in records."""
-        # no filter leaves no trace, so that records made before there were filters stay the same
+        # what is not used leaves no trace, so that records made before there were filters and sweeps stay the same
+        traceless = ("filter", "objective", "sweep")
         found = self.publication.recorded()
-        return {key: value for key, value in found.items() if key != "hydra" and (key != "filter" or value)}
+        return {key: value for key, value in found.items() if key != "hydra" and (key not in traceless or value)}
 
     @property
     def purposes(self) -> tuple[Purpose, ...]:

@@ -150,9 +150,11 @@ def _of(measured: Any, images: Mapping[str, str]) -> bool:
 def keep(record: RunRecord, folder: Path) -> RunRecord:
     """Write ``run.json`` unless the same results already stand there with their own provenance and cost."""
     old = _read(folder)
-    passing = {"provenance": None, "cost": None}
-    if old is not None and _comparable(old) | passing == _comparable(record) | passing:
-        return old
+    if old is not None and _results(old) == _results(record):
+        if old.config == record.config:
+            return old
+        # another sweep asked for the same
+        record = record.model_copy(update={"provenance": old.provenance, "cost": old.cost})
     write_json(folder / FILE, _comparable(record))
     return record
 
@@ -165,6 +167,12 @@ def _read(folder: Path) -> RunRecord | None:
     except (BenchError, ValidationError) as error:
         log.warning("%s is damaged (%s); making it again", folder / FILE, error)
         return None
+
+
+def _results(record: RunRecord) -> dict[str, Any]:
+    """What of a record is the same whenever and for whatever sweep the same is run."""
+    config = {key: value for key, value in record.config.items() if key not in ("objective", "sweep")}
+    return _comparable(record) | {"provenance": None, "cost": None, "config": config}
 
 
 def _comparable(record: RunRecord) -> dict[str, Any]:

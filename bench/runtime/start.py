@@ -94,10 +94,10 @@ def _hydra(
     from bench.api import BenchError
     from bench.runtime.foreign import refuse_foreign
     from bench.runtime.suggestions import first_lines
-    from bench.runtime.sweep import run_every_job
+    from bench.runtime.sweep import watch_sweeps
 
     refuse_foreign()
-    run_every_job()
+    watch_sweeps()
     judge_every_configuration(check)
     wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
