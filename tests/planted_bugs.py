@@ -39,7 +39,7 @@ NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
 PRIVACY = ("tests/evaluators/privacy/test_evaluator.py", "-k", "memoriser or holdout")
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
-SAMPLING = ("tests/pipeline/test_sampling.py",)
+SAMPLING = ("tests/pipeline/test_sampling.py", "-k", "further or fewer or failed")
 STATS = ("tests/statistics/test_resampling.py",)
 TAIL = (
     "tests/evaluators/privacy/test_patient_permutation.py",
