@@ -45,7 +45,7 @@ PUBLICATION = ("tests/runtime/test_publication.py",)
 SWEEP = ("tests/runtime/test_sweep.py", "-k", "signal_handler or refused_score")
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
-SAMPLING = ("tests/pipeline/test_sampling.py",)
+SAMPLING = ("tests/pipeline/test_sampling.py", "-k", "further or fewer or failed")
 STATS = ("tests/statistics/test_resampling.py",)
 TAIL = (
     "tests/evaluators/privacy/test_patient_permutation.py",

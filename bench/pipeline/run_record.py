@@ -96,7 +96,9 @@ def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
             "conditions_unread": unread(split.info, sampled.uses),
             "trained_on": generator.trained_on,
         },
-        evaluators={**_earlier(folder, results.kept), **entries},
+        # those asked for first, so that the order in which they were added does not show
+        evaluators=entries
+        | {name: each for name, each in _earlier(folder, results.kept).items() if name not in entries},
         provenance=provenance(),
         cost=_cost(results),
     )
