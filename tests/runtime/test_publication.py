@@ -198,7 +198,7 @@ def test_an_override_is_hidden_by_any_part_of_its_key() -> None:
 def test_a_credential_identifies_nothing_and_a_place_by_its_name(tmp_path: Path) -> None:
     def identity(token: str, root: str) -> dict[str, Any]:
         config = OmegaConf.create({"part": {"_target_": "x.Y", "hf_token": token, "path": root, "k": 5}})
-        return Publication(config).identifying(config.part, placed=False)
+        return Publication(config).identifying(config.part)
 
     assert identity("a-b-c-d-1", f"{tmp_path}/one/weights.pt") == identity("e-f-g-h-2", "/data/weights.pt")
     assert identity("a-b-c-d-1", "/mnt/x") == {"hf_token": SECRET, "path": "<elsewhere>/x", "k": 5}
@@ -225,3 +225,35 @@ def test_another_value_from_the_environment_identifies_another_result(
     with only_reading():
         assert not (tmp_path / "third" / ".house").exists() and identity("20", "third") != first
     assert not (tmp_path / "third").exists()
+
+
+def test_what_identifies_a_result_does_not_depend_on_where_the_command_is_given_or_the_files_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def identity(folder: Path) -> tuple[Any, Any]:
+        config = OmegaConf.create({"part": {"_target_": "x.Y", "path": str(folder / "images"), "k": "a/b"}})
+        publication = Publication(config)
+        return publication.identifying(config.part), publication.files(config.part, [str(folder / "images")])
+
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "1.png").write_bytes(b"1")
+    first = identity(tmp_path)
+    assert first[0] == {"path": "<elsewhere>/images", "k": "a/b"} and list(first[1]) == ["<elsewhere>/images"]
+    monkeypatch.chdir(tmp_path)
+    assert identity(tmp_path) == first
+    (tmp_path / "other").mkdir()
+    images.rename(tmp_path / "other" / "images")
+    assert identity(tmp_path / "other") == first
+    (tmp_path / "other" / "images" / "1.png").write_bytes(b"22")
+    assert identity(tmp_path / "other")[1] != first[1]
+
+
+def test_a_folder_from_the_environment_identifies_by_how_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS", str(tmp_path))
+    config: DictConfig = OmegaConf.create({"part": {"path": "${oc.env:MODELS}/sd15"}})
+    publication = Publication(config)
+    assert publication.identifying(config.part) == {"path": "${oc.env:MODELS}/sd15"}
+    assert list(publication.files(config.part, [f"{tmp_path}/sd15"])) == ["${oc.env:MODELS}/sd15"]
