@@ -148,15 +148,14 @@ class Publication:
         """What is sought in texts, in every spelling it may have there, and what stands in its place."""
         found: dict[str, str] = {}
         for name, value in self.environment.items():
-            hidden = names_secret(name) or name.upper().endswith("_KEY") or _is_form(value)
-            if hidden and telling(value) and not ABSOLUTE.fullmatch(value):
+            if _hidden(name, value) and telling(value) and not ABSOLUTE.fullmatch(value):
                 found |= dict.fromkeys(_spellings(value), SECRET)
         for leaf in self._leaves:
             if _below_secret(leaf.path) and not leaf.read and telling(str(leaf.value)):
                 found |= dict.fromkeys(_spellings(str(leaf.value)), SECRET)
         for name in sorted({name for leaf in self._leaves for name in leaf.variables}):
             value = self.environment.get(name, "")
-            if (telling(value) or len(value) >= 16) and not ABSOLUTE.fullmatch(value):
+            if telling(value, _hidden(name, value)) and not ABSOLUTE.fullmatch(value):
                 found |= dict.fromkeys(_spellings(value), f"${{oc.env:{name}}}")
         return found
 
@@ -207,10 +206,12 @@ class Publication:
 FOLDERS = {"data": ("dataset", "root"), "runs": ("runs",), "cache": ("cache",)}
 
 
-def telling(value: str) -> bool:
+def telling(value: str, secret: bool = True) -> bool:
     """Whether a value is sought in text: from 8 characters on, or 6 of two kinds (letters, digits, others), and not
-    a number of fewer than 12 digits."""
+    a number of fewer than 12 digits; one that need not be ``secret`` from 8 of two kinds, or 16 characters, on."""
     kinds = sum(bool(re.search(kind, value)) for kind in ("[A-Za-z]", r"\d", r"[^A-Za-z\d]"))
+    if not secret:
+        return len(value) >= (8 if kinds > 1 else 16)
     return len(value) >= (6 if kinds > 1 else 12 if value.isdigit() else 8)
 
 
@@ -248,8 +249,9 @@ def _below_secret(path: tuple[str, ...]) -> bool:
     return any(map(names_secret, path))
 
 
-def _is_form(value: str) -> bool:
-    return any(form.search(value) for _, form in FORMS)
+def _hidden(name: str, value: str) -> bool:
+    """Whether a variable of the environment is a secret."""
+    return names_secret(name) or name.upper().endswith("_KEY") or any(form.search(value) for _, form in FORMS)
 
 
 def _spellings(value: str) -> set[str]:

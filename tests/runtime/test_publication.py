@@ -142,6 +142,13 @@ def test_a_short_value_from_the_environment_stays_in_text_but_not_in_the_record(
     assert publication.recorded() == {"a": "${oc.env:TOLD}"} and publication.text("1 of 10") == "1 of 10"
 
 
+def test_a_word_from_the_environment_that_is_no_secret_stays_in_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINDING", "pneumonia")
+    monkeypatch.setenv("LAB", "lab-7-of-us")
+    publication = Publication(OmegaConf.create({"a": "${oc.env:FINDING}", "b": "${oc.env:LAB}"}))
+    assert publication.text("pneumonia at lab-7-of-us") == "pneumonia at ${oc.env:LAB}"
+
+
 def test_paths_are_written_from_named_folders(tmp_path: Path) -> None:
     text = f"{{dataset: {{root: /home/alice_smith/nih}}, runs: {tmp_path}/here/runs, cache: cache, a: data/x, b: ~/x}}"
     publication = of(text, HOME="/home/bob")
