@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -83,7 +83,7 @@ class BlockEncoder:
         self._done += len(images)
 
 
-def ahead(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+def ahead(work: Callable[[Item], Made], items: Iterable[Item]) -> Generator[Made, None, None]:
     """``work`` of every item, in order; a thread is one item ahead of whoever takes the results.
 
     What ``work`` raises is raised where its result would have been taken. The thread has ended when the last result is

@@ -24,7 +24,7 @@ def mapped(
     """
     with tempfile.TemporaryFile(dir=folder) as file:
         for part in parts:
-            file.write(np.ascontiguousarray(part, dtype))
+            file.write(np.ascontiguousarray(part, dtype).data)
         file.flush()
         needed = math.prod(shape) * np.dtype(dtype).itemsize
         if file.tell() != needed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 
 import numpy as np
@@ -91,9 +90,9 @@ def test_no_thread_stays_when_the_caller_fails_or_stops() -> None:
     with pytest.raises(KeyError):
         use()
     assert not helpers()
-    some: Iterator[int] = ahead(lambda item: item, range(100))
+    some = ahead(lambda item: item, range(100))
     next(some)
-    some.close()  # type: ignore[attr-defined]
+    some.close()
     assert not helpers()
 
 
