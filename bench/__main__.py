@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from bench.runtime.start_errors import name_disk_errors
 from bench.runtime.sweep import JobFailed, run_every_job
 
 if TYPE_CHECKING:
@@ -95,8 +96,10 @@ def _outlook(config: DictConfig, folder: Path) -> tuple[int, str]:
 def _reported(error: Exception, team: Team) -> int:
     from bench.api import BenchError
     from bench.runtime.processes import Told
+    from bench.storage.disk_errors import explained
     from bench.storage.files import Busy
 
+    error = explained(error) or error
     who = "" if team.is_main else f"process {team.rank} of {team.count}: "
     if not isinstance(error, BenchError):
         log.error("%sstopped by an error in the program", who, exc_info=error)
@@ -117,6 +120,7 @@ def main() -> None:
     """The console script ``bench``."""
     signal.signal(signal.SIGTERM, _stop)
     run_every_job()
+    name_disk_errors()
     _job()
     sys.exit(max(_codes, default=0))
 

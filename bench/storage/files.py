@@ -15,9 +15,10 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bench.api import BenchError
+from bench.storage.disk_errors import named
 
 DRAFT = ".draft"
 DAY = 86400.0  # seconds
@@ -53,7 +54,7 @@ def content_key(value: Any) -> str:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
+    with named("reading", path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -101,18 +102,25 @@ def refuse_if_only_reading(path: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(path: Path, size: int | None = None) -> Iterator[Path]:
     """A draft of the file or folder ``path``: what stands there when the block ends well takes its place in one step.
 
     A reader or a crash sees the old one, the new one, or none, never a part. What is there of an older folder is
     removed. The draft lies beside ``path`` and names the process that writes it, so that ``remove_drafts`` knows it.
+
+    Args:
+        size: bytes it will have, where that is known, for the message that they did not fit.
+
+    Raises:
+        DiskError: the disk did not take it, or did not give what was read inside.
     """
     refuse_if_only_reading(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{_writer()}{DRAFT}")
     try:
-        yield draft
-        settle(draft, path)
+        with named("writing", path, draft, size):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield draft
+            settle(draft, path)
     except BaseException:
         _remove(draft)
         raise
@@ -133,7 +141,7 @@ def discard(*paths: Path) -> None:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``, whole or not at all; see ``writing``."""
-    with writing(path) as draft:
+    with writing(path, len(data)) as draft:
         draft.write_bytes(data)
 
 
@@ -234,7 +242,8 @@ def read_checked(path: Path) -> dict[str, Any] | None:
         Damaged: it is not what was written; the message names the file.
     """
     try:
-        found = json.loads(path.read_bytes())
+        with named("reading", path):
+            found = json.loads(path.read_bytes())
         if found.pop("check") != content_key(found):
             raise ValueError("it is not what was written")
     except FileNotFoundError:
@@ -251,7 +260,8 @@ def read_json(path: Path) -> Any:
         BenchError: the file is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with named("reading", path):
+            return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -270,9 +280,10 @@ def _sync(folder: Path) -> None:
 def alone(path: Path) -> Iterator[None]:
     """Wait until no other process is inside for this ``path``; the kernel lets go if a process dies."""
     refuse_if_only_reading(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    lock = path.with_name(f".{path.name}.lock")
+    with _opened(lock) as file:
+        with named("locking", lock):
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -284,14 +295,27 @@ def owned(folder: Path) -> Iterator[None]:
         Busy: another process owns it; the message says which.
     """
     refuse_if_only_reading(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+", encoding="utf-8") as file:
+    with _opened(folder / ".lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
             raise Busy(f"{folder} is in use by {file.read().strip() or 'another process'}; wait or stop it") from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+        _sign(file)
         yield
+
+
+def _opened(lock: Path) -> TextIO:
+    """The file of a lock, made if it is not there."""
+    with named("writing", lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        return lock.open("a+", encoding="utf-8")
+
+
+def _sign(file: TextIO) -> None:
+    """Leave word in the file of a lock of who holds it."""
+    holder = f"process {os.getpid()} on {socket.gethostname()}".encode()
+    with named("writing", Path(file.name), size=len(holder)):
+        os.ftruncate(file.fileno(), 0)
+        # past the buffer, which would try once more, and fail, when the file is closed
+        os.write(file.fileno(), holder)

@@ -123,11 +123,12 @@ class Fitting:
     def _write_latents(self, path: Path) -> None:
         channels, height, width = self.model.latent_shape
         shape = (len(self.data.images), 2 * channels, height, width)
-        with writing(path) as draft:
-            table = np.lib.format.open_memmap(draft, "w+", np.float32, shape)
-            for start, images in zip(range(0, len(self.data.images), BLOCK), self._batches(), strict=True):
-                table[start : start + len(images)] = torch.cat(self.model.encode(images), dim=1).cpu().numpy()
-            table.flush()
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        # written, not mapped: a full disk would kill a process that maps the file
+        with writing(path) as draft, draft.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for images in self._batches():
+                file.write(torch.cat(self.model.encode(images), dim=1).float().cpu().numpy().tobytes())
 
     @cached_property
     def _held(self) -> Images | None:
@@ -182,7 +183,8 @@ def darkest_grey(images: ImageSet, share: float = 0.001) -> int:
 
 def clear(folder: Path) -> None:
     """Remove what only an unfinished training needs."""
-    drafts = (".*.safetensors.*", ".latents.npy.*")  # of a process that was killed while it wrote
+    # of a process that was killed while it wrote; the last one is what safetensors calls its own
+    drafts = (".*.safetensors.*", ".latents.npy.*", ".tmp??????")
     for pattern in ("*.checkpoint.safetensors", "latents.npy", "progress.npy", *drafts):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)

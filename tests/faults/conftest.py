@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.faults.fork_server import Done, Job, Server
-from tests.faults.places import Folders, cached, results
+from tests.faults.places import Folders, cached, learned, results
 
 # all evaluators, and images in two parts
 SMALL: tuple[str, ...] = (
@@ -32,6 +32,7 @@ class Finished:
     done: Done
     results: dict[str, bytes]
     cached: dict[str, bytes]
+    learned: dict[str, bytes]
 
 
 @dataclass
@@ -63,7 +64,9 @@ class Laboratory:
             assert done.code == 0, done.output
             copy = self.place / f"finished-{len(self._finished)}"
             shutil.copytree(self.folders.home, copy)
-            self._finished[choice] = Finished(copy, done, results(self.folders), cached(self.folders))
+            self._finished[choice] = Finished(
+                copy, done, results(self.folders), cached(self.folders), learned(self.folders)
+            )
         return self._finished[choice]
 
     def restored(self, *choice: str) -> Folders:
