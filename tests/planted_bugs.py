@@ -22,6 +22,7 @@ CARD = (
     "-k",
     "not planted and not files",
 )
+CONCURRENCY = ("tests/faults/test_concurrency.py", "-k", "whoever_trains")
 CHECKPOINTS = ("tests/storage/test_checkpoints.py",)
 DISTANCES = ("tests/statistics/test_distances_tiles.py", "tests/statistics/test_distances.py")
 DIVERSITY = ("tests/evaluators/fidelity/test_ms_ssim.py",)
@@ -771,5 +772,19 @@ BUGS = (
         "real = material.features(encoder, material.split.test)",
         "real = material.features(encoder, material.split.train)",
         FIDELITY,
+    ),
+    Bug(
+        "a model that another run trains is an error",
+        "bench/pipeline/training.py",
+        "        return alone(self.folder)",
+        "        from bench.storage.files import owned; return owned(self.folder)",
+        CONCURRENCY,
+    ),
+    Bug(
+        "whoever waited for a training trains again",
+        "bench/pipeline/stage.py",
+        "            found = _looked_for(stage, team) if stage.contended else None",
+        "            found = None",
+        CONCURRENCY,
     ),
 )

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from bench.api import BenchError, Generator, Split
 from bench.pipeline.stage import MARKS, Made, Mark, Stage
 from bench.runtime.processes import Team
-from bench.storage.files import owned, remove_drafts
+from bench.storage.files import alone, remove_drafts
 from bench.tracking.follower import SENT, FollowedTraining, followed
 
 SHOWN = (".png", ".csv")  # pictures and tables of a training
@@ -79,7 +79,7 @@ class Training(Stage[Trained]):
         with followed(training, self.tracking):
             self._clear()
             if self.together:
-                # the folder is owned: the others may enter it
+                # nobody else trains it: the others may enter the folder
                 team.meet("starting to train")
                 self._fit_together(team)
             else:
@@ -87,7 +87,7 @@ class Training(Stage[Trained]):
             return Made(sorted(self._left()))
 
     def alone(self) -> AbstractContextManager[None]:
-        return owned(self.folder)
+        return alone(self.folder)
 
     def load(self, mark: Mark) -> Trained:
         if not self._fitted:

@@ -16,15 +16,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bench.api import BenchError
+from bench.storage.files import PATIENCE, patience
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 Sliced = TypeVar("Sliced", bound=Any)  # a sequence, an array or a tensor
-PATIENCE = "BENCH_WAIT_HOURS"
-# a process that dies is noticed at once; only training by the main process may keep the others waiting for long
-HOURS = 168.0
 
 
 class Told(BenchError):
@@ -135,7 +133,7 @@ class Launched(Team):
             self.together = False
             raise Lost(
                 f"while {work}: another process of this run was killed, ran out of memory, or did not answer for "
-                f"{_hours():g} hours ({PATIENCE}); {again}"
+                f"{patience():g} hours ({PATIENCE}); {again}"
             ) from error
         failures = [(rank, told) for rank, (told, _) in enumerate(heard) if told is not None and rank != self.rank]
         if failures:
@@ -196,7 +194,7 @@ def data_parallel(count: int, device: torch.device) -> Iterator[DataParallelGrou
             f"processes={count}, but {found} of this launch train; start `torchrun --nproc-per-node {count}` or "
             "`accelerate launch`, or set generator.processes"
         )
-    group = distributed.new_group(backend=_backend(device), timeout=patience())
+    group = distributed.new_group(backend=_backend(device), timeout=timedelta(hours=patience()))
     try:
         yield DataParallelGroup(distributed.get_rank(), count, group, device)
     except BaseException as error:
@@ -250,17 +248,8 @@ def launched() -> Team:
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    state = PartialState(cpu=True, backend="gloo", timeout=patience())
+    state = PartialState(cpu=True, backend="gloo", timeout=timedelta(hours=patience()))
     return Launched(state.process_index, state.num_processes, gather_object)
-
-
-def patience() -> timedelta:
-    """How long processes wait for one another before they give up: ``BENCH_WAIT_HOURS``, a week by default."""
-    return timedelta(hours=_hours())
-
-
-def _hours() -> float:
-    return _number(PATIENCE, HOURS)
 
 
 def _number(name: str, default: float) -> float:

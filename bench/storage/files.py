@@ -6,6 +6,8 @@ import fcntl
 import hashlib
 import itertools
 import json
+import logging
+import math
 import os
 import shutil
 import socket
@@ -20,14 +22,23 @@ from typing import Any, TextIO
 from bench.api import BenchError
 from bench.storage.disk_errors import named
 
+log = logging.getLogger(__name__)
 DRAFT = ".draft"
 DAY = 86400.0  # seconds
+PATIENCE = "BENCH_WAIT_HOURS"
+WEEK = 168.0  # hours
+TELL = 5.0  # seconds of waiting in silence
+LOOK = 1.0  # seconds between two looks at a lock, at most
 _DRAFTS = itertools.count()
 _READING: ContextVar[bool] = ContextVar("only_reading", default=False)
 
 
 class Busy(BenchError):
     """Another process owns the folder."""
+
+
+class Waited(BenchError):
+    """Another process did not finish in the time this one is willing to wait."""
 
 
 class Damaged(BenchError):
@@ -276,14 +287,43 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
+def patience() -> float:
+    """Hours to wait for another process before giving up: ``BENCH_WAIT_HOURS``, a week by default.
+
+    Raises:
+        BenchError: the environment variable is not a number above 0.
+    """
+    text = os.environ.get(PATIENCE) or str(WEEK)
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise BenchError(f"the environment variable {PATIENCE} is {text!r}, needed a number of hours above 0")
+
+
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process is inside for this ``path``; the kernel lets go if a process dies."""
+    """Wait until no other process is inside for this ``path``; the kernel lets go if a process dies.
+
+    Whoever waits for more than a few seconds says for whom.
+
+    Raises:
+        Waited: the other process was inside for longer than ``patience``.
+    """
     refuse_if_only_reading(path)
-    lock = path.with_name(f".{path.name}.lock")
-    with _opened(lock) as file:
-        with named("locking", lock):
-            fcntl.flock(file, fcntl.LOCK_EX)
+    limit = patience()
+    with _opened(path.with_name(f".{path.name}.lock")) as file:
+        begin, said = time.monotonic(), False
+        while not _locked(file):
+            waited = time.monotonic() - begin
+            if waited > limit * 3600:
+                raise Waited(
+                    f"{path} has been in use by {_holder(file)} for {limit:g} hours ({PATIENCE}); if that process does "
+                    "nothing, stop it and run the same command again"
+                )
+            if waited > TELL and not said:
+                log.info("waiting for %s, which makes %s (at most %g hours: %s)", _holder(file), path, limit, PATIENCE)
+                said = True
+            time.sleep(min(LOOK, 0.01 + waited / 10))
         yield
 
 
@@ -296,12 +336,8 @@ def owned(folder: Path) -> Iterator[None]:
     """
     refuse_if_only_reading(folder)
     with _opened(folder / ".lock") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise Busy(f"{folder} is in use by {file.read().strip() or 'another process'}; wait or stop it") from error
-        _sign(file)
+        if not _locked(file):
+            raise Busy(f"{folder} is in use by {_holder(file)}; wait or stop it")
         yield
 
 
@@ -312,10 +348,20 @@ def _opened(lock: Path) -> TextIO:
         return lock.open("a+", encoding="utf-8")
 
 
-def _sign(file: TextIO) -> None:
-    """Leave word in the file of a lock of who holds it."""
+def _locked(file: TextIO) -> bool:
+    """Whether the lock is ours now; then the file says who we are."""
     holder = f"process {os.getpid()} on {socket.gethostname()}".encode()
     with named("writing", Path(file.name), size=len(holder)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
         os.ftruncate(file.fileno(), 0)
         # past the buffer, which would try once more, and fail, when the file is closed
         os.write(file.fileno(), holder)
+    return True
+
+
+def _holder(file: TextIO) -> str:
+    file.seek(0)
+    return file.read().strip() or "another process"

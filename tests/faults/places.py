@@ -31,13 +31,14 @@ NO_RESULT = (".arrow", "wandb", ".lock", "bench.log")
 
 @dataclass(frozen=True)
 class Folders:
-    """A folder that a command runs in: its one run, and its cache."""
+    """A folder that a command runs in: one of its runs, and its cache."""
 
     home: Path
+    one: str = RUN
 
     @property
     def run(self) -> Path:
-        return self.home / RUN
+        return self.home / self.one
 
     @property
     def cache(self) -> Path:

@@ -21,7 +21,7 @@ from bench.pipeline.stage import result
 from bench.pipeline.training import Training
 from bench.runtime.device import resolve
 from bench.runtime.processes import ALONE, Launched, Lost, Team, Told, launched
-from bench.storage.files import Busy, owned
+from bench.storage.files import Waited, alone
 from tests.conftest import ROOT
 from tests.pipeline.test_run import SMALL, configure, sampled, start
 
@@ -264,10 +264,13 @@ def test_another_number_of_processes_does_not_begin_to_train(tiny_split: Split, 
     assert not (tmp_path / "fit" / "model").exists()
 
 
-def test_a_folder_in_use_is_no_reason_to_wait_for_ever(tiny_split: Split, tmp_path: Path) -> None:
-    with owned(tmp_path / "fit"):
+def test_a_folder_in_use_is_no_reason_to_wait_for_ever(
+    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_WAIT_HOURS", "0.0001")
+    with alone(tmp_path / "fit"):
         main, other = fit_in(tmp_path, tiny_split, processes=2, count=2)
-    assert isinstance(main, Busy) and isinstance(other, Told) and "is in use by process" in str(other)
+    assert isinstance(main, Waited) and isinstance(other, Told) and "in use by process" in str(other)
 
 
 @pytest.fixture(scope="module")

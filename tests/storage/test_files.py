@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bench.storage.disk_errors import DiskError
 from bench.storage.files import (
     Busy,
     Damaged,
+    Waited,
     WouldWrite,
     alone,
     canonical,
@@ -91,6 +93,40 @@ def test_a_second_owner_is_refused_and_a_dead_one_forgotten(tmp_path: Path) -> N
     child.join()
     with owned(tmp_path / "run"):
         pass
+
+
+def _inside(path: Path, ready: str) -> None:
+    with alone(path):
+        Path(ready).touch()
+        time.sleep(60)
+
+
+def test_whoever_waits_says_for_whom_and_goes_on_when_that_one_dies(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = tmp_path / "ready"
+    child = multiprocessing.get_context("spawn").Process(target=_inside, args=(tmp_path / "fit", str(ready)))
+    child.start()
+    while not ready.exists():
+        time.sleep(0.05)
+    monkeypatch.setattr("bench.storage.files.TELL", 0.1)
+    monkeypatch.setenv("BENCH_WAIT_HOURS", "0.0002")  # 0.7 seconds
+    with caplog.at_level("INFO"), pytest.raises(Waited, match=f"in use by process {child.pid} on"):
+        alone(tmp_path / "fit").__enter__()
+    assert caplog.text.count(f"waiting for process {child.pid} on") == 1
+    monkeypatch.delenv("BENCH_WAIT_HOURS")
+    assert child.pid is not None
+    threading.Timer(0.3, os.kill, (child.pid, signal.SIGKILL)).start()
+    with alone(tmp_path / "fit"):
+        assert str(os.getpid()) in (tmp_path / ".fit.lock").read_text()
+    child.join()
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "nan", "inf"])
+def test_the_time_to_wait_is_a_number_of_hours(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_WAIT_HOURS", text)
+    with pytest.raises(BenchError, match=f"BENCH_WAIT_HOURS is '{text}', needed a number of hours above 0"):
+        alone(tmp_path / "fit").__enter__()
 
 
 def test_a_draft_replaces_its_file_whole_or_not_at_all(tmp_path: Path) -> None:
