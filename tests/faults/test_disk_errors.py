@@ -43,7 +43,7 @@ def drafts(folders: Folders) -> list[str]:
 
 def tried_at(laboratory: Laboratory, step: int, error: int, lasting: bool) -> list[str]:
     """What is wrong after a fault at ``step`` and, with the disk as it should be, one more start."""
-    folders = laboratory.empty()
+    folders = laboratory.started()
     done = laboratory.run(at=step, error=error, lasting=lasting)
     wrong = verdict(laboratory, done, error)
     again = laboratory.run()
@@ -62,9 +62,18 @@ def test_a_disk_error_is_named_and_changes_no_byte(
 ) -> None:
     if lasting and not can_refuse():
         pytest.skip("needs Linux on x86_64 or aarch64")
-    steps = kinds(laboratory.finished().done.steps)[part]
+    steps = kinds(laboratory.finished(started=True).done.steps)[part]
     wrong = tried_at(laboratory, steps[len(steps) // 2], error, lasting)
     assert not wrong, "\n".join(wrong)
+
+
+def test_a_disk_that_is_full_from_the_start_is_named_without_a_traceback(laboratory: Laboratory) -> None:
+    """Hydra makes the run's folder before anything of this project runs."""
+    if not can_refuse():
+        pytest.skip("needs Linux on x86_64 or aarch64")
+    laboratory.empty()
+    done = laboratory.run(at=1, error=errno.ENOSPC, lasting=LASTING)
+    assert verdict(laboratory, done, errno.ENOSPC) == [] and done.code == 1, done.output
 
 
 @pytest.mark.slow
@@ -75,5 +84,5 @@ def test_a_disk_error_anywhere_is_named_and_changes_no_byte(
 ) -> None:
     if lasting and not can_refuse():
         pytest.skip("needs Linux on x86_64 or aarch64")
-    wrong = tried_at(laboratory, point.step(laboratory.finished().done.steps), error, lasting)
+    wrong = tried_at(laboratory, point.step(laboratory.finished(started=True).done.steps), error, lasting)
     assert not wrong, "\n".join(wrong)

@@ -43,7 +43,8 @@ def test_without_a_kill_nothing_is_made_again(laboratory: Laboratory) -> None:
 
 def killed_at(laboratory: Laboratory, choice: tuple[str, ...], *steps: int) -> list[str]:
     """What is wrong after a kill before each of ``steps``, each of another start, and one more start."""
-    folders = laboratory.empty()
+    whole = laboratory.finished(*choice, started=True)
+    folders = laboratory.started()
     where = []
     for step in steps:
         killed = laboratory.run(*choice, at=step)
@@ -51,17 +52,18 @@ def killed_at(laboratory: Laboratory, choice: tuple[str, ...], *steps: int) -> l
         where.append(f"killed before step {step}, {killed.steps[-1]}")
     again = laboratory.run(*choice)
     wrong = [] if again.code == 0 else [f"code {again.code}: {again.output[-1500:]}"]
-    wrong += differences(results(folders), laboratory.finished(*choice).results)
-    wrong += differences(learned(folders), laboratory.finished(*choice).learned)
+    wrong += differences(results(folders), whole.results)
+    wrong += differences(learned(folders), whole.learned)
     return [*where, *wrong] if wrong else []
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_kill_in_each_part_of_the_disk_changes_no_byte(laboratory: Laboratory, part: str) -> None:
-    steps = kinds(laboratory.finished().done.steps)
+    done = laboratory.finished(started=True).done
+    steps = kinds(done.steps)
     assert part in steps, f"no step changes {part}, only {sorted(steps)}: adapt PARTS and tests/faults/places.py"
     # a draft that has not got its name yet is what a kill can leave behind
-    drafted = [step for step in steps[part] if laboratory.finished().done.steps[step - 1].startswith("os.rename")]
+    drafted = [step for step in steps[part] if done.steps[step - 1].startswith("os.rename")]
     wrong = killed_at(laboratory, PCA, drafted[len(drafted) * 2 // 3])
     assert not wrong, "\n".join(wrong)
 
@@ -69,15 +71,27 @@ def test_a_kill_in_each_part_of_the_disk_changes_no_byte(laboratory: Laboratory,
 @pytest.mark.slow
 @everywhere(80)
 def test_a_kill_anywhere_changes_no_byte(laboratory: Laboratory, point: Point) -> None:
-    wrong = killed_at(laboratory, PCA, point.step(laboratory.finished().done.steps))
+    wrong = killed_at(laboratory, PCA, point.step(laboratory.finished(started=True).done.steps))
     assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.slow
 @everywhere(40)
 def test_a_kill_anywhere_in_a_diffusion_model_changes_no_byte(laboratory: Laboratory, point: Point) -> None:
-    wrong = killed_at(laboratory, LDM, point.step(laboratory.finished(*LDM).done.steps))
+    wrong = killed_at(laboratory, LDM, point.step(laboratory.finished(*LDM, started=True).done.steps))
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(4))
+def test_a_kill_while_the_fixed_material_is_measured_changes_no_byte(laboratory: Laboratory, number: int) -> None:
+    """Where the other trials do not come, for they find it measured."""
+    whole = laboratory.finished()
+    steps = kinds(whole.done.steps)["cache/conformance"]
+    folders = laboratory.empty()
+    assert laboratory.run(at=steps[number * len(steps) // 4]).code == -signal.SIGKILL
+    again = laboratory.run()
+    assert again.code == 0 and differences(results(folders), whole.results) == [], again.output
 
 
 @pytest.mark.slow
@@ -86,7 +100,7 @@ def test_a_kill_anywhere_in_a_diffusion_model_changes_no_byte(laboratory: Labora
 def test_a_kill_of_the_resume_too_changes_no_byte(
     laboratory: Laboratory, choice: tuple[str, ...], point: Point
 ) -> None:
-    steps = laboratory.finished(*choice).done.steps
+    steps = laboratory.finished(*choice, started=True).done.steps
     first = point.step(steps)
     # what is left takes at least the steps that opening the folder takes
     wrong = killed_at(laboratory, choice, first, 1 + (len(steps) - first) // 3)

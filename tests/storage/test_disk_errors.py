@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,6 +64,18 @@ def test_the_file_that_the_error_names_is_named_unless_it_is_the_draft(tmp_path:
     assert str(explained(draft, "writing", target)).startswith(f"writing {target}: ")
     assert str(explained(elsewhere)).startswith("working on /data/one.png: ")
     assert "a file that the system does not name" in str(explained(OSError(errno.EIO, "Input/output error")))
+
+
+def test_the_free_bytes_are_those_of_the_disk_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+
+    def usage(path: Path) -> SimpleNamespace:
+        asked.append(path)
+        return SimpleNamespace(total=10**9, free=12_345)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    found = explained(OSError(errno.ENOSPC, "full"), "writing", tmp_path / "none" / "a")
+    assert "; 12,345 bytes are free on that disk; " in str(found) and asked == [tmp_path]
 
 
 def test_bytes_needed_are_those_known_or_more_than_were_written(tmp_path: Path) -> None:

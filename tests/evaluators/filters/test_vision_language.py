@@ -162,7 +162,7 @@ def test_a_folder_that_is_no_such_model_is_named(
     torn = tmp_path / "torn"
     shutil.copytree(model, torn)
     (torn / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes()[:-8])
-    with pytest.raises(BenchError, match="torn is no loadable vision-language model: .*incomplete metadata"):
+    with pytest.raises(BenchError, match=r"torn is no loadable vision-language model: .*incomplete metadata"):
         judge(torn)(images.select([0]), tiny_split, None)
     silent = tmp_path / "silent"
     shutil.copytree(model, silent)
