@@ -13,8 +13,8 @@ def name_disk_errors() -> None:
     """Have Hydra end with one line that names the folder where the disk refused it. Once in a process."""
     report = hydra._internal.utils.run_and_report
 
-    def in_words(work: Callable[[], Any]) -> Any:
-        return report(lambda: _called(work))
+    def in_words(func: Any) -> Any:
+        return report(lambda: _called(func))
 
     hydra._internal.utils.run_and_report = in_words
 

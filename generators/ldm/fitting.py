@@ -183,8 +183,7 @@ def darkest_grey(images: ImageSet, share: float = 0.001) -> int:
 
 def clear(folder: Path) -> None:
     """Remove what only an unfinished training needs."""
-    # of a process that was killed while it wrote; the last one is what safetensors calls its own
-    drafts = (".*.safetensors.*", ".latents.npy.*", ".tmp??????")
+    drafts = (".*.safetensors.*", ".latents.npy.*")  # of a process that was killed while it wrote
     for pattern in ("*.checkpoint.safetensors", "latents.npy", "progress.npy", *drafts):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.conftest import Laboratory
 from tests.faults.fork_server import Done
 from tests.faults.kernel import can_refuse
-from tests.faults.places import Folders, differences, kinds, learned, results
+from tests.faults.places import differences, kinds, learned, results, torn
 from tests.faults.points import Point, everywhere
 
 # a step that fails once, and a disk that from a step on takes nothing more
@@ -33,12 +33,8 @@ def verdict(laboratory: Laboratory, done: Done, error: int) -> list[str]:
     wrong = [f"not said: {each}" for each in wanted if not re.search(each, done.output)]
     wrong += ["a traceback"] if "Traceback" in done.output else []
     wrong += [f"code {done.code}"] if done.code != 1 else []
-    return wrong + drafts(laboratory.folders)
-
-
-def drafts(folders: Folders) -> list[str]:
-    """Drafts that were left, though nobody was killed; phantoms go on from theirs."""
-    return [f"left {path}" for path in folders.home.rglob("*.draft") if "phantom" not in path.parts]
+    # nobody was killed, so that each had the time to tidy up
+    return wrong + [f"left over: {path}" for path in torn(laboratory.folders)]
 
 
 def tried_at(laboratory: Laboratory, step: int, error: int, lasting: bool) -> list[str]:

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.faults.conftest import Laboratory
-from tests.faults.places import differences, kinds, learned, results
+from tests.faults.places import differences, kinds, learned, results, torn
 from tests.faults.points import Point, everywhere
 
 # in the default suite one kill in each; which are there is checked
@@ -54,6 +54,7 @@ def killed_at(laboratory: Laboratory, choice: tuple[str, ...], *steps: int) -> l
     wrong = [] if again.code == 0 else [f"code {again.code}: {again.output[-1500:]}"]
     wrong += differences(results(folders), whole.results)
     wrong += differences(learned(folders), whole.learned)
+    wrong += [f"left over: {path}" for path in torn(folders)]
     return [*where, *wrong] if wrong else []
 
 
