@@ -72,14 +72,13 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str, float | None
             outcome = carry_out(plan, folder, team)
             value = objective.value(outcome.records) if objective else None
         except Exception as error:
-            code = _reported(error, team)
+            code, reason = _reported(error, team)
             told = isinstance(error, Told) or team.fail(error)
             # the main process answers for it; a launcher ends the main process when another exits with an error
             quiet = told and not team.is_main
             if team.is_main and code != BUSY:
-                reason = publication.text(str(error) or type(error).__name__)
-                publish_stop(folder, config.wandb, publication.recorded, reason)
-            return (0, "", None) if quiet else (code, str(error) or type(error).__name__, None)
+                publish_stop(folder, config.wandb, publication.recorded, publication.text(reason))
+            return (0, "", None) if quiet else (code, reason, None)
         if not team.is_main:
             return 0, "", None
         publish(folder, config.wandb, outcome.training)
@@ -101,7 +100,7 @@ def _outlook(config: DictConfig, folder: Path) -> tuple[int, str]:
         print(outlook(plan, folder), flush=True)
         return 0, ""
     except Exception as error:
-        return _reported(error, ALONE), str(error) or type(error).__name__
+        return _reported(error, ALONE)
     finally:
         # made by Hydra; what holds something stays
         runs = Path(config.runs).resolve()
@@ -111,17 +110,20 @@ def _outlook(config: DictConfig, folder: Path) -> tuple[int, str]:
                     each.rmdir()
 
 
-def _reported(error: Exception, team: Team) -> int:
+def _reported(error: Exception, team: Team) -> tuple[int, str]:
+    """The exit code and the reason, after saying it."""
     from bench.api import BenchError
     from bench.runtime.processes import Told
+    from bench.storage.disk_errors import explained
     from bench.storage.files import Busy
 
+    error = explained(error) or error
     who = "" if team.is_main else f"process {team.rank} of {team.count}: "
     if not isinstance(error, BenchError):
         log.error("%sstopped by an error in the program", who, exc_info=error)
     elif team.is_main or not isinstance(error, Told):
         log.error("%s%s", who, error)
-    return BUSY if isinstance(error, Busy) else 1
+    return BUSY if isinstance(error, Busy) else 1, str(error) or type(error).__name__
 
 
 def _check(config: DictConfig) -> None:

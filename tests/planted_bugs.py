@@ -24,6 +24,7 @@ CARD = (
 )
 CONCURRENCY = ("tests/faults/test_concurrency.py", "-k", "whoever_trains")
 CHECKPOINTS = ("tests/storage/test_checkpoints.py",)
+DISK = ("tests/storage/test_disk_errors.py",)
 DISTANCES = ("tests/statistics/test_distances_tiles.py", "tests/statistics/test_distances.py")
 DIVERSITY = ("tests/evaluators/fidelity/test_ms_ssim.py",)
 DUPLICATES = ("tests/evaluators/privacy/test_near_duplicates.py",)
@@ -807,6 +808,27 @@ BUGS = (
         "settled = certain | (distances[:, -1] == 0) | (keep >= len(right))",
         "settled = np.ones(n, np.bool_)",
         DISTANCES,
+    ),
+    Bug(
+        "a full disk is taken for a failure of the evaluator",
+        "bench/pipeline/evaluation.py",
+        "except DiskError:  # no",
+        "except KeyboardInterrupt:  # no",
+        ("tests/pipeline/test_evaluation.py", "-k", "full_disk"),
+    ),
+    Bug(
+        "a full disk is not known by the words of a library in another language",
+        "bench/storage/disk_errors.py",
+        'RuntimeError) or type(error).__name__ == "SafetensorError"',
+        "RuntimeError)",
+        DISK,
+    ),
+    Bug(
+        "the size of the disk is given for what is free",
+        "bench/storage/disk_errors.py",
+        "{shutil.disk_usage(there or '/').free:,} bytes",
+        "{shutil.disk_usage(there or '/').total:,} bytes",
+        DISK,
     ),
     Bug(
         "sets scaled by the synthetic one",

@@ -25,6 +25,7 @@ from bench.datasets.prepare import Shape, seed_of_name, size_of
 from bench.runtime.code_digest import code_digest
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, Seed, Share
+from bench.storage.disk_errors import named
 from bench.storage.files import alone, content_key, remove_drafts, settle, write_atomic
 
 Part = Literal["train", "test"]
@@ -118,11 +119,12 @@ def drawn(population: Population, folder: Path) -> Path:
         if not root.is_dir():
             remove_drafts(folder)
             draft = folder / "draft"
-            for part in _PARTS:
-                _draw_part(population, part, draft)
-            _write_folds(population.n_train, draft)
-            shutil.rmtree(draft / "rows")
-            settle(draft, root)
+            with named("writing", root, draft):
+                for part in _PARTS:
+                    _draw_part(population, part, draft)
+                _write_folds(population.n_train, draft)
+                shutil.rmtree(draft / "rows")
+                settle(draft, root)
     return root
 
 

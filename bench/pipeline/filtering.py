@@ -20,6 +20,7 @@ from bench.pipeline.stage import MARKS, Made, Mark, Stage
 from bench.runtime.processes import Team
 from bench.runtime.progress import meter
 from bench.runtime.publication import Publication
+from bench.storage.disk_errors import named
 from bench.storage.files import content_key, discard, file_digest, read_json, write_atomic, write_json
 
 log = logging.getLogger(__name__)
@@ -112,12 +113,13 @@ class Filtering(Stage[Filtered]):
 
     def _judged(self, images: ImageSet, path: Path, bar: Any) -> list[Verdict]:
         """Verdicts from the journal, then new ones, each block on disk before the next is begun."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         spans = [
             (start, min(start + self.judge.block, len(images))) for start in range(0, len(images), self.judge.block)
         ]
-        blocks, whole = _journal(path, [stop - start for start, stop in spans])
-        with path.open("ab") as file:
+        with named("writing", path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            blocks, whole = _journal(path, [stop - start for start, stop in spans])
+        with named("writing", path), path.open("ab") as file:
             file.truncate(whole)
             bar.update(sum(map(len, blocks)))
             for start, stop in spans[len(blocks) :]:

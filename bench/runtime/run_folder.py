@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from bench.storage.disk_errors import explained, named
 
 FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"
 
@@ -24,11 +27,27 @@ class Said(logging.Formatter):
 @contextmanager
 def logged(path: Path, said: Callable[[str], str]) -> Iterator[None]:
     """Append what is logged to the file ``path`` while inside, every message with its traceback as ``said`` has it."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    with named("writing", path):
+        handler = _File(path, encoding="utf-8")
     handler.setFormatter(Said(said))
     logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
-        handler.close()
+        # what the disk has not taken by now was told of already
+        with suppress(OSError):
+            handler.close()
+
+
+class _File(logging.FileHandler):
+    """A log that its disk may refuse: that is said once, on the terminal, and stops nothing."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        error = sys.exc_info()[1]
+        found = explained(error, "writing", Path(self.baseFilename)) if error else None
+        if found is None:
+            super().handleError(record)
+            return
+        logging.getLogger().removeHandler(self)
+        logging.getLogger(__name__).warning("from here on nothing is logged in a file: %s", found)

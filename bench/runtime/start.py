@@ -95,6 +95,7 @@ def _hydra(
     from bench.runtime.foreign import refuse_foreign
     from bench.runtime.suggestions import first_lines
     from bench.runtime.sweep import watch_sweeps
+    from bench.storage.disk_errors import explained as explained_disk
 
     refuse_foreign()
     watch_sweeps()
@@ -103,10 +104,12 @@ def _hydra(
     try:
         with env_override({"HYDRA_FULL_ERROR": "1"}):  # errors come here as they are
             hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=config_name)(task)()
-    except (BenchError, HydraException, OmegaConfBaseException) as error:
-        if wanted:
+    except (BenchError, HydraException, OmegaConfBaseException, OSError) as error:
+        # Hydra makes the folder of a run
+        found = explained_disk(error, "making") if isinstance(error, OSError) else error
+        if wanted or found is None:
             raise
-        said = str(error) if isinstance(error, BenchError) else first_lines(error)
+        said = str(found) if isinstance(found, BenchError) else first_lines(error)
         sys.stderr.writelines(f"{name}{_process()}: {line}\n" for line in said.splitlines())
         return 1
     return 0

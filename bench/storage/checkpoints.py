@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError
+from bench.storage.disk_errors import named
 from bench.storage.files import file_digest
 
 if TYPE_CHECKING:
@@ -277,14 +278,20 @@ def read_tensors(path: Path, setting: str) -> dict[str, torch.Tensor]:
     """The named tensors of a ``.safetensors`` file or a PyTorch state dict, without executing what is in it.
 
     Raises:
-        BenchError: the file holds something else.
+        BenchError: the file is missing, damaged, or holds something else.
+        DiskError: the disk does not give it.
     """
     import torch
     from safetensors.torch import load_file
 
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        with named("reading", path):
+            if path.suffix == ".safetensors":
+                return load_file(path)
+            return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except BenchError:
+        raise
     except Exception as error:  # readers raise whatever the damage leads them to
-        raise BenchError(f"{setting}: {path} is no plain file of weights: {error}") from error
+        raise BenchError(
+            f"{setting}: {path} is no plain file of weights: {error}; copy it again from where it is published"
+        ) from error

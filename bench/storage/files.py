@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bench.api import BenchError
+from bench.storage.disk_errors import named
 
 log = logging.getLogger(__name__)
 DRAFT = ".draft"
@@ -64,7 +65,7 @@ def content_key(value: Any) -> str:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
+    with named("reading", path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -112,18 +113,25 @@ def refuse_if_only_reading(path: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
+def writing(path: Path, size: int | None = None) -> Iterator[Path]:
     """A draft of the file or folder ``path``: what stands there when the block ends well takes its place in one step.
 
     A reader or a crash sees the old one, the new one, or none, never a part. What is there of an older folder is
     removed. The draft lies beside ``path`` and names the process that writes it, so that ``remove_drafts`` knows it.
+
+    Args:
+        size: bytes it will have, where that is known, for the message that they did not fit.
+
+    Raises:
+        DiskError: the disk did not take it, or did not give what was read inside.
     """
     refuse_if_only_reading(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{_writer()}{DRAFT}")
     try:
-        yield draft
-        settle(draft, path)
+        with named("writing", path, draft, size):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield draft
+            settle(draft, path)
     except BaseException:
         _remove(draft)
         raise
@@ -144,7 +152,7 @@ def discard(*paths: Path) -> None:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data``, whole or not at all; see ``writing``."""
-    with writing(path) as draft:
+    with writing(path, len(data)) as draft:
         draft.write_bytes(data)
 
 
@@ -245,7 +253,8 @@ def read_checked(path: Path) -> dict[str, Any] | None:
         Damaged: it is not what was written; the message names the file.
     """
     try:
-        found = json.loads(path.read_bytes())
+        with named("reading", path):
+            found = json.loads(path.read_bytes())
         if found.pop("check") != content_key(found):
             raise ValueError("it is not what was written")
     except FileNotFoundError:
@@ -262,7 +271,8 @@ def read_json(path: Path) -> Any:
         BenchError: the file is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        with named("reading", path):
+            return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -301,8 +311,7 @@ def alone(path: Path) -> Iterator[None]:
     """
     refuse_if_only_reading(path)
     limit = patience()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a+", encoding="utf-8") as file:
+    with _opened(path.with_name(f".{path.name}.lock")) as file:
         begin, said = time.monotonic(), False
         while not _locked(file):
             waited = time.monotonic() - begin
@@ -326,22 +335,30 @@ def owned(folder: Path) -> Iterator[None]:
         Busy: another process owns it; the message says which.
     """
     refuse_if_only_reading(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+", encoding="utf-8") as file:
+    with _opened(folder / ".lock") as file:
         if not _locked(file):
             raise Busy(f"{folder} is in use by {_holder(file)}; wait or stop it")
         yield
 
 
+def _opened(lock: Path) -> TextIO:
+    """The file of a lock, made if it is not there."""
+    with named("writing", lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        return lock.open("a+", encoding="utf-8")
+
+
 def _locked(file: TextIO) -> bool:
     """Whether the lock is ours now; then the file says who we are."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}")
-    file.flush()
+    holder = f"process {os.getpid()} on {socket.gethostname()}".encode()
+    with named("writing", Path(file.name), size=len(holder)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        os.ftruncate(file.fileno(), 0)
+        # past the buffer, which would try once more, and fail, when the file is closed
+        os.write(file.fileno(), holder)
     return True
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.api import BenchError, Images, OwnSize
+from bench.storage.disk_errors import explained
 
 Grey = npt.NDArray[np.uint8]  # (H, W)
 Aspect = Literal["pad", "crop"]
@@ -58,6 +59,7 @@ def decode_file(path: Path, *, window: tuple[float, float] | None = None, alpha:
 
     Raises:
         ImageError: as ``decode_grey``; or missing, not to be read, or named as an object with code.
+        DiskError: the disk does not give it.
     """
     return decode_grey(_content(path), str(path), window=window, alpha=alpha)
 
@@ -108,9 +110,17 @@ def _content(path: Path) -> bytes:
         _check_length(size, str(path))  # before so much is read
         return path.read_bytes()
     except FileNotFoundError:
+        if path.is_symlink():
+            raise ImageError(
+                f"{path}: is a link to {path.readlink()}, which does not exist; put the image there or remove its row"
+            ) from None
         raise ImageError(f"{path}: no such file{_other_case(path)}; put it there or remove its row") from None
-    except OSError as error:
+    except PermissionError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); make it a readable file") from None
+    except OSError as error:
+        # a broken disk is no broken image
+        refused = explained(error, "reading", path)
+        raise refused or ImageError(f"{path}: cannot be read ({error.strerror}); make it a readable file") from None
 
 
 def _check_length(size: int, where: str) -> None:

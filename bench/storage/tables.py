@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.api import BenchError
+from bench.storage.disk_errors import explained
 
 LINE_LIMIT = 1_000_000  # characters
+CELL_LIMIT = 131_072  # characters
 _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
 
@@ -47,10 +50,15 @@ def read_table(path: Path, *, delimiter: str, required: Sequence[str], optional:
 
     Raises:
         TableError: no file, not UTF-8, another delimiter, a column missing or named twice, a row that is too short
-            or too long, a blank line between rows, control characters, or no row at all.
+            or too long, a blank line between rows, control characters, a cell over ``CELL_LIMIT``, or no row at all.
+        DiskError: the disk does not give it.
     """
-    lines = _Lines(path)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    with _long_cells():
+        return _rows(path, delimiter, required, optional)
+
+
+def _rows(path: Path, delimiter: str, required: Sequence[str], optional: Sequence[str]) -> list[Row]:
+    reader = csv.reader(_Lines(path), delimiter=delimiter, strict=True)
     records = _records(reader, path)
     header_line, header = next(records, (1, []))
     _check_header(header, path, delimiter, required)
@@ -58,6 +66,7 @@ def read_table(path: Path, *, delimiter: str, required: Sequence[str], optional:
     absent = dict.fromkeys((name for name in optional if name not in places), "")
     rows = []
     for line, cells in records:
+        _check_cells(cells, header, f"{path} line {line}")
         if len(cells) != len(header):
             raise TableError(
                 f"{path} line {line}: got {len(cells)} cells, needed {len(header)} as in the header (line "
@@ -67,6 +76,26 @@ def read_table(path: Path, *, delimiter: str, required: Sequence[str], optional:
     if not rows:
         raise TableError(f"{path}: got a header and no row, needed at least one row")
     return rows
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let the parser give cells that are too long, so that their column can be named."""
+    before = csv.field_size_limit(LINE_LIMIT)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _check_cells(cells: Sequence[str], header: Sequence[str], where: str) -> None:
+    for place, cell in enumerate(cells):
+        if len(cell) > CELL_LIMIT:
+            column = repr(header[place]) if place < len(header) else place + 1
+            kind = ["is a file's content in it? Leave it out", "close every quote"]["\n" in cell]
+            raise TableError(
+                f"{where}, column {column}: a cell of {len(cell):,} characters, at most {CELL_LIMIT:,}; {kind}"
+            )
 
 
 def read_lines(path: Path) -> list[tuple[str, str]]:
@@ -107,8 +136,12 @@ class _Lines:
             raise TableError(f"{self.path}: no such file; put the table there or correct the setting") from None
         except UnicodeDecodeError as error:
             raise TableError(f"{self.path}: not UTF-8 text ({error.reason}); save the table as UTF-8") from None
-        except OSError as error:
+        except PermissionError as error:
             raise TableError(f"{self.path}: cannot be read ({error.strerror}); make it a readable file") from None
+        except OSError as error:
+            refused = explained(error, "reading", self.path)
+            words = f"{self.path}: cannot be read ({error.strerror}); make it a readable file"
+            raise refused or TableError(words) from None
 
     def _checked(self, number: int, line: str) -> str:
         if number == 1 and line.startswith("version https://git-lfs"):

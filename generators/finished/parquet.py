@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import numpy as np
 from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingPath
+from bench.storage.disk_errors import named
 from bench.storage.image_reader import Aspect, Grey, decode_file, resize, size_span
 from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
 from generators.assignment import UNKNOWN, assign, conditions_of_requests, shuffle_by_seeds
@@ -104,7 +106,10 @@ class Parquet(Generator):
         self._places = {row: place for place, row in enumerate(rows)}
         # rows of parquet come in groups, so picking them one by one would read each group many times over; the file
         # has no name and goes with the process
-        with tempfile.TemporaryFile(dir=self._folder) as file:
+        room = max(1, len(rows)) * self._size[0] * self._size[1]
+        with named("writing", self._folder, size=room), tempfile.TemporaryFile(dir=self._folder) as file:
+            # a full disk would kill a process that maps more than there is room for
+            os.posix_fallocate(file.fileno(), 0, room)
             self._pixels = np.memmap(file, np.uint8, "w+", shape=(max(1, len(rows)), *self._size))
         images, sizes = self._source.images(rows, self.colour), set[tuple[int, int]]()
         for row, image in track(images, "reading images", total=len(rows), unit="image"):

@@ -123,11 +123,12 @@ class Fitting:
     def _write_latents(self, path: Path) -> None:
         channels, height, width = self.model.latent_shape
         shape = (len(self.data.images), 2 * channels, height, width)
-        with writing(path) as draft:
-            table = np.lib.format.open_memmap(draft, "w+", np.float32, shape)
-            for start, images in zip(range(0, len(self.data.images), BLOCK), self._batches(), strict=True):
-                table[start : start + len(images)] = torch.cat(self.model.encode(images), dim=1).cpu().numpy()
-            table.flush()
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        # written, not mapped: a full disk would kill a process that maps the file
+        with writing(path) as draft, draft.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for images in self._batches():
+                file.write(torch.cat(self.model.encode(images), dim=1).float().cpu().numpy().tobytes())
 
     @cached_property
     def _held(self) -> Images | None:

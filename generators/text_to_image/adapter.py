@@ -48,11 +48,14 @@ def _lay_on_transformer(network: Any, path: Path, lora: Lora) -> None:
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import set_peft_model_state_dict
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, "pt") as kept:
-        settings = _inner(json.loads((kept.metadata() or {}).get(METADATA, "{}")))
-        tensors = _inner({name: kept.get_tensor(name) for name in kept.keys()})  # noqa: SIM118 - no mapping
+    try:
+        with safe_open(path, "pt") as kept:
+            settings = _inner(json.loads((kept.metadata() or {}).get(METADATA, "{}")))
+            tensors = _inner({name: kept.get_tensor(name) for name in kept.keys()})  # noqa: SIM118 - no mapping
+    except (SafetensorError, ValueError) as error:
+        raise BenchError(f"generator.lora: {path} is damaged ({error}); copy it again, or train it again") from error
     if not settings or not tensors:
         raise BenchError(f"generator.lora: {path} holds no adapter of a transformer, or not the settings of one")
     try:

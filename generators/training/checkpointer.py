@@ -65,9 +65,15 @@ class Checkpointer:
     def resume(self, stage: Stage) -> int:
         """Put the state of the checkpoint into ``stage``; how many steps it had taken, 0 without a checkpoint.
 
+        Nobody else writes in the folder: what a killed process had only begun to write there is removed.
+
         Raises:
             BenchError: the checkpoint is damaged, or of another training.
         """
+        if self.writes:
+            # safetensors has drafts of its own, which a kill leaves behind
+            for torn in self.folder.glob(".tmp??????"):
+                torn.unlink()
         path = self.path(stage.name)
         if not path.exists():
             return 0

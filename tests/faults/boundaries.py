@@ -1,11 +1,11 @@
-"""Where a process writes: every step that changes a watched folder is counted, and the n-th can stop the process."""
+"""Where a process writes: every step that changes a watched folder is counted, and the n-th can kill it or fail."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,25 +22,28 @@ CHANGES: dict[str, tuple[tuple[int, int], ...]] = {
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
-def watch(folders: Sequence[Path], trace: Path, at: int = 0, number: int = 0) -> None:
-    """Write a line to ``trace`` before each step that changes one of ``folders``; before step ``at`` send ``number``.
+def watch(folders: Sequence[Path], trace: Path, at: int, strike: Callable[[str], None]) -> None:
+    """Write a line to ``trace`` before each step that changes one of ``folders``; at step ``at`` call ``strike``.
 
-    Steps are counted from 1: a signal at step n leaves the disk as n - 1 steps have left it. For the life of the
-    process, without its children.
+    Steps are counted from 1: a signal at step n leaves the disk as n - 1 steps have left it. ``strike`` is given the
+    path; what it raises is what the step raises. For the life of the process, without its children, and no longer
+    than until ``strike`` is called.
     """
     roots = tuple(f"{folder.resolve()}{os.sep}" for folder in folders)
     out = os.open(trace, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     counted, process = itertools.count(1), os.getpid()
+    struck: list[int] = []
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if (event == "open" or event in CHANGES) and os.getpid() == process:
+        if (event == "open" or event in CHANGES) and not struck and os.getpid() == process:
             changed = [path for path in _changed(event, arguments) if f"{path}{os.sep}".startswith(roots)]
             changed = [path for path in changed if _real(event, path)]
             if changed:
                 step = next(counted)
                 os.write(out, f"{event} {changed[-1]}\n".encode())
                 if step == at:
-                    os.kill(process, number)
+                    struck.append(step)
+                    strike(changed[-1])
 
     sys.addaudithook(hook)
 

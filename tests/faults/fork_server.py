@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.boundaries import watch
+from tests.faults.kernel import refuse_writes
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("bench", "generators", "evaluators", "conf")
@@ -33,7 +34,9 @@ LIBRARIES = (
     "datasets",
     "hydra.main",
     "jinja2",
+    "matplotlib.backends.backend_agg",
     "matplotlib.figure",
+    "monai.networks.nets",
     "pandas",
     "PIL.PngImagePlugin",
     "pyarrow.parquet",
@@ -41,8 +44,11 @@ LIBRARIES = (
     "scipy.optimize",
     "scipy.special",
     "scipy.stats",
+    "skimage.measure",
     "skimage.metrics",
+    "sklearn.decomposition",
     "sklearn.linear_model",
+    "sklearn.manifold",
     "sklearn.metrics",
     "torch",
 )
@@ -91,9 +97,15 @@ class Server:
         watched: Sequence[Path] = (),
         at: int = 0,
         number: int = signal.SIGKILL,
+        error: int = 0,
+        lasting: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> Job:
-        """The same without waiting. Steps that change ``watched`` are counted; before step ``at`` comes a signal."""
+        """The same without waiting. Steps that change ``watched`` are counted; before step ``at`` comes a signal.
+
+        With ``error``, the number of one of the system's, the step fails with it instead; if ``lasting``, the step
+        itself is taken, but from there on the kernel answers everything written with it.
+        """
         left = [cwd.with_name(f"{cwd.name}-{time.monotonic_ns()}.{kind}") for kind in ("output", "steps")]
         order = {
             "arguments": list(arguments),
@@ -103,6 +115,8 @@ class Server:
             "watched": [str(folder) for folder in watched],
             "at": at,
             "number": int(number),
+            "error": error,
+            "lasting": lasting,
             "environment": dict(environment or {}),
         }
         return Job(self, self._ask(order)["process"], left[0], left[1])
@@ -211,7 +225,19 @@ def _become(order: Mapping[str, Any]) -> None:
     sys.path[1:1] = [place for place in order["environment"].get("PYTHONPATH", "").split(os.pathsep) if place]
     sys.argv = ["bench", *order["arguments"]]
     if order["watched"]:
-        watch([Path(each) for each in order["watched"]], Path(order["steps"]), order["at"], order["number"])
+        watched = [Path(each) for each in order["watched"]]
+        watch(watched, Path(order["steps"]), order["at"], lambda path: _strike(order, path))
+
+
+def _strike(order: Mapping[str, Any], path: str) -> None:
+    """What an order wants to happen at its step."""
+    error = order["error"]
+    if not error:
+        os.kill(os.getpid(), order["number"])
+    elif order["lasting"]:
+        refuse_writes(error)
+    else:
+        raise OSError(error, os.strerror(error), path)
 
 
 def _command_line() -> Any:

@@ -138,6 +138,16 @@ def cached(folders: Folders) -> dict[str, bytes]:
     return found
 
 
+def learned(folders: Folders) -> dict[str, bytes]:
+    """``cached`` without prepared images, which lie under the time at which their sources were drawn."""
+    return {name: content for name, content in cached(folders).items() if not name.startswith("prepared/")}
+
+
+def torn(folders: Folders) -> list[Path]:
+    """What somebody began to write and did not finish: drafts of ours, and of safetensors."""
+    return [path for pattern in (".*.draft", ".tmp??????") for path in folders.home.rglob(pattern)]
+
+
 def differences(found: Mapping[str, bytes], expected: Mapping[str, bytes]) -> list[str]:
     """What is not as it was, a line each."""
     lines = dict.fromkeys(expected.keys() - found.keys(), "missing")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -12,8 +14,9 @@ import pytest
 from bench.api import Encoder, Evaluator, Images, Material, Metric, Rows, Score, Split
 from bench.pipeline.evaluation import Evaluation, Measured
 from bench.pipeline.features import FeatureStore
-from bench.pipeline.stage import result
+from bench.pipeline.stage import Mark, result
 from bench.runtime.processes import ALONE, Lost, Team, Told
+from bench.storage.disk_errors import DiskError
 from tests.runtime.test_processes import in_threads
 
 GAP = Metric("gap", "Gap", "lower", "none")
@@ -89,6 +92,22 @@ def test_a_failure_is_recorded_and_tried_again(tiny_split: Split, tmp_path: Path
     failed = result(evaluation(tiny_split, tmp_path, Means(fails=True))).record
     assert failed.status == "failed" and failed.error is not None and failed.error.message == "out of memory"
     assert result(evaluation(tiny_split, tmp_path)).record.status == "ok"
+
+
+def test_a_full_disk_is_no_failure_of_the_evaluator(
+    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stops the run, and no record says that the evaluator cannot measure."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    stage = evaluation(tiny_split, tmp_path)
+    stage.put(Mark({}))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskError, match=rf"^writing {tmp_path}/gap\.json: the disk is full"):
+        stage.make(ALONE)
+    assert not list(tmp_path.glob("scores/*"))
 
 
 def test_an_encoder_that_fails_elsewhere_is_told_by_its_reason(tiny_split: Split, tmp_path: Path) -> None:

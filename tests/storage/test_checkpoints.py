@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -193,3 +195,35 @@ def test_the_digest_of_a_folder_covers_names_and_bytes(folder: Path) -> None:
     assert folder_digest(folder, ["*.json", "*.safetensors"]) == before
     (folder / "config.json").rename(folder / "other.json")
     assert folder_digest(folder, ["*.json", "*.safetensors"]) != before
+
+
+def _header(change: Any) -> bytes:
+    """A file of one tensor whose header is not what it was."""
+    header = {"x": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}
+    change(header)
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(16)
+
+
+WHOLE = _header(lambda header: None)
+DAMAGED = {
+    "empty": b"",
+    "header_truncated": WHOLE[:20],
+    "header_too_large": struct.pack("<Q", 1 << 60) + WHOLE[8:],
+    "header_no_json": WHOLE[:8] + b"{" * 20 + WHOLE[28:],
+    "type_unknown": _header(lambda header: header["x"].update(dtype="Q9")),
+    "offsets_out_of_range": _header(lambda header: header["x"].update(data_offsets=[0, 4000])),
+    "data_truncated": WHOLE[:-6],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_damaged_safetensors_are_refused_by_name_with_the_remedy(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(WHOLE)
+    assert read_tensors(path, "encoder.net.path")["x"].shape == (2, 2)
+    path.write_bytes(DAMAGED[damage])
+    with pytest.raises(
+        BenchError, match=rf"^encoder\.net\.path: {path} is no plain file of weights: .*; copy it again"
+    ):
+        read_tensors(path, "encoder.net.path")

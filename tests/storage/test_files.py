@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.api import BenchError
+from bench.storage.disk_errors import DiskError
 from bench.storage.files import (
     Busy,
     Damaged,
@@ -52,7 +53,9 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(
+        DiskError, match=rf"writing {path}: the disk is full .*; 14 bytes needed, [\d,]+ bytes are free"
+    ):
         write_atomic(path, b"new and longer")
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["scores.json"]

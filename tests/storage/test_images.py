@@ -18,6 +18,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from bench.api import BenchError, ImageSet, Label
+from bench.storage.disk_errors import DiskError
 from bench.storage.image_reader import (
     PIXEL_CAP,
     ImageError,
@@ -146,6 +147,22 @@ def test_missing_file_tells_another_spelling(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match="not a regular file"):
         read_grey(tmp_path / "pipe.png")
+
+
+def test_a_link_to_nothing_names_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "x.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(ImageError, match=rf"x\.png: is a link to {tmp_path}/gone\.png, which does not exist; put the"):
+        read_grey(tmp_path / "x.png")
+
+
+def test_a_broken_disk_is_no_bad_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    (tmp_path / "x.png").write_bytes(picture(GREY))
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    with pytest.raises(DiskError, match=rf"reading {tmp_path}/x\.png: the disk reports an input/output error"):
+        read_grey(tmp_path / "x.png")
 
 
 GOOD: dict[str, Callable[[], bytes]] = {

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from bench.storage.tables import LINE_LIMIT, TableError, read_lines, read_table
+from bench.storage.disk_errors import DiskError
+from bench.storage.tables import CELL_LIMIT, LINE_LIMIT, TableError, read_lines, read_table
 
 BAD: dict[str, tuple[bytes, str]] = {
     "empty file": (b"", "empty file, needed a header"),
@@ -30,6 +31,15 @@ BAD: dict[str, tuple[bytes, str]] = {
     "nul": (b"id,age\n1,2\n\x003,4\n", "line 3: control character.*remove it"),
     "bidi": ("id,age\n1,\u202e2\n".encode(), "line 2: control character.*remove it"),
     "endless line": (b"id,age\n1," + b"9" * LINE_LIMIT + b"\n", "line 2: over 1,000,000 characters"),
+    "a file in a cell": (
+        b"id,age\n1,2\n3," + b"9" * 200_000 + b"\n",
+        "line 3, column 'age': a cell of 200,000 characters, at most 131,072; is a file's content in it",
+    ),
+    "a file in a cell of no column": (b"id,age\n3,4," + b"9" * 200_000 + b"\n", "line 2, column 3: a cell of 200,000"),
+    "open quote over many lines": (
+        b'id,age\n1,"2\n' + b"3,4\n" * 50_000 + b'"\n',
+        "line 2, column 'age': a cell of 200,002 characters, at most 131,072; close every quote",
+    ),
     "git lfs": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer.*git lfs pull"),
     "web page": (b"<!DOCTYPE html>\n<html>\n", "web page.*download it again"),
 }
@@ -42,6 +52,23 @@ def test_bad_table_is_named_with_line_and_remedy(fault: str, tmp_path: Path) -> 
     path.write_bytes(content)
     with pytest.raises(TableError, match=f"(?s){path}.*{message}"):
         read_table(path, delimiter=",", required=["id", "age"])
+
+
+def test_the_parser_of_others_keeps_its_limit(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    path = tmp_path / "table.csv"
+    path.write_text("id,age\n1,2\n")
+    read_table(path, delimiter=",", required=["id"])
+    assert csv.field_size_limit() == before == CELL_LIMIT
+
+
+def test_a_broken_disk_is_no_bad_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", broken)
+    with pytest.raises(DiskError, match=rf"reading {tmp_path}/a\.csv: the disk reports an input/output error"):
+        read_table(tmp_path / "a.csv", delimiter=",", required=["id"])
 
 
 def test_missing_table_or_folder(tmp_path: Path) -> None:

@@ -221,6 +221,10 @@ def test_incomplete_transformers_weights_are_an_error(dinov2: Make, dinov2_folde
     (tmp_path / "config.json").write_bytes((dinov2_folder / "config.json").read_bytes())
     with pytest.raises(BenchError, match=r"lacks 1 tensors, the first is layernorm\.bias"):
         dinov2(tmp_path)(np.zeros((1, 28, 28), np.uint8))
+    torn = (dinov2_folder / "model.safetensors").read_bytes()[:-8]
+    (tmp_path / "model.safetensors").write_bytes(torn)
+    with pytest.raises(BenchError, match=r"encoder tiny: .* is no loadable network: .*incomplete metadata"):
+        dinov2(tmp_path)(np.zeros((1, 28, 28), np.uint8))
 
 
 class Trap:

@@ -159,6 +159,11 @@ def test_a_folder_that_is_no_such_model_is_named(
     (broken / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(BenchError, match="no loadable vision-language model"):
         judge(broken)(images.select([0]), tiny_split, None)
+    torn = tmp_path / "torn"
+    shutil.copytree(model, torn)
+    (torn / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes()[:-8])
+    with pytest.raises(BenchError, match=r"torn is no loadable vision-language model: .*incomplete metadata"):
+        judge(torn)(images.select([0]), tiny_split, None)
     silent = tmp_path / "silent"
     shutil.copytree(model, silent)
     (silent / "chat_template.jinja").unlink()

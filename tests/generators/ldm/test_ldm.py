@@ -421,6 +421,14 @@ def test_a_damaged_checkpoint_is_named(
         micro().fit(train, tmp_path, seed=3)
 
 
+def test_what_a_kill_left_of_a_checkpoint_is_removed(train: Any, fitted: Any, tmp_path: Path) -> None:
+    """safetensors writes under a name of its own before it gives the file the one it was asked for."""
+    (tmp_path / ".tmpaB3x9Z").write_bytes(b"half")
+    micro().fit(train, tmp_path, seed=3)
+    assert not (tmp_path / ".tmpaB3x9Z").exists()
+    assert (tmp_path / "model.safetensors").read_bytes() == (fitted[1] / "model.safetensors").read_bytes()
+
+
 def test_a_changed_model_is_named(train: Any, fitted: Any, tmp_path: Path) -> None:
     for path in fitted[1].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

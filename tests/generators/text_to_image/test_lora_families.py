@@ -155,6 +155,9 @@ def test_an_adapter_without_a_loader_in_the_library_is_laid_at_its_scale(loaded,
     adapter_of(loaded, train, tmp_path, "stable_diffusion")
     with pytest.raises(BenchError, match="holds no adapter of a transformer"):
         predicted(scale=1.0)
+    (tmp_path / "torn.safetensors").write_bytes(b"\xff" * 20)
+    with pytest.raises(BenchError, match=r"generator\.lora: .*torn\.safetensors is damaged .*; copy it again"):
+        predicted(file="torn.safetensors")
 
 
 @pytest.mark.parametrize("name", SAMPLED)
