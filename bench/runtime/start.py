@@ -30,7 +30,7 @@ SIGNALS = {
 
 
 def start(
-    task: Callable[[DictConfig], None], name: str, config_name: str, check: Callable[[DictConfig], None] | None = None
+    task: Callable[[DictConfig], Any], name: str, config_name: str, check: Callable[[DictConfig], None] | None = None
 ) -> int:
     """Run ``task`` with the configuration of the command line, which is judged first; gives 0 if Hydra could.
 
@@ -84,7 +84,7 @@ def _process() -> str:
 
 
 def _hydra(
-    task: Callable[[DictConfig], None], name: str, config_name: str, check: Callable[[DictConfig], None] | None
+    task: Callable[[DictConfig], Any], name: str, config_name: str, check: Callable[[DictConfig], None] | None
 ) -> int:
     import hydra
     from hydra.core.utils import env_override
