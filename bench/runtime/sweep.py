@@ -169,7 +169,7 @@ def _raising(launcher: Launcher, context: dict[str, Any]) -> Launcher:
         return launcher
     from bench.runtime.submitit_jobs import raising
 
-    made = raising(launcher)  # type: ignore[arg-type]
+    made = raising(launcher)
     made.setup(**context)
     return made
 
