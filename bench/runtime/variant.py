@@ -37,7 +37,12 @@ def variant_name(choice: str, overrides: Sequence[str], generator: DictConfig, a
     aside = _incidental(generator, allow) if keys else ()
     items = [_setting(key, generator) for key in sorted(keys) if key.split(".")[0] not in aside]
     name = "-".join([choice, *items])
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 9]}-{_digest(name)}"
+    if len(name) <= LONGEST:
+        return name
+    # whole settings only: the beginning of a value would be read as a value
+    while len("-".join([choice, *items])) > LONGEST - 9 and items:
+        items.pop()
+    return f"{'-'.join([choice, *items])[: LONGEST - 9]}-{_digest(name)}"
 
 
 def family(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from typing import Any
 
@@ -68,6 +69,8 @@ def test_the_rest_of_a_name_is_cut_to_what_the_board_takes() -> None:
     one = name([f"generator.{key}=1" for key in settings], settings)
     two = name([f"generator.{key}=1" for key in settings], settings | {"setting_number_19": 20})
     assert one != two and one[:80] == two[:80] and len(one) <= 100 < LONGEST_NAME
+    shown = "ldm-setting_number_0=0-setting_number_1=1-setting_number_10=10-setting_number_11=11"
+    assert re.fullmatch(rf"{shown}-[0-9a-f]{{8}}", one)
 
 
 @given(st.one_of(st.text(max_size=80), st.floats(), st.integers(), st.lists(st.text(max_size=9), max_size=4)))
