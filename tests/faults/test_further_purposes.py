@@ -43,7 +43,9 @@ def test_an_evaluator_that_is_added_samples_and_measures_only_what_is_missing(
     # what is not asked for now stays, and stays true
     again = laboratory.run(f"evaluator=[{first}]")
     assert again.code == 0 and "making" not in again.output, again.output
-    assert differences(results(folders), whole) == []
+    assert differences(results(folders), whole) == ["run.json: other content"], "it has another configuration"
+    old, new = (json.loads(each["run.json"]) for each in (whole, results(folders)))
+    assert {name for name in old if old[name] != new[name]} == {"config"}
 
 
 @pytest.mark.slow
