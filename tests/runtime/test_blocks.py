@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bench.api import BenchError, Encoder, Images, Rows
-from bench.runtime.blocks import BlockEncoder, ahead
+from bench.runtime.ahead import ahead
+from bench.runtime.blocks import BlockEncoder
 
 
 class Blocky(Encoder):
