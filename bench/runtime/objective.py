@@ -34,7 +34,7 @@ class Objective:
         Raises:
             BenchError: it is not configured, or no value of it is better than another.
         """
-        name, key, encoder, group = _parts(text)
+        name, key, encoder, group = parts_of(text)
         if name not in evaluators:
             raise BenchError(
                 f"objective={text}: evaluator {name!r} is not configured; this run has {sorted(evaluators)}: "
@@ -95,11 +95,16 @@ def objective_of(config: DictConfig) -> Objective | None:
     if config.get("objective") is None:
         return None
     chosen = config.get("evaluator") or {}
-    evaluators = {str(name): build(part, config.allow) for name, part in chosen.items()}
+    evaluators = {str(name): build(part, Evaluator, config.allow) for name, part in chosen.items()}
     return Objective.of(str(config.objective), evaluators, [str(name) for name in config.get("encoder") or {}])
 
 
-def _parts(text: str) -> tuple[str, str, str | None, str]:
+def parts_of(text: str) -> tuple[str, str, str | None, str]:
+    """Evaluator, metric, encoder and group of an objective.
+
+    Raises:
+        BenchError: it has another form.
+    """
     parts = text.split("/")
     if not 2 <= len(parts) <= 4 or not all(parts):
         raise BenchError(f"objective={text} is not {FORM}")

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.runtime.objective import parts_of
 from bench.storage.agreement import shared, short_digest
 
 COLUMNS = ("evaluator", "protocol", "metric", "value", "low", "high", "n", "group", "encoder", "reason", "words")
@@ -64,19 +65,17 @@ def objective_of(run: Mapping[str, Any], records: Records) -> dict[str, Any]:
     """``objective``: the value of the score that ``config.objective`` names; of a metric with a target, its distance.
 
     Where the score has no value, ``reason/objective`` says why. Nothing where no objective is set.
-
-    ``config.objective`` is ``evaluator/metric/encoder/group``, with ``-`` or nothing where there is no encoder; without
-    a group it is that of all images.
     """
     wanted = run["config"].get("objective")
     if not wanted:
         return {}
-    evaluator, metric, encoder, group = [*str(wanted).split("/"), "", "", ""][:4]
+    evaluator, metric, *place = parts_of(str(wanted))
     record = records.get(evaluator)
     if record is None:
         return {"reason/objective": f"no evaluator {evaluator!r} ran"}
-    place = (metric, None if encoder in ("", "-") else encoder, group or "all")
-    own = (score for score in record["scores"] if (score["metric"], score["encoder"], score["group"]) == place)
+    own = (
+        score for score in record["scores"] if [score["metric"], score["encoder"], score["group"]] == [metric, *place]
+    )
     score = next(own, {"value": None, "reason": reason_of(record) or f"there is no score {wanted!r}"})
     if score["value"] is None:
         return {"reason/objective": score["reason"]}

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from bench.runtime.scan import shared_files
 from bench.tracking.client import Destination, RunIdentity, define_curves, history, opened
 from bench.tracking.ledger import identified
 from bench.tracking.run_content import COLUMNS, config_of, metadata_of, objective_of, rows, summary_of
@@ -81,9 +82,9 @@ def _artifact(folder: Path, name: str, metadata: Mapping[str, Any]) -> Any:
     import wandb
 
     artifact = wandb.Artifact(f"record-{name}".replace("=", "-"), type="record", metadata=dict(metadata))
-    cards = [folder / f"card.{suffix}" for suffix in ("json", "md", "html")]
-    scores = sorted(folder.glob("scores/[!.]*.json"))
-    for path in [folder / "run.json", *scores, *(card for card in cards if card.exists())]:
+    for path in shared_files(folder):
+        if path.suffix in (".png", ".csv"):
+            continue  # logged as picture and as curves
         # nobody changes a record in place: no copy is needed
         artifact.add_file(str(path), name=str(path.relative_to(folder)), policy="immutable")
     return artifact

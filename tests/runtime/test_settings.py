@@ -149,4 +149,4 @@ def test_what_the_sections_of_the_diffusion_model_take_is_named() -> None:
         wrong = config.generator.copy()
         OmegaConf.update(wrong, key, value)
         with pytest.raises(BenchError, match=re.escape(said)):
-            build(wrong)
+            build(wrong, Generator)
