@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
-
-from bench.runtime.start_errors import name_disk_errors
-from bench.runtime.sweep import JobFailed, run_every_job
+from bench.runtime.search import own_packages_first
+from bench.runtime.start import start
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from bench.runtime.processes import Team
 
 log = logging.getLogger("bench")
@@ -26,8 +22,13 @@ BUSY = 75  # EX_TEMPFAIL: another process owns the run folder
 _codes: list[int] = []
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="config")
 def _job(config: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from bench.runtime.sweep import JobFailed
+
+    own_packages_first()  # a launcher may have started another process
     code, reason = _carry_out(config, Path(HydraConfig.get().runtime.output_dir))
     if code and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise JobFailed(reason, code)
@@ -42,34 +43,39 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
         os.environ[name] = str(config.threads)
     if config.dry_run:
         return _outlook(config, folder)
+    from hydra.core.hydra_config import HydraConfig
+
     from bench.pipeline.plan import Plan
     from bench.pipeline.run import carry_out
-    from bench.pipeline.run_record import without_secret
     from bench.pipeline.summary import summary
     from bench.runtime.processes import ALONE, Told, launched
+    from bench.runtime.publication import Publication
     from bench.runtime.run_folder import logged
     from bench.storage.files import owned
-    from bench.tracking.publication import publish
+    from bench.tracking.publication import publish, publish_stop
 
-    team = ALONE
+    team, publication = ALONE, Publication(config)
     with ExitStack() as held:
         try:
             team = launched()
             if team.is_main:
                 # whoever is refused the folder has written nothing into it
                 held.enter_context(owned(folder))
-                held.enter_context(logged(folder / "bench.log"))
-                log.info("bench %s", " ".join(map(without_secret, HydraConfig.get().overrides.task)))
+                held.enter_context(logged(folder / "bench.log", publication.text))
+                log.info("bench %s", " ".join(map(publication.override, HydraConfig.get().overrides.task)))
             outcome = carry_out(Plan.of(config), folder, team)
         except Exception as error:
             code = _reported(error, team)
             told = isinstance(error, Told) or team.fail(error)
             # the main process answers for it; a launcher ends the main process when another exits with an error
             quiet = told and not team.is_main
+            if team.is_main and code != BUSY:
+                reason = publication.text(str(error) or type(error).__name__)
+                publish_stop(folder, config.wandb, publication.recorded, reason)
             return (0, "") if quiet else (code, str(error) or type(error).__name__)
         if not team.is_main:
             return 0, ""
-        publish(folder, config.wandb)
+        publish(folder, config.wandb, outcome.training)
         print(summary(outcome), flush=True)
     return (1, f"failed: {', '.join(outcome.failed)}") if outcome.failed else (0, "")
 
@@ -108,21 +114,15 @@ def _reported(error: Exception, team: Team) -> int:
     return BUSY if isinstance(error, Busy) else 1
 
 
-def _stop(*_: object) -> None:
-    log.error(
-        "stopped by SIGTERM, which a launcher also sends when another process of the run has ended; "
-        "what is finished is kept, the same command goes on from there"
-    )
-    sys.exit(143)
+def _check(config: DictConfig) -> None:
+    from bench.runtime.settings import check_settings
+
+    check_settings(config)
 
 
 def main() -> None:
     """The console script ``bench``."""
-    signal.signal(signal.SIGTERM, _stop)
-    run_every_job()
-    name_disk_errors()
-    _job()
-    sys.exit(max(_codes, default=0))
+    sys.exit(start(_job, "bench", "config", _check) or max(_codes, default=0))
 
 
 if __name__ == "__main__":

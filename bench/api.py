@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import io
 import json
 import math
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 
 Images = npt.NDArray[np.uint8]  # (N, H, W), grey levels 0-255
 Rows = npt.NDArray[np.float32]  # (N, D), one row of features an image
+Keys = npt.NDArray[
+    np.bytes_
+]  # (N,) of type S32, a SHA-256 each; ``tobytes`` keeps a last zero byte, ``tolist`` does not
 OwnSize = tuple[tuple[int, int], tuple[int, int]]  # least, greatest (height, width) in pixels, each side on its own
 Purpose = Literal["fidelity", "utility", "privacy"]
 Part = Literal["train", "holdout", "test"]
@@ -29,6 +36,7 @@ Better = Literal["lower", "higher", "target", "neither"]
 Role = Literal["headline", "scores", "describes", "ceiling"]
 Area = Literal["fidelity", "privacy", "utility", "card"]
 ColumnUnits = Literal["alike", "different"]
+SORTED = 2**15  # lines sorted in memory at a time
 Control = Literal["ceiling", "floor", "memoriser", "baseline"]
 CONTROLS: Mapping[Control, str] = MappingProxyType(
     {
@@ -138,6 +146,17 @@ class ImageSet:
     def patients(self) -> list[str]:
         return self.column("patient_id")
 
+    @property
+    def pixel_keys(self) -> Keys:
+        """The column ``pixel_hash`` as ``(N,)`` digests of 32 bytes, a quarter of the memory of their texts."""
+        found = np.empty(len(self), "S32")
+        start = 0
+        for batch in _batches(self.rows, "pixel_hash"):
+            texts = batch.column("pixel_hash").to_pylist()
+            found[start : start + len(texts)] = np.frombuffer(bytes.fromhex("".join(texts)), "S32")
+            start += len(texts)
+        return found
+
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width of every image, in pixels."""
@@ -152,7 +171,7 @@ class ImageSet:
     @cached_property
     def unordered_digest(self) -> str:
         """16 hex digits over the same, whatever order the rows stand in."""
-        return _digest(sorted(self._described))
+        return _digest(_in_order(self._described))
 
     @property
     def _described(self) -> Iterator[str]:
@@ -176,6 +195,13 @@ class ImageSet:
         """The rows at ``indices``, in that order; cheap, with a digest of its own."""
         return ImageSet(self.rows.select(indices), self.info, self.own_size)
 
+    def at_most(self, most: int, rng: np.random.Generator) -> ImageSet:
+        """Itself, or ``most`` random rows, in order, where it has more; ``rng`` is drawn from only then.
+
+        For measures whose memory or time would not do for any number of images: the number used is their ``n``.
+        """
+        return self if len(self) <= most else self.select(np.sort(rng.permutation(len(self))[:most]))
+
     def group(self, name: str) -> list[str]:
         """The value of the subgroup column ``name`` for every row, as text."""
         values = self.column(name)
@@ -192,10 +218,31 @@ def _digest(lines: Iterable[str]) -> str:
     return digest.hexdigest()[:16]
 
 
+def _in_order(lines: Iterator[str]) -> Iterator[str]:
+    """Lines of ASCII in ascending order, of which few are in memory: sorted a few at a time, on disk, and merged."""
+    with ExitStack() as held:
+        runs = []
+        while run := sorted(islice(lines, SORTED)):
+            if len(run) < SORTED and not runs:
+                yield from run
+                return
+            file = held.enter_context(tempfile.TemporaryFile("w+", encoding="ascii"))
+            file.writelines(f"{line}\n" for line in run)
+            file.seek(0)
+            runs.append(file)
+        # a line end is less than all that a line may hold, so that lines with their ends have the same order
+        yield from (line[:-1] for line in heapq.merge(*runs))
+
+
 def _cells(rows: datasets.Dataset, column: str) -> Iterator[Any]:
-    """Arrow cells of a column, undecoded, in row order (``Dataset.data`` ignores a selection)."""
-    for batch in rows.select_columns(column).with_format("arrow").iter(256):
+    """Arrow cells of a column, undecoded, in row order."""
+    for batch in _batches(rows, column):
         yield from batch.column(column)
+
+
+def _batches(rows: datasets.Dataset, column: str) -> Iterator[Any]:
+    """Arrow tables of one column and a few rows, in row order (``Dataset.data`` ignores a selection)."""
+    yield from rows.select_columns(column).with_format("arrow").iter(256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +267,11 @@ class Split:
         return _digest(part.unordered_digest for part in (self.train, self.holdout, self.test))
 
 
-class Dataset(ABC):
+class Configurable:
+    """What a configuration may build: every part of a run, and what is marked so to stand among a part's settings."""
+
+
+class Dataset(ABC, Configurable):
     """Where real images come from."""
 
     @abstractmethod
@@ -249,7 +300,7 @@ class Request:
     source: str
 
 
-class Generator(ABC):
+class Generator(ABC, Configurable):
     """Makes images for requests.
 
     Attributes:
@@ -260,6 +311,7 @@ class Generator(ABC):
             trained on what the bench cannot know, and ``fit`` reads no more of the train part than size and labels.
         incidental: settings that change no image (where it runs, how often it saves).
         sampling_only: settings that training does not depend on, so that changing them keeps what was trained.
+        runs_code: settings that, when set, start code which comes with weights; each needs the user's ``allow``.
         reads: files and folders of the user's whose content decides the images (weights, images made elsewhere).
         facts: what the record should say of it: parameters, hashes, counts; read after ``fit`` and after ``sample``.
         control: what it stands for on the board if it is a control and not a contender.
@@ -276,6 +328,7 @@ class Generator(ABC):
     learns_from: ClassVar[Part | None] = "train"
     incidental: ClassVar[tuple[str, ...]] = ("device",)
     sampling_only: ClassVar[tuple[str, ...]] = ()
+    runs_code: ClassVar[tuple[str, ...]] = ()
     reads: tuple[str, ...] = ()
     facts: Mapping[str, Any] = MappingProxyType({})
     control: ClassVar[Control | None] = None
@@ -291,14 +344,15 @@ class Generator(ABC):
         """The part of the split that ``fit`` is given."""
         return self.learns_from or "train"
 
-    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:  # noqa: B027 - many come already trained
+    def fit(self, train: ImageSet, folder: Path, seed: int) -> None:  # many come already trained
         """Train, continue an interrupted training, or load a finished one: ``folder`` holds what is kept.
 
         The result is the same bytes whether or not it was interrupted.
         """
 
-    def plan(self, requests: Sequence[Request]) -> None:  # noqa: B027 - most need no overview
-        """See all requests once, after ``fit`` and before ``sample``."""
+    def plan(self, requests: Sequence[Request]) -> None:  # most need no overview
+        """See all requests once, after ``fit`` and before ``sample``; what it decides for those of one purpose does not
+        depend on which other purposes there are."""
 
     @abstractmethod
     def sample(self, requests: Sequence[Request]) -> Images:
@@ -308,7 +362,7 @@ class Generator(ABC):
         """
 
 
-class Encoder(ABC):
+class Encoder(ABC, Configurable):
     """Turns images into rows of features. Deterministic, one row an image.
 
     Attributes:
@@ -525,7 +579,7 @@ class Verdict:
             raise ValueError(f"{self} needs a grade, and a finite value or none: the filter has a bug")
 
 
-class Filter(ABC):
+class Filter(ABC, Configurable):
     """Judges generated images one by one: an image's verdict depends on that image, its row and the split only.
 
     Attributes:
@@ -542,7 +596,7 @@ class Filter(ABC):
     block: int = 256
     facts: Mapping[str, Any] = {}
 
-    def prepare(self, encoders: Mapping[str, Encoder]) -> None:  # noqa: B027 - most need no encoder
+    def prepare(self, encoders: Mapping[str, Encoder]) -> None:  # most need no encoder
         """See the configured encoders, before ``id`` is asked for and anything is judged."""
 
     @abstractmethod
@@ -575,7 +629,7 @@ class Material:
     generator: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Evaluator(ABC):
+class Evaluator(ABC, Configurable):
     """Measures generated images against real ones.
 
     Attributes:
@@ -600,7 +654,7 @@ class Evaluator(ABC):
     skip: Sequence[str] = ()
     groups: Sequence[str] | None = None
 
-    def check(self, split: Split) -> None:  # noqa: B027 - most can measure on any split
+    def check(self, split: Split) -> None:  # most can measure on any split
         """Say before any image is made that nothing could be measured on this split.
 
         Raises:

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import bench
+from bench.storage.names import visible
 from leaderboard.build import build, write
-from leaderboard.check import json_schema, visible
+from leaderboard.check import json_schema
 from leaderboard.read import NoRuns, check_file, read_runs
 
 
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="leaderboard", description="Records of runs in, a static site out.")
+    parser.add_argument("--version", action="version", version=f"leaderboard {bench.__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     making = commands.add_parser("build", help="write the site; site/index.html opens without a server")
     making.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of runs (default: runs)")

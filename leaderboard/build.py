@@ -20,13 +20,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.api import CONTROLS
+from bench.storage.agreement import short_digest
 from bench.storage.files import write_atomic
+from bench.storage.names import visible
 from bench.storage.record import sizes_words
-from leaderboard.check import Problem, parse_json, visible
+from leaderboard.check import Problem, parse_json
 from leaderboard.columns import Arm, Grid, Section, sections
 from leaderboard.compare import Estimate, loss
 from leaderboard.read import Run, artifact, inside
-from leaderboard.tables import codes, digest
+from leaderboard.tables import codes
 
 LARGEST = 32 * 2**20  # bytes of a picture, card or report
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -144,7 +146,7 @@ def tidy(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "seed": record.seed,
         }
         for evaluator, found in sorted(run.scores.items()):
-            what: dict[str, Any] = {"evaluator": evaluator, "protocol": digest(found.protocol)}
+            what: dict[str, Any] = {"evaluator": evaluator, "protocol": short_digest(found.protocol)}
             what |= {"conformance": known[run.place, evaluator], "status": found.status}
             metrics = {metric.key: metric for metric in found.metrics}
             for score in found.scores:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,10 +13,11 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 
+from bench.storage.names import name_faults, path_name_faults, visible
+from bench.storage.private_text import forms_found
 from bench.storage.record import MetricRow, Record, RunRecord
 
 LARGEST = 32 * 2**20  # bytes of a record file
-LONGEST_NAME = 120
 CONFORMING = re.compile(r"([^\[\]|]+)\[[^|]+\|[^|]+\](?:\.low|\.high)?")  # metric[group|encoder], or an end
 
 
@@ -40,17 +40,6 @@ class Broken(Exception):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
-
-
-def visible(text: str) -> str:
-    """``text`` with everything a reader would not see (controls, direction marks, surrogates) spelled out."""
-    return "".join(f"⟨U+{ord(each):04X}⟩" if _unseen(each) else each for each in text)
-
-
-def _unseen(character: str) -> bool:
-    if character in "\n\t":
-        return False
-    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def read_record(path: Path, name: str | None = None) -> tuple[Record | RunRecord, bytes]:
@@ -90,10 +79,22 @@ def parse_record(content: bytes, name: str) -> Record | RunRecord:
     except ValidationError as error:
         raise Broken([Problem(name, *fault) for fault in _schema_faults(error)]) from error
     faults = _run_faults(record) if isinstance(record, RunRecord) else _score_faults(record)
-    problems = [Problem(name, *fault) for fault in faults]
+    problems = [Problem(name, *fault) for fault in (*faults, *_secrets(data))]
     if problems:
         raise Broken(problems)
     return record
+
+
+def _secrets(value: Any, place: str = "") -> Iterator[Fault]:
+    """Where a token, a key or a password is, by its form; it is not repeated."""
+    if isinstance(value, dict):
+        for name, each in value.items():
+            yield from _secrets(each, place + pointer(name))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _secrets(each, f"{place}/{number}")
+    elif isinstance(value, str) and (kinds := forms_found(value)):
+        yield place, f"holds {', '.join(kinds)}; withdraw it where it was issued, and measure again without it"
 
 
 def parse_json(content: bytes) -> Any:
@@ -157,10 +158,11 @@ def _schema_faults(error: ValidationError) -> Iterator[Fault]:
 
 
 def _run_faults(run: RunRecord) -> Iterator[Fault]:
-    yield from _name_faults("/dataset", run.dataset)
-    yield from _name_faults("/generator", run.generator)
+    # a run makes folders and files of these
+    names = {"/dataset": run.dataset, "/generator": run.generator}
+    for place, name in (names | {pointer("evaluators", name): name for name in run.evaluators}).items():
+        yield from ((place, fault) for fault in path_name_faults(name))
     for name, entry in run.evaluators.items():
-        yield from _name_faults(pointer("evaluators", name), name)
         if not (is_inner(entry.file) and entry.file.startswith("scores/") and entry.file.endswith(".json")):
             yield pointer("evaluators", name, "file"), f"{entry.file[:200]!r} is not a path like scores/{name}.json"
 
@@ -214,13 +216,7 @@ def _conformance_faults(conformance: Mapping[str, float] | None, metrics: Mappin
 
 
 def _name_faults(place: str, name: str) -> Iterator[Fault]:
-    """Names stand in tables, file names and links."""
-    if not name.strip() or name != name.strip():
-        yield place, f"the name {name!r} is empty or has spaces around it"
-    if len(name) > LONGEST_NAME:
-        yield place, f"the name has {len(name)} characters, more than {LONGEST_NAME}"
-    if visible(name) != name or "\n" in name or "\t" in name:
-        yield place, f"the name has control or text-direction characters: {visible(name)[:200]}"
+    yield from ((place, fault) for fault in name_faults(name))
 
 
 def is_inner(path: str) -> bool:

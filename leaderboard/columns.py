@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
-from bench.storage.agreement import NumberDeviation
+from bench.storage.agreement import NumberDeviation, short_digest
 from bench.storage.differences import Difference, differences
 from bench.storage.files import canonical
 from bench.storage.record import MetricRow, Record, ScoreRow
 from leaderboard.compare import Estimate, Mark, best_of, combine, fooled_by
 from leaderboard.read import Run
-from leaderboard.tables import ComparableRuns, departures, digest, tables
+from leaderboard.tables import ComparableRuns, departures, tables
 
 State = Literal["value", "refused", "failed", "missing"]
 ORDER = {"ceiling": 0, None: 1, "baseline": 2, "memoriser": 3, "floor": 4}
@@ -175,7 +175,7 @@ def _arms(evaluator: str, rows: Sequence[Row]) -> list[Arm]:
             first = (number, code) == (1, 1)
             shown = tuple(row for row in rows if row.name in users or (first and row.name not in measured))
             deviating = departures(table.conformance, own[0].conformance)
-            kind = (digest(table.protocol), unlike, table.code, code, len(own), deviating)
+            kind = (short_digest(table.protocol), unlike, table.code, code, len(own), deviating)
             arms.append(Arm(evaluator, number, len(found), *kind, shown, _grids(evaluator, table, shown)))
     return arms
 

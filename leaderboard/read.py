@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.storage.files import file_digest
+from bench.storage.names import path_name_faults
 from bench.storage.record import Record, RunRecord
 from leaderboard.check import Broken, Problem, is_inner, pointer, read_record
 
@@ -74,6 +75,8 @@ def _read_run(path: Path, root: Path) -> tuple[Run, list[Problem]]:
     name = f"{place}/run.json"
     if not is_inner(place):
         raise Broken([Problem(name, "", "the folder's name has characters that cannot stand in a link")])
+    if faults := [fault for part in place.split("/")[:2] for fault in path_name_faults(part)]:
+        raise Broken([Problem(name, "", f"the folder's name is none a run can have: {fault}") for fault in faults])
     if inside(path.parent, "run.json") is None:
         raise Broken([Problem(name, "", "is not a plain file in its folder")])
     record, content = read_record(path, name)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from bench.storage.agreement import NumberDeviation, conform, deviations
-from bench.storage.files import canonical, content_key
+from bench.storage.agreement import NumberDeviation, conform, deviations, shared, short_digest
+from bench.storage.files import canonical
 from leaderboard.read import Run
 
 MOST_NAMED = 3  # metrics named of those that a modified code gives otherwise
@@ -31,17 +31,7 @@ class ComparableRuns:
     @property
     def code(self) -> str | None:
         """8 hex digits by which a reader tells codes apart; ``None`` where unknown."""
-        return None if self.conformance is None else digest(self.conformance)
-
-
-def digest(value: Any) -> str:
-    """8 hex digits by which a reader tells protocols apart."""
-    return content_key(value)[:8]
-
-
-def shared(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    """The protocol less its encoders: one of them more changes no number in the features of another."""
-    return {name: value for name, value in protocol.items() if name != "encoders"}
+        return None if self.conformance is None else short_digest(self.conformance)
 
 
 def tables(evaluator: str, runs: Iterable[Run]) -> list[list[ComparableRuns]]:
@@ -116,7 +106,7 @@ def codes(runs: Iterable[Run]) -> dict[tuple[str, str], str | None]:
 def _code(table: ComparableRuns, own: Conformance) -> str | None:
     if conform(table.conformance, own):
         return table.code
-    return None if own is None else digest(own)
+    return None if own is None else short_digest(own)
 
 
 def departures(here: Conformance, there: Conformance) -> tuple[NumberDeviation, ...]:

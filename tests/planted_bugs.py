@@ -30,6 +30,8 @@ DIVERSITY = ("tests/evaluators/fidelity/test_ms_ssim.py",)
 DUPLICATES = ("tests/evaluators/privacy/test_near_duplicates.py",)
 FEATURES = ("tests/pipeline/test_features.py",)
 FIDELITY = ("tests/evaluators/fidelity/test_evaluator.py",)
+FOREIGN = ("tests/runtime/test_foreign.py", "-k", "header or key_allows or line_break or outside")
+FOREIGN_CODE = ("tests/storage/test_foreign_code.py", "-k", "own")
 FRECHET = (
     "tests/evaluators/fidelity/test_frechet_closed_forms.py",
     "tests/evaluators/fidelity/test_frechet_distance.py",
@@ -37,10 +39,13 @@ FRECHET = (
 IMAGES = ("tests/storage/test_images.py",)
 KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py",)
 MEMBERSHIP = ("tests/evaluators/privacy/test_membership_inference.py",)
+NAMES = ("tests/runtime/test_plugins.py",)
 NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
 PRIVACY = ("tests/evaluators/privacy/test_evaluator.py", "-k", "memoriser or holdout")
+PUBLICATION = ("tests/runtime/test_publication.py",)
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
+SAMPLING = ("tests/pipeline/test_sampling.py",)
 STATS = ("tests/statistics/test_resampling.py",)
 TAIL = (
     "tests/evaluators/privacy/test_patient_permutation.py",
@@ -48,9 +53,31 @@ TAIL = (
     "p_value or one_patient or reject or two_percent or excess",
 )
 TRAINING = ("tests/generators/ldm/test_ldm.py", "-k", "epoch or walk")
+TRACKING = ("tests/tracking/test_run_content.py",)
 UTILITY = ("tests/evaluators/utility/test_evaluator.py", "-k", "rare_class")
 
 BUGS = (
+    Bug(
+        "numbers of two protocols share a name at W&B",
+        "bench/tracking/run_content.py",
+        "@{short_digest(shared(record['protocol']))}/",
+        "/",
+        TRACKING,
+    ),
+    Bug(
+        "an encoder of another identity shares a name at W&B",
+        "bench/tracking/run_content.py",
+        "{encoder}@{short_digest(identity)}",
+        "{encoder}",
+        TRACKING,
+    ),
+    Bug(
+        "a run whose evaluator failed ends well at W&B",
+        "bench/tracking/sending.py",
+        'int(run["status"] == "failed")',
+        "0",
+        ("tests/tracking/test_publication.py", "-k", "failed_evaluator"),
+    ),
     Bug(
         "compliance is a mean of its terms",
         "evaluators/card/evaluator.py",
@@ -96,8 +123,8 @@ BUGS = (
     Bug(
         "the ceiling of recovery taken from images the classifier learned from",
         "evaluators/utility/evaluator.py",
-        '"recovered_ceiling": split.holdout,',
-        '"recovered_ceiling": split.train,',
+        '"recovered_ceiling": split.holdout.at_most(MOST, rng),',
+        '"recovered_ceiling": split.train.at_most(MOST, rng),',
         RECOVERY,
     ),
     Bug(
@@ -175,8 +202,8 @@ BUGS = (
     Bug(
         "attack scores without their sign",
         "evaluators/privacy/evaluator.py",
-        "membership_inference.by_patient(-nearest(",
-        "membership_inference.by_patient(nearest(",
+        "membership_inference.by_patient(-away",
+        "membership_inference.by_patient(away",
         PRIVACY,
     ),
     Bug(
@@ -328,17 +355,38 @@ BUGS = (
     ),
     Bug(
         "rows joined in order of the file",
-        "bench/pipeline/features.py",
-        "            rows[i] = shards[shard][row]\n",
-        "            rows[i] = shards[shard][min(i, len(shards[shard]) - 1)]\n",
+        "bench/storage/feature_rows.py",
+        "self._shards[each][numbers[here] - self._ends[each]]",
+        "self._shards[each][here]",
         FEATURES,
     ),
     Bug(
         "padding kept in place of images",
         "bench/runtime/blocks.py",
-        "rows[start : start + len(block)] = made[: len(block)]",
-        "rows[start : start + len(block)] = made[-len(block) :]",
+        "self._done + len(images)] = made[: len(images)]",
+        "self._done + len(images)] = made[-len(images) :]",
         FEATURES,
+    ),
+    Bug(
+        "blocks cut as images come",
+        "bench/runtime/blocks.py",
+        "whole = len(images) if len(images) == count else len(images) // block * block",
+        "whole = len(images)",
+        ("tests/runtime/test_blocks.py",),
+    ),
+    Bug(
+        "rows of all images held",
+        "bench/storage/mapped.py",
+        'return np.asarray(np.memmap(file, dtype, "r+", shape=shape))',
+        'return np.array(np.memmap(file, dtype, "r+", shape=shape))',
+        ("tests/storage/test_mapped.py", "tests/pipeline/test_features.py", "-k", "held or memory"),
+    ),
+    Bug(
+        "digests without their last zero bytes",
+        "bench/storage/digests.py",
+        "    text = keys.tobytes().hex()  #",
+        '    text = "".join(key.hex() for key in keys.tolist())  #',
+        ("tests/storage/test_digests.py",),
     ),
     Bug(
         "cache key without the weights",
@@ -363,7 +411,7 @@ BUGS = (
     ),
     Bug(
         "features that are not what was written believed",
-        "bench/pipeline/features.py",
+        "bench/storage/feature_rows.py",
         "return None if file_digest(rows) == written else",
         "return None if rows.exists() else",
         FEATURES,
@@ -377,7 +425,7 @@ BUGS = (
     ),
     Bug(
         "parts that are not what was made believed",
-        "bench/pipeline/sampling.py",
+        "bench/pipeline/image_parts.py",
         'fault = altered(path.parent, {path.name: account["sha256"]})',
         "fault = None",
         ("tests/pipeline/test_sampling.py", "-k", "damaged"),
@@ -402,6 +450,34 @@ BUGS = (
         "        kinds.append(inspect.unwrap(built))\n",
         "        pass\n",
         FEATURES,
+    ),
+    Bug(
+        "facts of fewer images said of all",
+        "bench/pipeline/sampling.py",
+        "if known and not missing and same(known.key, self.key) else {}",
+        "if known and not missing else {}",
+        SAMPLING,
+    ),
+    Bug(
+        "a run that made no image keeps its folder",
+        "bench/pipeline/sampling.py",
+        "there.keys() if mark.made else purposes_there(",
+        "there.keys() or purposes_there(",
+        SAMPLING,
+    ),
+    Bug(
+        "blocks of images span purposes",
+        "bench/pipeline/image_parts.py",
+        "in requests_by_purpose(requests).items()",
+        'in {"fidelity": requests}.items()',
+        SAMPLING,
+    ),
+    Bug(
+        "every image judged again for a further purpose",
+        "bench/pipeline/filtering.py",
+        "content_key([settings, each.digest])",
+        "content_key([settings, each.digest, images.digest])",
+        ("tests/pipeline/test_filtering.py", "-k", "further"),
     ),
     Bug(
         "one seed for all requests",
@@ -782,6 +858,34 @@ BUGS = (
         (*FIDELITY, "-k", "only_radiomics"),
     ),
     Bug(
+        "what the environment said is recorded",
+        "bench/runtime/environment_use.py",
+        "            asked.add(key)\n",
+        "            asked.discard(key)\n",
+        (*PUBLICATION, "-k", "environment"),
+    ),
+    Bug(
+        "a token in the protocol",
+        "bench/runtime/publication.py",
+        "return SECRET if is_secret(hidden, leaf.value) else leaf.value",
+        "return leaf.value",
+        (*PUBLICATION, "-k", "credential"),
+    ),
+    Bug(
+        "a traceback is recorded as it was raised",
+        "bench/pipeline/evaluation.py",
+        "self._published(self._measured(left, fault))",
+        "self._measured(left, fault)",
+        ("tests/pipeline/test_evaluation.py", "-k", "outside"),
+    ),
+    Bug(
+        "a run is sent whatever was found in it",
+        "bench/publish/sending.py",
+        "    if not sound:\n",
+        "    if not sound and given.dry_run:\n",
+        ("tests/publish/test_publish.py",),
+    ),
+    Bug(
         "folds by image in fidelity",
         "evaluators/fidelity/evaluator.py",
         "cluster_folds(patients[i].tolist(), count, rng)",
@@ -808,5 +912,75 @@ BUGS = (
         "            found = _looked_for(stage, team) if stage.contended else None",
         "            found = None",
         CONCURRENCY,
+    ),
+    Bug(
+        "a part is anything of a trusted package that can be called",
+        "bench/runtime/plugins.py",
+        "if product is None or not issubclass(product, expected):",
+        "if not callable(found):",
+        NAMES,
+    ),
+    Bug(
+        "a name of a trusted package may stand for code of another",
+        "bench/runtime/plugins.py",
+        "if not _inside(home, trusted):",
+        "if not _inside(target, trusted):",
+        NAMES,
+    ),
+    Bug(
+        "settings inside settings are made unseen",
+        "bench/runtime/plugins.py",
+        "if isinstance(each, dict) and TARGET in each:",
+        "if isinstance(each, dict) and TARGET in each and each is plain:",
+        NAMES,
+    ),
+    Bug(
+        "a file is this project's if it was found through this project's folder",
+        "bench/runtime/foreign.py",
+        "file.is_relative_to(home.resolve()) for home in trusted",
+        "Path(place) == home or not read.path.startswith('file') for home in trusted",
+        FOREIGN,
+    ),
+    Bug(
+        "whoever allows one key of Hydra's allows those that begin alike",
+        "bench/runtime/foreign.py",
+        'f"{key}.".startswith(f"{name}.")',
+        "key.startswith(name)",
+        FOREIGN,
+    ),
+    Bug(
+        "a folder of runs may have a line break",
+        "bench/runtime/foreign.py",
+        "if isinstance(place, str) and CONTROL.search(place):",
+        'if isinstance(place, str) and "\\0" in place:',
+        FOREIGN,
+    ),
+    Bug(
+        "code in a subfolder is not looked for",
+        "bench/storage/foreign_code.py",
+        'folder.rglob("*.json")',
+        'folder.glob("*.json")',
+        FOREIGN_CODE,
+    ),
+    Bug(
+        "the name of a run may climb out of its folder",
+        "bench/storage/names.py",
+        "[ ._+=,@()",
+        "[ ./_+=,@()",
+        ("tests/storage/test_names.py",),
+    ),
+    Bug(
+        "a number written as text is a number",
+        "bench/runtime/plugin_settings.py",
+        "strict=True",
+        "strict=False",
+        ("tests/runtime/test_settings.py", "-k", "wrong_setting"),
+    ),
+    Bug(
+        "the jobs of a sweep are judged when it is their turn",
+        "bench/runtime/start.py",
+        "check is not None and run_mode == RunMode.RUN",
+        'check is not None and "hydra.mode=MULTIRUN" not in overrides and run_mode == RunMode.RUN',
+        ("tests/runtime/test_start.py", "-k", "sweep"),
     ),
 )

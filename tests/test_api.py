@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from bench import api
 from bench.api import (
     Better,
     Classifies,
@@ -19,7 +21,9 @@ from bench.api import (
     ReadsText,
     Role,
     Rows,
+    Split,
 )
+from tests.toy import described, image_set
 
 CAPABILITIES = (Classifies, ComparesPairs, HasFrequencies, HasRadiomics, ReadsText)
 
@@ -57,3 +61,33 @@ class Sure(Plain):
 def test_an_encoder_has_the_capabilities_whose_members_it_has() -> None:
     assert not [each for each in CAPABILITIES if isinstance(Plain(), each)]
     assert [each for each in CAPABILITIES if isinstance(Sure(), each)] == [Classifies]
+
+
+@pytest.mark.parametrize("held", [1, 2, 7, 24])
+def test_the_digest_of_a_set_in_any_order_does_not_depend_on_how_many_lines_are_held(
+    tiny_split: Split, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    expected = tiny_split.test.select(range(24)).unordered_digest
+    monkeypatch.setattr(api, "SORTED", held)
+    assert tiny_split.test.select(range(23, -1, -1)).unordered_digest == expected
+
+
+def test_lines_of_which_one_begins_another_are_in_order_on_disk_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["ab", "a", "a b", "ab ", "abc", "a", "", "b"]
+    monkeypatch.setattr(api, "SORTED", 2)
+    assert list(api._in_order(iter(lines))) == sorted(lines)
+
+
+def test_keys_are_the_hashes_of_a_selection_in_its_order(tiny_split: Split) -> None:
+    some = tiny_split.train.select([7, 3, 3, 0])
+    assert some.pixel_keys.tobytes().hex() == "".join(some.column("pixel_hash")) and some.pixel_keys.shape == (4,)
+    assert tiny_split.train.select([]).pixel_keys.shape == (0,)
+
+
+def test_only_more_images_than_the_most_are_thinned(tmp_path: Path) -> None:
+    images = image_set([np.full((4, 4), i, np.uint8) for i in range(30)], described())
+    rng = np.random.default_rng(1)
+    assert images.at_most(30, rng) is images and rng.random() == np.random.default_rng(1).random()
+    some = images.at_most(10, rng)
+    places = [int(name) for name in some.ids]
+    assert len(set(places)) == 10 and places == sorted(places)

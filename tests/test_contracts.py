@@ -19,11 +19,11 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
-from bench.api import Area, BenchError, Better, Encoder, Evaluator, Generator, Request, Split
+from bench.api import Area, BenchError, Better, Dataset, Encoder, Evaluator, Generator, Request, Split
 from bench.pipeline.conformance import conformance
 from bench.pipeline.evaluation import metric_row
 from bench.pipeline.features import encode
-from bench.pipeline.requests import make_requests, request_seed
+from bench.pipeline.requests import make_requests, request_seed, requests_key
 from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
@@ -63,7 +63,7 @@ def ready(name: str, split: Split, folder: Path) -> Generator:
     """The generator after ``fit``; a visible skip if it needs weights or images that are not there."""
     config = chosen("generator", name)
     hasty(config)
-    generator: Generator = build(config)
+    generator: Generator = build(config, Generator)
     try:
         generator.fit(getattr(split, generator.reads_part), folder, 0)
     except BenchError as error:
@@ -104,7 +104,7 @@ def test_a_generator_built_again_finds_what_it_learned(name: str, tiny_split: Sp
 
 @pytest.mark.parametrize("name", options("encoder"))
 def test_an_encoder_gives_one_finite_row_an_image(name: str, tiny_split: Split) -> None:
-    encoder: Encoder = build(chosen("encoder", name))
+    encoder: Encoder = build(chosen("encoder", name), Encoder)
     pixels = tiny_split.test.pixels(range(5))
     try:
         rows = encode(encoder, pixels, label=name)
@@ -118,7 +118,7 @@ def test_an_encoder_gives_one_finite_row_an_image(name: str, tiny_split: Split) 
 
 @pytest.mark.parametrize("name", options("evaluator"))
 def test_every_metric_is_documented(name: str) -> None:
-    evaluator: Evaluator = build(chosen("evaluator", name))
+    evaluator: Evaluator = build(chosen("evaluator", name), Evaluator)
     assert evaluator.metrics and evaluator.purposes
     keys = [metric.key for metric in evaluator.metrics]
     assert len(set(keys)) == len(keys)
@@ -131,14 +131,14 @@ def test_every_metric_is_documented(name: str) -> None:
 
 
 def test_every_evaluator_has_a_lasting_id_of_its_own() -> None:
-    ids = [build(chosen("evaluator", name)).id for name in options("evaluator")]
+    ids = [build(chosen("evaluator", name), Evaluator).id for name in options("evaluator")]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", each) for each in ids), ids
 
 
 @pytest.mark.parametrize("name", options("evaluator"))
 def test_every_evaluator_conforms_or_is_known_not_to(name: str, tmp_path: Path) -> None:
-    evaluator: Evaluator = build(chosen("evaluator", name))
+    evaluator: Evaluator = build(chosen("evaluator", name), Evaluator)
     found = conformance(evaluator, {}, tmp_path)
     if found is not None:
         assert all(math.isfinite(value) for value in found.values())
@@ -150,7 +150,7 @@ def test_every_evaluator_conforms_or_is_known_not_to(name: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", options("evaluator"))
 def test_every_metric_says_its_role_and_area(name: str) -> None:
-    evaluator: Evaluator = build(chosen("evaluator", name))
+    evaluator: Evaluator = build(chosen("evaluator", name), Evaluator)
     known = {metric.key: metric for metric in evaluator.metrics}
     areas = {metric.area for metric in evaluator.metrics}
     assert len(areas) == 1 and areas <= set(get_args(Area)), areas
@@ -164,7 +164,7 @@ def test_every_metric_says_its_role_and_area(name: str) -> None:
 
 @pytest.mark.parametrize("name", options("evaluator"))
 def test_a_record_holds_what_a_metric_says_of_itself(name: str) -> None:
-    evaluator: Evaluator = build(chosen("evaluator", name))
+    evaluator: Evaluator = build(chosen("evaluator", name), Evaluator)
     for metric in evaluator.metrics:
         row = metric_row(metric)
         for field in ("better", "role", "area", "ceiling_of", "target", "unit", "minimum"):
@@ -183,7 +183,7 @@ def test_a_data_set_gives_a_split_or_says_how_to_get_it(
             if key in config:
                 config[key] = few
     try:
-        split: Split = build(config).load(tmp_path)
+        split: Split = build(config, Dataset).load(tmp_path)
     except BenchError as error:
         assert "dataset.root" in str(error), f"{name}: the error does not say where to put the data: {error}"
         pytest.skip(f"{name} is not here: {error}")
@@ -211,9 +211,10 @@ for module in {targets}:
     importlib.import_module(module)
     assert "torch" not in sys.modules, module
 from omegaconf import OmegaConf
+from bench.api import Encoder
 from bench.runtime.plugins import build
 for name in {names}:
-    build(OmegaConf.merge({{"device": "cpu"}}, OmegaConf.load(f"{CONF}/encoder/{{name}}.yaml"))[name])
+    build(OmegaConf.merge({{"device": "cpu"}}, OmegaConf.load(f"{CONF}/encoder/{{name}}.yaml"))[name], Encoder)
     assert "torch" not in sys.modules, name
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
@@ -238,7 +239,7 @@ def made_by(
     generator: Generator, split: Split, folder: Path, requests: Sequence[Request], blank_tolerance: int
 ) -> Sampled:
     training = Training(folder / "fit", {}, generator, split, 0, folder, {"mode": "disabled"})
-    return result(Sampling(folder, {}, training, requests, blank_tolerance))
+    return result(Sampling(folder, {"requests": requests_key(requests)}, training, requests, blank_tolerance))
 
 
 def targets(settings: Any) -> Iterator[str]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
 from bench.datasets.prepare import Shape, Source, checked, listing, prepare, size_of, take_holdout
+from bench.runtime.setting_types import ExistingFolder, Seed, Share
 from bench.storage.image_reader import Aspect
 from bench.storage.tables import Row, read_table
 
@@ -131,11 +132,11 @@ class CsawM(Dataset):
 
     def __init__(
         self,
-        root: str | None,
+        root: ExistingFolder | None,
         image_size: int | Sequence[int] = (320, 256),
         aspect: Aspect = "pad",
-        holdout_fraction: float = 0.15,
-        holdout_seed: int = 0,
+        holdout_fraction: Share = 0.15,
+        holdout_seed: Seed = 0,
     ) -> None:
         self.root = root
         self.shape = Shape(size_of(image_size, SMALLEST), aspect)

@@ -19,6 +19,7 @@ from bench.datasets.prepare import (
     size_of,
     take_holdout,
 )
+from bench.runtime.setting_types import ExistingFolder, Seed, Share
 from bench.storage.image_reader import Aspect
 from bench.storage.tables import Row, read_table
 
@@ -45,7 +46,7 @@ class ImageFolder(Dataset):
         about: further fields of ``bench.api.DatasetInfo``.
     """
 
-    root: str | None = None
+    root: ExistingFolder | None = None
     image_size: int | Sequence[int] = 64
     aspect: Aspect = "pad"
     window: Sequence[float] | None = None
@@ -57,8 +58,8 @@ class ImageFolder(Dataset):
     patient_column: str | None = "patient_id"
     id_column: str | None = None
     prompt: str | None = None
-    holdout_fraction: float = 0.25
-    holdout_seed: int = 0
+    holdout_fraction: Share = 0.25
+    holdout_seed: Seed = 0
     name: str = "imagefolder"
     about: Mapping[str, Any] = field(default_factory=dict)
 

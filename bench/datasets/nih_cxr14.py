@@ -18,6 +18,7 @@ from bench.datasets.prepare import (
     size_of,
     take_holdout,
 )
+from bench.runtime.setting_types import ExistingFolder, Seed, Share
 from bench.storage.image_reader import Aspect
 from bench.storage.tables import Row, read_lines, read_table
 
@@ -60,11 +61,11 @@ class NihCxr14(Dataset):
 
     def __init__(
         self,
-        root: str | None = None,
+        root: ExistingFolder | None = None,
         image_size: int | Sequence[int] = 64,
         aspect: Aspect = "pad",
-        holdout_fraction: float = 0.25,
-        holdout_seed: int = 0,
+        holdout_fraction: Share = 0.25,
+        holdout_seed: Seed = 0,
         targets: Sequence[str] = ("Pneumonia",),
     ) -> None:
         self.root = root

@@ -24,6 +24,7 @@ from bench.datasets.masking import TEST_CASES, TRAIN_CASES, Woman, imagine
 from bench.datasets.prepare import Shape, seed_of_name, size_of
 from bench.runtime.code_digest import code_digest
 from bench.runtime.progress import track
+from bench.runtime.setting_types import Count, Seed, Share
 from bench.storage.disk_errors import named
 from bench.storage.files import alone, content_key, remove_drafts, settle, write_atomic
 
@@ -77,11 +78,11 @@ class Phantom(Dataset):
     def __init__(
         self,
         image_size: int | Sequence[int] = 64,
-        n_train: int = 2048,
-        n_test: int = 512,
-        holdout_fraction: float = 0.25,
-        holdout_seed: int = HOLDOUT_SEED,
-        seed: int = 0,
+        n_train: Count = 2048,
+        n_test: Count = 512,
+        holdout_fraction: Share = 0.25,
+        holdout_seed: Seed = HOLDOUT_SEED,
+        seed: Seed = 0,
     ) -> None:
         size = size_of(image_size, SMALLEST)
         if size[0] > LARGEST[0] or size[1] > LARGEST[1]:

@@ -14,10 +14,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import PIL
 
-from bench.api import BenchError, DatasetInfo, ImageSet, Split
+from bench.api import BenchError, DatasetInfo, ImageSet, Keys, Split
 from bench.runtime.progress import track
+from bench.storage.digests import repeated, text_keys
 from bench.storage.files import alone, remove_drafts
 from bench.storage.image_reader import READER_VERSION, Alpha, Aspect, ImageError, encode_png, read_grey, resize
 from bench.storage.image_sets import load_set, write_set
@@ -150,24 +152,35 @@ def checked(train: ImageSet, holdout: ImageSet, test: ImageSet) -> Split:
         "image_id": "ids are in two parts; give every image an id of its own",
         "pixel_hash": "images have the same pixels in two parts; remove one of each pair",
     }
-    columns = {column: {name: part.column(column) for name, part in parts.items()} for column in remedies}
     for column, remedy in remedies.items():
-        faults = []
-        for first, second in combinations(parts, 2):
-            rows = {value: row for row, value in enumerate(columns[column][first])}
-            seen: dict[str, int] = {}
-            for row, value in enumerate(columns[column][second]):
-                if value in rows:
-                    seen.setdefault(value, row)
-            ids = columns["image_id"]
-            faults += [
-                f"{column} {value!r}: {first} row {rows[value]} (image {ids[first][rows[value]]!r}) and "
-                f"{second} row {row} (image {ids[second][row]!r})"
-                for value, row in seen.items()
-            ]
+        keys = {name: _keys(part, column) for name, part in parts.items()}
+        faults = [
+            fault
+            for first, second in combinations(parts, 2)
+            for fault in _shared(column, (first, parts[first], keys[first]), (second, parts[second], keys[second]))
+        ]
         if faults:
             raise BenchError(f"{train.info.name}: {listing(faults, remedy)}")
     return Split(train, holdout, test)
+
+
+def _keys(images: ImageSet, column: str) -> Keys:
+    return images.pixel_keys if column == "pixel_hash" else text_keys(images.column(column))
+
+
+def _shared(column: str, one: tuple[str, ImageSet, Keys], other: tuple[str, ImageSet, Keys]) -> Iterator[str]:
+    """Every value of a column that two parts share, with the last row of the one and the first of the other."""
+    (first, ours, our_keys), (second, theirs, their_keys) = one, other
+    common = np.flatnonzero(np.isin(their_keys, our_keys))
+    if not len(common):
+        return
+    rows = common[np.sort(np.unique(their_keys[common], return_index=True)[1])]
+    kinds, from_the_end = np.unique(our_keys[::-1], return_index=True)
+    places = len(our_keys) - 1 - from_the_end[np.searchsorted(kinds, their_keys[rows])]
+    shared = theirs.select(rows)
+    told = zip(shared.column(column), places, ours.select(places).ids, rows, shared.ids, strict=True)
+    for value, place, known, row, found in told:
+        yield f"{column} {value!r}: {first} row {place} (image {known!r}) and {second} row {row} (image {found!r})"
 
 
 def listing(faults: Sequence[str], summary: str) -> str:
@@ -178,13 +191,13 @@ def listing(faults: Sequence[str], summary: str) -> str:
 
 def _check_unique(sources: Sequence[Source]) -> None:
     for name in ("image_id", "path"):
-        rows: dict[Any, str] = {}
+        rows: dict[str, str] = {}
         faults = []
-        for source in sources:
-            value = getattr(source, name)
+        for place in repeated(text_keys(str(getattr(source, name)) for source in sources)).tolist():
+            value, where = str(getattr(sources[place], name)), sources[place].where
             if value in rows:
-                faults.append(f"{name} {str(value)!r}: {rows[value]} and {source.where}")
-            rows.setdefault(value, source.where)
+                faults.append(f"{name} {value!r}: {rows[value]} and {where}")
+            rows.setdefault(value, where)
         if faults:
             raise BenchError(listing(faults, "images are given twice; remove one row of each pair"))
 
@@ -240,9 +253,12 @@ def _read(sources: Sequence[Source], name: str, shape: Shape) -> Iterator[dict[s
 
 
 def _warn_of_copies(images: ImageSet) -> None:
+    places = repeated(images.pixel_keys)
+    if not len(places):
+        return
+    some = images.select(places)
     names = defaultdict(list)
-    for image_id, pixels in zip(images.ids, images.column("pixel_hash"), strict=True):
+    for image_id, pixels in zip(some.ids, some.column("pixel_hash"), strict=True):
         names[pixels].append(image_id)
-    copies = [" = ".join(group) for group in names.values() if len(group) > 1]
-    if copies:
-        _log.warning("%s: %s", images.info.name, listing(copies, "groups of ids have the same pixels"))
+    copies = [" = ".join(group) for group in names.values()]
+    _log.warning("%s: %s", images.info.name, listing(copies, "groups of ids have the same pixels"))

@@ -14,6 +14,7 @@ import PIL
 from bench.api import BenchError, Dataset, DatasetInfo, ImageSet, Label, Split
 from bench.datasets.prepare import Shape, checked, size_of
 from bench.runtime.progress import track
+from bench.runtime.setting_types import ExistingPath, Seed, Share
 from bench.storage.files import content_key, files_digest
 from bench.storage.image_reader import BLANK_SPREAD, READER_VERSION, Aspect, encode_png, resize
 from bench.storage.image_sets import load_set, write_set
@@ -61,11 +62,11 @@ class SynthCheX(Dataset):
 
     def __init__(
         self,
-        root: str | None = None,
+        root: ExistingPath | None = None,
         image_size: int | Sequence[int] = 64,
         aspect: Aspect = "pad",
-        fractions: Sequence[float] = (0.2, 0.2),
-        holdout_seed: int = 0,
+        fractions: Sequence[Share] = (0.2, 0.2),
+        holdout_seed: Seed = 0,
         targets: Sequence[str] = ("Pneumonia",),
         colour: Colour = "luma",
         unknown: Sequence[int] = (-1,),

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from bench.api import BenchError
 from bench.export.dataset_card import Written, data_card
 from bench.pipeline.filtering import kept_ids
+from bench.pipeline.image_parts import image_parts
 from bench.pipeline.requests import PURPOSES
-from bench.pipeline.sampling import image_parts
 from bench.runtime.progress import meter
+from bench.runtime.publication import Publication
 from bench.storage.files import read_json, writing
 from bench.storage.record import RunRecord
 
@@ -56,7 +57,8 @@ def export(folder: Path, out: Path, purpose: str | None = None) -> Written:
         (draft / "data").mkdir(parents=True)
         features = columns(record)
         written = _write(folder, record, features, purpose, draft / "data")
-        (draft / "README.md").write_text(data_card(folder, record, features, written), encoding="utf-8")
+        card = Publication().text(data_card(folder, record, features, written))
+        (draft / "README.md").write_text(card, encoding="utf-8")
     return written
 
 

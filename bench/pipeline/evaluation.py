@@ -15,6 +15,7 @@ from bench.pipeline.conformance import conformance
 from bench.pipeline.features import Encoding, FeatureStore
 from bench.pipeline.stage import Made, Mark, Stage, result
 from bench.runtime.processes import Team
+from bench.runtime.publication import Publication
 from bench.statistics.randomness import named_rng
 from bench.storage.disk_errors import DiskError
 from bench.storage.files import file_digest, read_json, write_atomic, write_json
@@ -50,6 +51,7 @@ class Evaluation(Stage[Measured]):
         conformances: the folder in which the evaluator's conformance is kept.
         sampled: names of the files that sampling left.
         generator: what the run says of the generator.
+        publication: what may be said of a failure, and in the files that the evaluator leaves.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Evaluation(Stage[Measured]):
     earlier: Mapping[str, Record] = field(default_factory=dict)
     sampled: Sequence[str] = ()
     generator: Mapping[str, Any] = field(default_factory=dict)
+    publication: Publication = field(default_factory=Publication)
     together: ClassVar[bool] = True
 
     @property
@@ -96,7 +99,7 @@ class Evaluation(Stage[Measured]):
             return Made()
         begin = time.perf_counter()
         left: dict[str, str] = {}
-        record = self._measured(left, fault)
+        record = self._published(self._measured(left, fault))
         write_json(self.folder / self.file, record.model_dump(by_alias=True))
         return Made([self.file, *left], {"status": record.status}, time.perf_counter() - begin)
 
@@ -139,6 +142,10 @@ class Evaluation(Stage[Measured]):
             failure = Failure(type=type(error).__name__, message=str(error), traceback=traceback.format_exc())
             return Record(**fixed, status="failed", scores=[], error=failure)
 
+    def _published(self, record: Record) -> Record:
+        """A refusal, an error and its traceback may quote a secret or say where on this machine something lies."""
+        return Record.model_validate(self.publication.value(record.model_dump(by_alias=True)))
+
     @property
     def _measuring(self) -> dict[str, Any]:
         return {"settings": self.protocol["settings"], "code": self.key["code"]}
@@ -166,7 +173,7 @@ class Evaluation(Stage[Measured]):
                 raise BenchError(f"{self.name} would leave {name!r}, which is no name of its own; choose another")
             if name in taken:
                 raise BenchError(f"{self.name} would leave {name!r}, which {taken[name]} has left already")
-            write_atomic(self.folder / name, content)
+            write_atomic(self.folder / name, self.publication.content(content))
             left[name] = file_digest(self.folder / name)
 
         return leave

@@ -10,13 +10,16 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.api import BenchError, Encoder, FeatureReader, Filter, ImageSet, Split, Verdict
+from bench.api import BenchError, Encoder, FeatureReader, Filter, ImageSet, Purpose, Split, Verdict
+from bench.pipeline.requests import images_by_purpose
 from bench.pipeline.stage import MARKS, Made, Mark, Stage
 from bench.runtime.processes import Team
 from bench.runtime.progress import meter
+from bench.runtime.publication import Publication
 from bench.storage.disk_errors import named
 from bench.storage.files import content_key, discard, file_digest, read_json, write_atomic, write_json
 
@@ -45,6 +48,11 @@ class Filtered:
     counts: Mapping[str, int] = field(default_factory=dict)
     report: str = ""
 
+    @cached_property
+    def by_purpose(self) -> dict[Purpose, ImageSet]:
+        """The images of each purpose."""
+        return images_by_purpose(self.images)
+
 
 @dataclass(frozen=True)
 class Filtering(Stage[Filtered]):
@@ -61,6 +69,7 @@ class Filtering(Stage[Filtered]):
     features: FeatureReader
     images: ImageSet
     name: str = "filtering"
+    publication: Publication = field(default_factory=Publication)
 
     @property
     def units(self) -> int:  # type: ignore[override]
@@ -71,14 +80,20 @@ class Filtering(Stage[Filtered]):
         return kind_of(self.judge)
 
     def make(self, team: Team) -> Made:
-        """Judge the images that have no verdict yet.
+        """Judge the images that have no verdict yet. Each purpose has a journal, so that one that is added later has
+        nothing judged again.
 
         Raises:
             BenchError: no image of some purpose is left, or the filter gave too few or too many verdicts.
         """
         images = self.images
-        journal = f".filter/{content_key(self.key)}.jsonl"
-        verdicts = self._judged(self.folder / journal)
+        # of what decides verdicts, the images are another for each journal
+        settings = {name: each for name, each in self.key.items() if name != "images"}
+        journals, verdicts = list[str](), list[Verdict]()
+        with meter("filtering", total=len(images), unit="image") as bar:
+            for each in filter(len, images_by_purpose(images).values()):
+                journals.append(f".filter/{content_key([settings, each.digest])}.jsonl")
+                verdicts += self._judged(each, self.folder / journals[-1], bar)
         purposes = images.column("purpose")
         kept = [i for i, verdict in enumerate(verdicts) if verdict.keep]
         counts = {"kept": len(kept), "dropped": len(images) - len(kept)}
@@ -89,27 +104,22 @@ class Filtering(Stage[Filtered]):
                 f"the filter {self.judge.id} leaves no image for {', '.join(empty)} (all {len(images)} by grade: "
                 f"{grades}; each in {self.folder / TABLE}); choose a more lenient filter, or filter=none"
             )
-        return Made([REPORT, TABLE, journal], {"counts": counts})
+        return Made([REPORT, TABLE, *journals], {"counts": counts})
 
     def load(self, mark: Mark) -> Filtered:
         kept = kept_ids(self.folder, mark.files[REPORT])
         rows = [i for i, name in enumerate(self.images.ids) if name in kept]
         return Filtered(self.images.select(rows), mark.note["counts"], mark.files[REPORT])
 
-    def _judged(self, path: Path) -> list[Verdict]:
+    def _judged(self, images: ImageSet, path: Path, bar: Any) -> list[Verdict]:
         """Verdicts from the journal, then new ones, each block on disk before the next is begun."""
-        images = self.images
         spans = [
             (start, min(start + self.judge.block, len(images))) for start in range(0, len(images), self.judge.block)
         ]
         with named("writing", path):
             path.parent.mkdir(parents=True, exist_ok=True)
             blocks, whole = _journal(path, [stop - start for start, stop in spans])
-        with (
-            named("writing", path),
-            path.open("ab") as file,
-            meter("filtering", total=len(images), unit="image") as bar,
-        ):
+        with named("writing", path), path.open("ab") as file:
             file.truncate(whole)
             bar.update(sum(map(len, blocks)))
             for start, stop in spans[len(blocks) :]:
@@ -129,7 +139,7 @@ class Filtering(Stage[Filtered]):
         report = {
             "schema": 1,
             "key": dict(self.key),
-            "facts": dict(self.judge.facts),
+            "facts": self.publication.value(self.judge.facts),
             "counts": {"judged": len(self.images), **counts},
             "by_grade": _tally([verdict.grade for verdict in verdicts], verdicts),
             "by_purpose": _tally(purposes, verdicts),

@@ -14,15 +14,15 @@ from bench.api import Evaluator, Request
 from bench.pipeline import evaluation
 from bench.pipeline import filtering as filters
 from bench.pipeline.evaluation import Measured
-from bench.pipeline.features import Encoding, rows_of
+from bench.pipeline.features import Encoding
 from bench.pipeline.filtering import Filtered
 from bench.pipeline.loading import Loading
 from bench.pipeline.plan import Plan
-from bench.pipeline.requests import make_requests
-from bench.pipeline.run import Evaluations, encoding_for_filter, filtering, sampling
+from bench.pipeline.run import Evaluations, encoding_for_filter, filtering, requests_of, sampling
 from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import MARKS, Mark, Stage
 from bench.runtime.text_table import text_table
+from bench.storage.feature_rows import rows_of
 from bench.storage.files import Damaged, only_reading, read_checked
 
 FOUND = "found"
@@ -71,11 +71,17 @@ def lines_of(plan: Plan, folder: Path, costs: Costs) -> Iterator[Line]:
     yield Line("loading", FOUND)
     split = loading.load(mark)
     plan.check(split)
-    requests = make_requests(split, plan.config.seed, plan.config.requests)
+    requests = requests_of(plan, folder, split)
     stage = sampling(plan, folder, split, requests)
     if (mark := stage.find()) is None:
         yield Line("training", FOUND) if stage.training.find() else costs.line(stage.training)
-        yield costs.line(stage)
+        left = stage.left()
+        some = f"to make, {left} of {len(requests)} images" if left < len(requests) else "to make"
+        yield Line(stage.name, some, *costs.of(stage.kind, left))
+        before = None if plan.judge else stage.before()
+        if before is not None:
+            yield from _measuring(plan, stage, before, costs)
+            return
         if plan.judge is not None:
             yield Line("filtering", AFTER, *costs.of(filters.kind_of(plan.judge), len(requests)))
         yield from (costs.later(name, evaluator, requests) for name, evaluator in plan.evaluators.items())
@@ -97,10 +103,11 @@ def _measuring(plan: Plan, finished: Sampling, sampled: Sampled, costs: Costs) -
         yield Line("filtering", FOUND)
         kept = judging.load(mark)
     evaluations = Evaluations(plan, folder, split, requests, sampled, kept, features)
+    absent = {request.purpose for request in requests} - {*sampled.images.column("purpose")}
     measured: dict[str, Measured] = {}
     announced: set[Line] = set()
     for number, (name, evaluator) in enumerate(plan.evaluators.items()):
-        if evaluator.reads_scores and len(measured) < number:
+        if absent & {*evaluator.purposes} or (evaluator.reads_scores and len(measured) < number):
             yield costs.later(name, evaluator, requests)
             continue
         stage = evaluations.stage(name, measured)

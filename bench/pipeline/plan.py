@@ -5,20 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from bench.api import BenchError, Dataset, DatasetInfo, Evaluator, Filter, Generator, ImageSet, Request, Split
+from bench.api import BenchError, Dataset, DatasetInfo, Evaluator, Filter, Generator, ImageSet, Purpose, Request, Split
 from bench.pipeline.features import FeatureStore
 from bench.pipeline.filtering import described
-from bench.pipeline.requests import asked_for, requests_digest
+from bench.pipeline.requests import PURPOSES, asked_for, images_by_purpose, requests_key
 from bench.runtime.blocks import sample
 from bench.runtime.code_digest import code_digest, part_digest
-from bench.runtime.plugins import Encoders, build, settings
+from bench.runtime.plugins import Encoders, build
+from bench.runtime.publication import Publication
 from bench.statistics.randomness import named_rng
 from bench.storage.files import content_key, files_digest
+from bench.storage.names import path_name_faults
 
 _ID = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -28,7 +31,8 @@ class Plan:
     """The parts of one run; making it opens no data and trains nothing.
 
     Keys say what decides a stored result and so hold digests of code; protocols say what must agree before two results
-    are compared, and hold lasting names only.
+    are compared, and hold lasting names only. Both are written down, so settings stand in them as
+    ``Publication.identifying`` has them.
     """
 
     config: DictConfig
@@ -47,17 +51,17 @@ class Plan:
             BenchError: a part cannot be built, an encoder or filter lacks its weights, an evaluator has no id.
         """
 
-        def made(part: DictConfig) -> Any:
-            return build(part, config.allow)
+        def made(part: DictConfig, expected: type) -> Any:
+            return build(part, expected, config.allow)
 
-        evaluators = {str(name): made(part) for name, part in (config.get("evaluator") or {}).items()}
+        evaluators = {str(name): made(part, Evaluator) for name, part in (config.get("evaluator") or {}).items()}
         encoders = Encoders(config.get("encoder") or DictConfig({}), config.allow)
-        judge = made(config.filter) if config.get("filter") else None
+        judge = made(config.filter, Filter) if config.get("filter") else None
         described(judge, encoders)
         for name, evaluator in evaluators.items():
             _check_id(name, evaluator)
             _identities(evaluator, encoders)
-        generator = made(config.generator)
+        generator = made(config.generator, Generator)
         # now, while the code on disk is the code that was imported
         codes = {
             name: content_key([part_digest(evaluator, config.evaluator[name]._target_), code_digest(named_rng)])
@@ -65,24 +69,51 @@ class Plan:
         }
         codes |= {"generator": part_digest(generator, config.generator._target_)}
         codes |= {"filter": part_digest(judge, config.filter._target_)} if judge else {}
-        return cls(config, made(config.dataset), generator, judge, encoders, evaluators, codes)
+        dataset = made(config.dataset, Dataset)
+        return cls(config, dataset, generator, judge, encoders, evaluators, codes)
 
     @property
     def cache(self) -> Path:
         return Path(self.config.cache)
 
+    @cached_property
+    def publication(self) -> Publication:
+        return Publication(self.config)
+
+    @property
+    def recorded_config(self) -> dict[str, Any]:
+        """The configuration as it stands in records."""
+        # no filter leaves no trace, so that records made before there were filters stay the same
+        found = self.publication.recorded()
+        return {key: value for key, value in found.items() if key != "hydra" and (key != "filter" or value)}
+
+    @property
+    def purposes(self) -> tuple[Purpose, ...]:
+        """What the evaluators read images of, in the order of requests; everything where none reads any."""
+        read = {purpose for evaluator in self.evaluators.values() for purpose in evaluator.purposes}
+        return tuple(each for each in PURPOSES if each in read) or PURPOSES
+
     @property
     def generator_settings(self) -> dict[str, Any]:
-        return settings(self.config.generator)
+        """As they are recorded, without ``_target_``."""
+        found = self.publication.recorded(self.config.generator)
+        return {name: value for name, value in found.items() if name != "_target_"}
 
     @property
     def documentation(self) -> dict[str, str]:
         """What a person states of the images, by field; ``null`` and empty text state nothing."""
-        stated = self.config.get("documentation") or {}
-        return {str(name): str(text).strip() for name, text in stated.items() if str(text or "").strip()}
+        stated = self.config.get("documentation")
+        told = self.publication.recorded(stated) if stated else {}
+        return {str(name): str(text).strip() for name, text in told.items() if str(text or "").strip()}
 
     def check(self, split: Split) -> None:
-        """Have every evaluator say before any image is made whether it can measure on this split."""
+        """Have every evaluator say before any image is made whether it can measure on this split.
+
+        Raises:
+            BenchError: it cannot, or the data set has a name that no record may have.
+        """
+        for fault in path_name_faults(split.info.name):
+            raise BenchError(f"what the data set calls itself cannot stand in a record: {fault}; correct its name")
         for evaluator in self.evaluators.values():
             evaluator.check(split)
 
@@ -93,12 +124,13 @@ class Plan:
 
     def fit_key(self, split: Split) -> dict[str, Any]:
         """All that decides what the generator learns, and what it does afterwards."""
-        generator, chosen = self.generator, self.generator_settings
+        generator, chosen = self.generator, self.publication.identifying(self.config.generator)
+        reads = {path: files_digest(Path(path).expanduser()) for path in generator.reads}
         return {
             "generator": type(generator).__qualname__,
             "settings": {name: value for name, value in chosen.items() if name not in generator.incidental},
             "code": self.codes["generator"],
-            "reads": {path: files_digest(Path(path).expanduser()) for path in generator.reads},
+            "reads": self.publication.value(reads),
             generator.reads_part: getattr(split, generator.reads_part).digest,
             "description": meaning(split.info),
             "fit_seed": self.config.fit_seed,
@@ -117,7 +149,7 @@ class Plan:
             "block": self.generator.block,
             "code": code_digest(sample),
             "split": split.digest,
-            "requests": requests_digest(requests),
+            "requests": requests_key(requests),
             "seed": self.config.seed,
         }
 
@@ -126,8 +158,8 @@ class Plan:
         assert self.judge is not None
         code = {name: features.code(name) for name in self.judge.encoders}
         return {
-            **described(self.judge, self.encoders),
-            "images": images.digest,
+            **self.publication.value(described(self.judge, self.encoders)),
+            "images": {purpose: each.digest for purpose, each in images_by_purpose(images).items()},
             "split": split.digest,
             "description": meaning(split.info),
             "code": {"filter": self.codes["filter"], **code},
@@ -137,30 +169,37 @@ class Plan:
     def protocol(self, name: str, split: Split, requests: Sequence[Request]) -> dict[str, Any]:
         """What must agree before a result of the evaluator called ``name`` is compared with another."""
         evaluator = self.evaluators[name]
-        chosen = settings(self.config.evaluator[name])
+        chosen = self.publication.identifying(self.config.evaluator[name], placed=False)
         return {
             "dataset": split.info.name,
             "split": split.digest,
             "description": _compared(split.info, evaluator),
             "conditions": asked_for(requests, evaluator.purposes),
-            "encoders": _identities(evaluator, self.encoders),
+            "encoders": self.publication.value(_identities(evaluator, self.encoders)),
             "evaluator": f"{evaluator.id}/{evaluator.version}",
             "settings": {key: value for key, value in chosen.items() if key != "device"},
             "evaluation_seed": self.config.evaluation_seed,
-            **described(self.judge, self.encoders),
+            **self.publication.value(described(self.judge, self.encoders)),
         }
 
     def evaluation_key(
-        self, name: str, protocol: Mapping[str, Any], split: Split, images: ImageSet, features: FeatureStore
+        self,
+        name: str,
+        protocol: Mapping[str, Any],
+        split: Split,
+        images: Mapping[Purpose, ImageSet],
+        features: FeatureStore,
     ) -> dict[str, Any]:
         """All that decides a result: the protocol, the images and what they are said to show, and the code."""
+        read = {place: files_digest(Path(place)) for place in self.publication.paths(self.config.evaluator[name])}
         return {
             "protocol": content_key(protocol),
-            "images": images.digest,
+            "images": {purpose: each.digest for purpose, each in images.items()},
             "description": meaning(split.info),
             "code": self.codes[name],
             "encoders": {each: features.code(each) for each in protocol["encoders"]},
             "threads": self.config.threads,
+            **({"files": self.publication.value(read)} if read else {}),
         }
 
 

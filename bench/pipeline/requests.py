@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.api import ImageSet, Purpose, Request, Split
+from bench.api import BenchError, ImageSet, Purpose, Request, Split
 from bench.storage.files import content_key, write_atomic
 
 PURPOSES: tuple[Purpose, ...] = ("fidelity", "utility", "privacy")
@@ -25,13 +25,18 @@ def request_seed(run_seed: int, request_id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{run_seed}:{request_id}".encode()).digest()[:8], "big") >> 1
 
 
-def make_requests(split: Split, run_seed: int, limits: Mapping[str, int | None]) -> list[Request]:
-    """The requests of a run, in the order fidelity, utility, privacy.
+def make_requests(
+    split: Split, run_seed: int, limits: Mapping[str, int | None], purposes: Sequence[Purpose] = PURPOSES
+) -> list[Request]:
+    """The requests of a run for ``purposes``, in the order fidelity, utility, privacy.
 
     ``fidelity`` asks for the conditions of the test part, ``utility`` for those of the training part, ``privacy``
     for those of training and holdout part in equal shares, so that neither side is favoured; a part with few rows is
     asked for several times over, up to ``PRIVACY_SHARE``. Where ``limits`` caps a purpose, a fixed random choice of
-    rows (the same for every run seed) is asked for.
+    rows (the same for every run seed) is asked for. What is asked for one purpose does not depend on the others.
+
+    Raises:
+        BenchError: ``limits`` leave nothing to ask for.
     """
     test, train, holdout = (_conditions(part) for part in (split.test, split.train, split.holdout))
     # one source for each choice: a cap on one purpose must not change what another asks for
@@ -45,10 +50,13 @@ def make_requests(split: Split, run_seed: int, limits: Mapping[str, int | None])
         "privacy": _share(train, half, choosers[2]) + _share(holdout, half, choosers[3]),
     }
     requests = []
-    for purpose in PURPOSES:
+    for purpose in (each for each in PURPOSES if each in purposes):
         for number, row in enumerate(rows[purpose]):
             name = f"{purpose}-{number:06d}"
             requests.append(Request(request_id=name, purpose=purpose, seed=request_seed(run_seed, name), **row))
+    if not requests:
+        caps = ", ".join(f"requests.{each}={limits.get(each)}" for each in purposes)
+        raise BenchError(f"{caps}: no image is left to ask for; raise the limit, or set it to null for all there are")
     return requests
 
 
@@ -89,6 +97,24 @@ def asked_for(requests: Sequence[Request], purposes: Sequence[Purpose]) -> dict[
 def requests_digest(requests: Sequence[Request]) -> str:
     """16 hex digits over the whole table, seeds included."""
     return content_key([asdict(request) for request in requests])
+
+
+def requests_by_purpose(requests: Sequence[Request]) -> dict[Purpose, list[Request]]:
+    """The requests of each purpose that has any."""
+    found = {each: [request for request in requests if request.purpose == each] for each in PURPOSES}
+    return {purpose: each for purpose, each in found.items() if each}
+
+
+def requests_key(requests: Sequence[Request]) -> dict[Purpose, Any]:
+    """How many requests of each purpose there are, and a digest of them."""
+    asked = requests_by_purpose(requests)
+    return {purpose: {"count": len(each), "digest": requests_digest(each)} for purpose, each in asked.items()}
+
+
+def images_by_purpose(images: ImageSet) -> dict[Purpose, ImageSet]:
+    """The generated images of each purpose, none where none were asked for."""
+    purposes = images.column("purpose")
+    return {each: images.select([i for i, found in enumerate(purposes) if found == each]) for each in PURPOSES}
 
 
 def write_requests(requests: Sequence[Request], path: Path) -> None:

@@ -8,10 +8,11 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.api import ImageSet, Purpose, Request, Split
+from bench.api import ImageSet, Request, Split
 from bench.pipeline.evaluation import Evaluation, Measured
 from bench.pipeline.features import Encoding, FeatureStore
 from bench.pipeline.filtering import Filtered, Filtering, remove_reports
+from bench.pipeline.image_parts import purposes_made
 from bench.pipeline.loading import Loading
 from bench.pipeline.plan import Plan
 from bench.pipeline.requests import make_requests
@@ -26,12 +27,14 @@ from bench.storage.record import Record, RunRecord
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left: its record, the evaluators' records by name, and the images encoded by this run."""
+    """What a run left: its record, the evaluators' records by name, the images encoded by this run, and the folder of
+    the training it samples from."""
 
     folder: Path
     record: RunRecord
     records: Mapping[str, Record]
     encoded: Mapping[str, int]
+    training: Path
 
     @property
     def failed(self) -> list[str]:
@@ -56,8 +59,9 @@ def carry_out(plan: Plan, folder: Path, team: Team = ALONE) -> Outcome:
         remove_drafts(folder)
     split = result(Loading(plan.dataset, plan.cache), team)
     plan.check(split)
-    requests = make_requests(split, plan.config.seed, plan.config.requests)
-    sampled = result(sampling(plan, folder, split, requests), team)
+    requests = requests_of(plan, folder, split, team)
+    making = sampling(plan, folder, split, requests)
+    sampled = result(making, team)
     features = plan.features()
     kept = _kept(plan, folder, split, sampled, features, team)
     begin = time.perf_counter()
@@ -69,21 +73,31 @@ def carry_out(plan: Plan, folder: Path, team: Team = ALONE) -> Outcome:
     results = Results(split, requests, sampled, kept, measured, features.encoded, seconds)
     record = run_record(plan, folder, results)
     record = keep(record, folder) if team.is_main else record
-    return Outcome(folder, record, {name: each.record for name, each in measured.items()}, dict(features.encoded))
+    found = {name: each.record for name, each in measured.items()}
+    return Outcome(folder, record, found, dict(features.encoded), making.training.folder)
+
+
+def requests_of(plan: Plan, folder: Path, split: Split, team: Team = ALONE) -> list[Request]:
+    """What the evaluators need, and what finished images were made for in ``folder`` before: they stay."""
+    made = team.meet("looking for images", purposes_made(folder) if team.is_main else None)[0]
+    return make_requests(split, plan.config.seed, plan.config.requests, [*plan.purposes, *made])
 
 
 def sampling(plan: Plan, folder: Path, split: Split, requests: Sequence[Request]) -> Sampling:
     """The stage that makes the images, and within it the one that trains."""
     key = plan.training_key(split)
     place = plan.cache / "fits" / f"{plan.config.name}-{content_key(key)}"
-    training = Training(place, key, plan.generator, split, plan.config.fit_seed, folder, plan.config.wandb)
-    return Sampling(folder, plan.sampling_key(split, requests), training, requests, plan.config.blank_tolerance)
+    told = (plan.config.wandb, plan.recorded_config)
+    training = Training(place, key, plan.generator, split, plan.config.fit_seed, folder, *told)
+    key = plan.sampling_key(split, requests)
+    return Sampling(folder, key, training, requests, plan.config.blank_tolerance, publication=plan.publication)
 
 
 def filtering(plan: Plan, folder: Path, split: Split, images: ImageSet, features: FeatureStore) -> Filtering:
     """The stage that judges the images."""
     assert plan.judge is not None
-    return Filtering(folder, plan.filtering_key(split, images, features), plan.judge, split, features, images)
+    key = plan.filtering_key(split, images, features)
+    return Filtering(folder, key, plan.judge, split, features, images, publication=plan.publication)
 
 
 def encoding_for_filter(plan: Plan, folder: Path, split: Split, images: ImageSet, features: FeatureStore) -> Encoding:
@@ -122,9 +136,10 @@ class Evaluations:
         if evaluator.reads_scores:
             protocol["reads"] = {each: content_key(found.record.protocol) for each, found in earlier.items()}
             read = {each: found.entry.sha256 for each, found in earlier.items()}
-            about = content_key([plan.documentation, asdict(self.split.info)])
+            about = content_key([plan.documentation, asdict(self.split.info), self.sampled.facts])
             further = {"read": read, "about": about}
-        key = plan.evaluation_key(name, protocol, self.split, self.kept.images, self.features) | further
+        images = {purpose: self.kept.by_purpose[purpose] for purpose in evaluator.purposes}
+        key = plan.evaluation_key(name, protocol, self.split, images, self.features) | further
         return Evaluation(
             name=name,
             folder=self.folder,
@@ -132,7 +147,7 @@ class Evaluations:
             protocol=protocol,
             evaluator=evaluator,
             split=self.split,
-            images=self._images(evaluator.purposes),
+            images=images,
             features=self.features,
             seed=plan.config.evaluation_seed,
             conformances=plan.cache / "conformance",
@@ -140,10 +155,5 @@ class Evaluations:
             earlier={each: found.record for each, found in earlier.items()},
             sampled=self.sampled.files,
             generator=described(plan, self.split, self.sampled),
+            publication=plan.publication,
         )
-
-    def _images(self, purposes: Sequence[Purpose]) -> dict[Purpose, ImageSet]:
-        purpose = self.kept.images.column("purpose")
-        return {
-            each: self.kept.images.select([i for i, value in enumerate(purpose) if value == each]) for each in purposes
-        }

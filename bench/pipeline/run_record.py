@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from bench.api import BenchError, Request, Split
@@ -26,7 +24,6 @@ from bench.storage.record import SCHEMA, Cost, Entry, RunRecord, Span
 
 log = logging.getLogger(__name__)
 FILE = "run.json"
-_SECRET = re.compile(r"(?:token|secret|password|passwd|credential|api_?key)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def described(plan: Plan, split: Split, sampled: Sampled) -> dict[str, Any]:
         "unread": unread(split.info, sampled.uses),
         "documentation": plan.documentation,
         "sizes": sizes(split, sampled.facts),
-        "facts": dict(sampled.facts),
+        "facts": plan.publication.value(sampled.facts),
     }
 
 
@@ -81,24 +78,25 @@ def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
         control=generator.control,
         shows_real=generator.shows_real,
         seed=config.seed,
-        config=_plain(config),
+        config=plan.recorded_config,
         digests=_digests(results),
         images={
             "asked": len(results.requests),
             "made": len(sampled.images),
             "blank": sampled.blank,
+            "repeated": sampled.repeated,
             **asked,
             **results.kept.counts,
         },
         sizes=sizes(split, sampled.facts),
-        info=_jsonable(asdict(split.info)),
+        info=plan.publication.value(asdict(split.info)),
         facts={
-            **sampled.facts,
+            **plan.publication.value(sampled.facts),
             "columns_used": list(sampled.uses),
             "conditions_unread": unread(split.info, sampled.uses),
             "trained_on": generator.trained_on,
         },
-        evaluators={**_earlier(folder, results.kept.images.digest), **entries},
+        evaluators={**_earlier(folder, results.kept), **entries},
         provenance=provenance(),
         cost=_cost(results),
     )
@@ -127,10 +125,11 @@ def _cost(results: Results) -> Cost:
     )
 
 
-def _earlier(folder: Path, images: str) -> dict[str, Entry]:
+def _earlier(folder: Path, kept: Filtered) -> dict[str, Entry]:
     """Entries of evaluators that measured these very images before and whose records are what was written."""
     old = _read(folder)
     found = old.evaluators if old else {}
+    images = {str(purpose): each.digest for purpose, each in kept.by_purpose.items()}
     records = {
         name: read_json(folder / entry.file)
         for name, entry in found.items()
@@ -139,8 +138,13 @@ def _earlier(folder: Path, images: str) -> dict[str, Entry]:
     return {
         name: found[name]
         for name, record in records.items()
-        if record["key"].get("images") == images and not altered(folder, record["artifacts"])
+        if _of(record["key"].get("images"), images) and not altered(folder, record["artifacts"])
     }
+
+
+def _of(measured: Any, images: Mapping[str, str]) -> bool:
+    """Whether the images that a key speaks of, by purpose, are those that are there."""
+    return isinstance(measured, dict) and measured.items() <= images.items()
 
 
 def keep(record: RunRecord, folder: Path) -> RunRecord:
@@ -174,31 +178,3 @@ def sizes(split: Split, facts: Mapping[str, Any]) -> dict[str, Span | None]:
     real = size_span(size for own in known for size in own) if len(known) == 3 else None
     found = {"working": working, "real": real, "generated": as_own_size(facts.get("own_size"))}
     return {name: size and [list(each) for each in size] for name, size in found.items()}
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    plain = _redacted(OmegaConf.to_container(config, resolve=True))
-    assert isinstance(plain, dict)
-    # no filter leaves no trace, so that records made before there were filters stay the same
-    return {str(key): value for key, value in plain.items() if key != "hydra" and (key != "filter" or value)}
-
-
-def without_secret(setting: str) -> str:
-    """``key=value`` of a command line with the value removed if the key names a secret."""
-    key, given, _ = setting.partition("=")
-    return f"{key}=removed" if given and _SECRET.search(key) else setting
-
-
-def _redacted(value: Any) -> Any:
-    """The same with the value of every key that names a secret replaced."""
-    if isinstance(value, dict):
-        return {key: "removed" if _SECRET.search(str(key)) and each else _redacted(each) for key, each in value.items()}
-    return [_redacted(each) for each in value] if isinstance(value, list) else value
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _jsonable(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(each) for each in value]
-    return value

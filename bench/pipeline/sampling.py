@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
-from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Request, Split
+from bench.api import BenchError, DatasetInfo, Generator, ImageSet, Request
+from bench.pipeline.image_parts import OTHERWISE, PART, Parts, blank_rows, other_parts, other_requests, purposes_there
 from bench.pipeline.requests import write_requests
-from bench.pipeline.stage import MARKS, Made, Mark, Stage, listed, result
+from bench.pipeline.stage import Made, Mark, Stage, listed, result, same
 from bench.pipeline.training import Training
-from bench.runtime.blocks import sample
 from bench.runtime.processes import Team
-from bench.runtime.progress import meter
-from bench.storage.files import Damaged, altered, content_key, file_digest, read_checked, write_atomic, write_checked
+from bench.runtime.publication import Publication
+from bench.storage.files import altered, content_key, write_atomic
 from bench.storage.image_reader import as_own_size, contact_sheet
-from bench.storage.image_sets import join_parts, open_set, write_part
+from bench.storage.image_sets import join_parts, open_set
 
 log = logging.getLogger(__name__)
-PART = 256  # images in a part file: what a kill can cost
 SHEET = 32  # images on the contact sheet
-OTHERWISE = "Give this run another name (name=my_variant), write elsewhere (runs=other_folder), or delete the folder"
 COPY = ".arrow"  # the parts once more, in a form that is mapped from disk
 
 
@@ -36,6 +31,7 @@ class Sampled:
 
     Attributes:
         blank: number of constant images.
+        repeated: number of images with the pixels of an earlier one of their purpose.
         seconds: spent on the parts that are kept, summed over the processes that made them.
         facts: the generator's facts, with what was counted while all images were made.
         uses: names of the request columns the generator understands.
@@ -45,6 +41,7 @@ class Sampled:
 
     images: ImageSet
     blank: int
+    repeated: int
     seconds: float
     facts: Mapping[str, Any]
     uses: tuple[str, ...]
@@ -56,9 +53,13 @@ class Sampled:
 class Sampling(Stage[Sampled]):
     """Fills ``folder/images`` with parquet parts, and leaves ``requests.csv`` and a contact sheet.
 
+    Images of further purposes are added to those that are there, which stay as they are.
+
     Attributes:
         training: the stage that gives the trained generator; asked only if an image is missing.
-        key: all that decides the images; a folder that holds images of another key is refused.
+        key: all that decides the images, and under ``requests`` their ``requests_key``; a folder that holds images of
+            other settings, or for other requests of a purpose, is refused.
+        requests: all images that the folder is to hold, those that are there included.
         blank_tolerance: constant images accepted before the run stops; they are counted and kept.
     """
 
@@ -68,6 +69,7 @@ class Sampling(Stage[Sampled]):
     requests: Sequence[Request]
     blank_tolerance: int
     name: str = "sampling"
+    publication: Publication = field(default_factory=Publication)
     together: ClassVar[bool] = True
 
     @property
@@ -78,22 +80,37 @@ class Sampling(Stage[Sampled]):
     def kind(self) -> str:
         return f"sampling {type(self.training.generator).__name__}"
 
+    def find(self) -> Mark | None:
+        mark = super().find()
+        if mark is not None:
+            other_parts(self.folder / "images", [self.folder / name for name in mark.files])
+        return mark
+
     def superseded(self, mark: Mark) -> None:
-        raise BenchError(
-            f"{self.folder} holds images made with other settings:\n{listed(mark.key, self.key)}\n{OTHERWISE}"
-        )
+        """Nothing is lost by going on where there is no image yet, or where all that are there are wanted."""
+        there, here = _requests(mark.key), _requests(self.key)
+        made = there.keys() if mark.made else purposes_there(self.folder / "images")
+        if not made:
+            return
+        settings = [_settings(key) for key in (mark.key, self.key)]
+        if not same(*settings):
+            raise BenchError(f"{self.folder} holds images made with other settings:\n{listed(*settings)}\n{OTHERWISE}")
+        others = {purpose: each for purpose, each in there.items() if purpose in made and each != here.get(purpose)}
+        if others:
+            said = [f"{self.folder} holds images made for other requests:", *other_requests(others, here)]
+            raise BenchError("\n".join(said))
 
     def make(self, team: Team) -> Made:
         """Make this process's share of the parts that are missing, wait for the others, then look at them all."""
         generator = self.training.generator
         if team.is_main:
             write_requests(self.requests, self.folder / "requests.csv")
-        parts = Parts(self.folder / "images", self.training.split, content_key(self.key), self.blank_tolerance)
-        parts.cut(self.requests, generator.block)
+        parts = self._parts()
         # everyone hears what is missing before anyone adds to it
         looked = (parts.missing(), self.begun()) if team.is_main else None
         missing, known = team.meet(self.name, looked)[0]
-        note = dict(known.note) if known and not missing else {}
+        # what is said of fewer images is not true of these
+        note = dict(known.note) if known and not missing and same(known.key, self.key) else {}
         if not note:
             trained = result(self.training, team)
             generator.plan(self.requests)
@@ -102,6 +119,25 @@ class Sampling(Stage[Sampled]):
         parts.make(generator, team.share(missing), len(missing))
         team.meet(self.name)
         return self._finished(parts, note) if team.is_main else Made()
+
+    def left(self) -> int:
+        """How many images are to be made."""
+        parts = self._parts()
+        return parts.images(parts.missing())
+
+    def before(self) -> Sampled | None:
+        """The finished images that are there, be it for some of the purposes only."""
+        mark = self.begun()
+        if mark is None or not mark.made:
+            return None
+        images = {name: each for name, each in mark.files.items() if name.startswith(("images/", COPY))}
+        return None if altered(self.folder, images) else self.load(mark)
+
+    def _parts(self) -> Parts:
+        key = content_key(_settings(self.key))
+        parts = Parts(self.folder / "images", self.training.split, key, self.blank_tolerance)
+        parts.cut(self.requests, self.training.generator.block)
+        return parts
 
     def _finished(self, parts: Parts, note: dict[str, Any]) -> Made:
         """All parts once more as one set, the contact sheet, and what is said of them."""
@@ -116,7 +152,8 @@ class Sampling(Stage[Sampled]):
             # a process may have made none of the images, so its own counts say little
             counted = {name: before.get(name, 0) + count for name, count in _summed(accounts).items()}
             note["facts"] = dict(self.training.generator.facts) | counted
-        note |= {"digest": images.digest, "blank": blank, "seconds": sum(each["seconds"] for each in accounts)}
+        note |= {"digest": images.digest, "blank": blank, "repeated": repeated(images)}
+        note |= {"seconds": sum(each["seconds"] for each in accounts)}
         made = [path.relative_to(self.folder) for path in (*parts.paths, *(self.folder / COPY).iterdir())]
         return Made([*map(str, made), "requests.csv", "sheet.png", *self._pictures()], note, note["seconds"])
 
@@ -131,107 +168,23 @@ class Sampling(Stage[Sampled]):
     def load(self, mark: Mark) -> Sampled:
         images = open_set(self.folder / COPY, self.training.split.info)
         note, uses = mark.note, tuple(mark.note["uses"])
-        made = note["blank"], note["seconds"], note["facts"], uses, note["fit_seconds"], tuple(mark.files)
-        return Sampled(images, *made)
+        counts = note["blank"], note["repeated"], note["seconds"]
+        return Sampled(images, *counts, note["facts"], uses, note["fit_seconds"], tuple(mark.files))
 
 
-class Parts:
-    """The part files of a sampling, each with an account of what it holds and cost.
-
-    An account is hidden, so that whoever loads the folder's images does not meet it. A part counts as made when its
-    account is there, is of the same key, and has the part's digest.
-    """
-
-    def __init__(self, folder: Path, split: Split, key: str, blank_tolerance: int) -> None:
-        self.folder, self.split, self.key, self.blank_tolerance = folder, split, key, blank_tolerance
-        self.paths: list[Path] = []
-        self._requests: list[Sequence[Request]] = []
-
-    def cut(self, requests: Sequence[Request], block: int) -> None:
-        """Divide ``requests`` into parts of whole blocks."""
-        step = max(1, PART // block) * block
-        self._requests = [requests[start : start + step] for start in range(0, len(requests), step)]
-        count = len(self._requests)
-        self.paths = [self.folder / f"part-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
-
-    def missing(self) -> list[int]:
-        """Numbers of the parts that are to be made; one that is damaged is named in a warning.
-
-        Raises:
-            BenchError: there are parts of another key.
-        """
-        for path in self.folder.glob("part-*.parquet"):
-            if path not in self.paths:
-                self._account(path)
-        return [number for number, path in enumerate(self.paths) if self._account(path) is None]
-
-    def accounts(self) -> list[dict[str, Any]]:
-        """Those of all parts.
-
-        Raises:
-            BenchError: one is missing.
-        """
-        found = [(path, self._account(path)) for path in self.paths]
-        if absent := [path.name for path, account in found if account is None]:
-            raise BenchError(f"{absent[0]} is not in {self.folder}; all processes need to see the same folder")
-        return [account for _, account in found if account is not None]
-
-    def make(self, generator: Generator, numbers: Sequence[int], missing: int) -> None:
-        """Make the parts ``numbers``; ``missing`` is how many all processes make together."""
-        total = sum(map(len, self._requests))
-        left = sum(len(self._requests[number]) for number in numbers)
-        with meter("sampling", total=total if missing == len(numbers) else left, unit="image") as bar:
-            bar.update(total - left if missing == len(numbers) else 0)
-            for number in numbers:
-                self._make(self.paths[number], generator, self._requests[number], bar)
-
-    def _make(self, path: Path, generator: Generator, requests: Sequence[Request], bar: Any) -> None:
-        begin, before = time.perf_counter(), dict(generator.facts)
-        images = sample(generator, requests, self.split.test.size, bar)
-        self._check(images, requests)
-        write_part(_rows(requests, images), self.split.info, path)
-        counted = _added(before, generator.facts)
-        account = {"key": self.key, "sha256": file_digest(path), "counted": counted}
-        write_checked(_account_of(path), {**account, "seconds": time.perf_counter() - begin})
-
-    def _account(self, path: Path) -> dict[str, Any] | None:
-        try:
-            account = read_checked(_account_of(path))
-        except Damaged as error:
-            log.warning("sampling: %s; making %s again", error, path.name)
-            return None
-        if account is None:
-            return None
-        if account.get("key") != self.key:
-            raise BenchError(f"{path} was made with other settings. {OTHERWISE}")
-        fault = altered(path.parent, {path.name: account["sha256"]})
-        if fault:
-            log.warning("sampling: %s since it was made; making it again", fault)
-        return None if fault else account
-
-    def _check(self, images: Images, requests: Sequence[Request]) -> None:
-        blank = blank_rows(images)
-        if len(blank) > self.blank_tolerance:
-            first = [requests[i].request_id for i in blank[:5]]
-            raise BenchError(
-                f"the generator made {len(blank)} blank images, first {first}; they would count as real results. "
-                f"Mend the generator, or set blank_tolerance (now {self.blank_tolerance}) to keep and count them"
-            )
-
-
-def image_parts(folder: Path, digest: str) -> list[Path]:
-    """The part files of a finished run, verified to be those of the images with this digest.
-
-    Raises:
-        BenchError: they are not, or one is missing or changed.
-    """
-    mark = read_checked(folder / MARKS / "sampling.json")
-    if mark is None or mark["note"].get("digest") != digest:
-        raise BenchError(f"{folder}: the images are not those that run.json speaks of; run it again")
-    parts = {name: each for name, each in mark["files"].items() if name.startswith("images/")}
-    if fault := altered(folder, parts):
-        raise BenchError(f"{fault} since it was made; run the same configuration again")
-    return [folder / name for name in parts]
+def repeated(images: ImageSet) -> int:
+    """How many images have the pixels of an earlier one of their purpose; if any do, a warning names the first."""
+    first: dict[tuple[str, str], str] = {}
+    again = []
+    for name, *kind in zip(images.ids, images.column("purpose"), images.column("pixel_hash"), strict=True):
+        earlier = first.setdefault((kind[0], kind[1]), name)
+        if earlier != name:
+            again.append((name, earlier))
+    if again:
+        log.warning(
+            "%d of %d images repeat another of their purpose, first %s", len(again), len(images), " = ".join(again[0])
+        )
+    return len(again)
 
 
 def check_own_size(generator: Generator) -> None:
@@ -244,19 +197,6 @@ def check_own_size(generator: Generator) -> None:
             f"{type(generator).__name__}.facts['own_size'] is {stated!r}, needed [[height, width], [height, width]]: "
             "the least and the greatest of its pictures before they were brought to the data set's size"
         ) from None
-
-
-def _rows(requests: Sequence[Request], images: Images) -> Iterator[dict[str, Any]]:
-    for request, image in zip(requests, images, strict=True):
-        yield {
-            "image": image,
-            "image_id": request.request_id,
-            "patient_id": request.request_id,
-            "purpose": request.purpose,
-            "prompt": request.prompt,
-            "labels": request.labels,
-            "attributes": request.attributes,
-        }
 
 
 def told(info: DatasetInfo, uses: Sequence[str]) -> list[str]:
@@ -274,20 +214,15 @@ def unread(info: DatasetInfo, uses: Sequence[str]) -> list[str]:
     return [name for name in info.conditions if name not in known]
 
 
-def blank_rows(images: Images) -> list[int]:
-    """Indices of the constant images."""
-    flat = images.reshape(len(images), -1)
-    return [int(i) for i in np.flatnonzero(flat.min(axis=1) == flat.max(axis=1))]
+def _settings(key: Mapping[str, Any]) -> dict[str, Any]:
+    """All that decides the images but the requests."""
+    return {name: each for name, each in key.items() if name != "requests"}
 
 
-def _account_of(part: Path) -> Path:
-    return part.with_name(f".{part.stem}.json")
-
-
-def _added(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, int]:
-    """What was added to the whole numbers among a generator's facts."""
-    numbers = {key: value for key, value in after.items() if type(value) is int}
-    return {key: value - before.get(key, 0) for key, value in numbers.items() if value != before.get(key, 0)}
+def _requests(key: Mapping[str, Any]) -> Mapping[Any, Any]:
+    """What a key says of the requests of each purpose; nothing if it is of a time when it said so of all together."""
+    found = key["requests"]
+    return found if isinstance(found, dict) else {}
 
 
 def _summed(accounts: Sequence[Mapping[str, Any]]) -> dict[str, int]:

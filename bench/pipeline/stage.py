@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from bench.runtime.processes import ALONE, Team
+from bench.runtime.publication import Publication
 from bench.storage.differences import differences
 from bench.storage.files import Damaged, altered, canonical, file_digest, read_checked, write_checked
 
@@ -69,6 +70,7 @@ class Stage(ABC, Generic[Result]):
         units: images it handles.
         together: whether every process takes part in making it; otherwise the main one makes it and the others wait.
         contended: whether another run may make the same at the same time.
+        publication: what may be said of it in its mark.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Stage(ABC, Generic[Result]):
     units: int = 0
     together: ClassVar[bool] = False
     contended: ClassVar[bool] = False
+    publication: Publication = Publication()
 
     @abstractmethod
     def make(self, team: Team) -> Made:
@@ -166,7 +169,8 @@ def _made(stage: Stage[Result], team: Team) -> Mark:
         files = {name: file_digest(stage.folder / name) for name in sorted(made.files)}
         size = sum((stage.folder / name).stat().st_size for name in files)
         seconds = round(time.perf_counter() - begin if made.seconds is None else made.seconds, 2)
-        mark = Mark(_plain(stage.key), stage.kind, True, files, _plain(made.note), seconds, size, stage.units)
+        note = stage.publication.value(_plain(made.note))
+        mark = Mark(_plain(stage.key), stage.kind, True, files, note, seconds, size, stage.units)
         stage.put(mark)
     found: Mark = team.meet(stage.name, mark)[0]
     return found

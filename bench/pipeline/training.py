@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +34,7 @@ class Training(Stage[Trained]):
         key: all that decides what it learns.
         home: folder of the run that trains.
         tracking: settings of Weights & Biases.
+        config: the configuration of the run, in which nothing is that must not be passed on.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Training(Stage[Trained]):
     seed: int
     home: Path
     tracking: Mapping[str, Any]
+    config: Mapping[str, Any] = field(default_factory=dict)
     name: str = "training"
     contended: ClassVar[bool] = True
     _fitted: bool = False
@@ -75,7 +77,9 @@ class Training(Stage[Trained]):
             team.meet("starting to train")
             self._fit_together(team)
             return Made()
-        training = FollowedTraining(self.folder, self.home, self.split.info.name, self.split.info.redistributable)
+        info, digests = self.split.info, {"split": self.split.digest, "train": self.split.train.digest}
+        config = {**self.config, "digests": digests}
+        training = FollowedTraining(self.folder, self.home, info.name, info.redistributable, config)
         with followed(training, self.tracking):
             self._clear()
             if self.together:

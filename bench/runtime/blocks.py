@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 
-from bench.api import BenchError, Encoder, Generator, Images, Request, Rows
-from bench.runtime.progress import meter
+from bench.api import BenchError, Encoder, Generator, Images, Request
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def sample(generator: Generator, requests: Sequence[Request], size: tuple[int, int], bar: Any) -> Images:
@@ -31,22 +35,65 @@ def sample(generator: Generator, requests: Sequence[Request], size: tuple[int, i
     return np.concatenate(made)
 
 
-def encode(encoder: Encoder, pixels: Images, *, label: str) -> Rows:
-    """``(N, H, W)`` uint8 to ``(N, dim)`` float32, in blocks of ``encoder.block`` padded with the last image.
+class BlockEncoder:
+    """Rows of ``count`` images that come a few at a time, encoded in blocks of ``encoder.block``.
 
-    Raises:
-        BenchError: the encoder gave rows of another shape or type, or values that are not finite.
+    The last block is padded with its last image. Blocks are those of the images in order, however they are handed over.
+
+    Attributes:
+        rows: ``(count, dim)`` float32, filled as images come.
+        seconds: spent encoding.
     """
-    rows = np.empty((len(pixels), encoder.dim), np.float32)
-    with meter(label, total=len(pixels), unit="image") as bar:
-        for start in range(0, len(pixels), encoder.block):
-            block = pixels[start : start + encoder.block]
-            missing = encoder.block - len(block)
-            padded = np.concatenate([block, np.repeat(block[-1:], missing, axis=0)]) if missing else block
-            made = encoder(padded)
-            if made.shape != (encoder.block, encoder.dim) or made.dtype != np.float32:
-                want = f"float32{(encoder.block, encoder.dim)}"
-                raise BenchError(f"encoder {encoder.id} gave {made.dtype}{made.shape}, needed {want}")
-            rows[start : start + len(block)] = made[: len(block)]
-            bar.update(len(block))
-    return rows
+
+    def __init__(self, encoder: Encoder, count: int) -> None:
+        self.rows = np.empty((count, encoder.dim), np.float32)
+        self.seconds = 0.0
+        self._encoder = encoder
+        self._done = 0
+        self._waiting: list[Images] = []
+
+    def take(self, pixels: Images) -> None:
+        """The next images, ``(N, H, W)`` uint8, as many as there are.
+
+        Raises:
+            BenchError: the encoder gave rows of another shape or type.
+        """
+        self._waiting.append(pixels)
+        block, count = self._encoder.block, len(self.rows) - self._done
+        if sum(map(len, self._waiting)) < min(block, count):
+            return
+        images = np.concatenate(self._waiting) if len(self._waiting) > 1 else pixels
+        whole = len(images) if len(images) == count else len(images) // block * block
+        for start in range(0, whole, block):
+            self._encode(images[start : start + block])
+        # a copy, so that images that are done are not held
+        self._waiting = [images[whole:].copy()] if whole < len(images) else []
+
+    def _encode(self, images: Images) -> None:
+        encoder, block = self._encoder, self._encoder.block
+        missing = block - len(images)
+        padded = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing else images
+        begin = time.perf_counter()
+        made = encoder(padded)
+        self.seconds += time.perf_counter() - begin
+        if made.shape != (block, encoder.dim) or made.dtype != np.float32:
+            want = f"float32{(block, encoder.dim)}"
+            raise BenchError(f"encoder {encoder.id} gave {made.dtype}{made.shape}, needed {want}")
+        self.rows[self._done : self._done + len(images)] = made[: len(images)]
+        self._done += len(images)
+
+
+def ahead(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """``work`` of every item, in order; a thread is one item ahead of whoever takes the results.
+
+    What ``work`` raises is raised where its result would have been taken. The thread has ended when the last result is
+    taken, or the iterator is closed.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        coming: Future[Made] | None = None
+        for item in items:
+            ready, coming = coming, pool.submit(work, item)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()

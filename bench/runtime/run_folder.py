@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,12 +13,23 @@ from bench.storage.disk_errors import explained, named
 FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"
 
 
+class Said(logging.Formatter):
+    """Lines of the log after a function of text."""
+
+    def __init__(self, said: Callable[[str], str]) -> None:
+        super().__init__(FORMAT)
+        self._said = said
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._said(super().format(record))
+
+
 @contextmanager
-def logged(path: Path) -> Iterator[None]:
-    """Append what is logged to the file ``path`` while inside."""
+def logged(path: Path, said: Callable[[str], str]) -> Iterator[None]:
+    """Append what is logged to the file ``path`` while inside, every message with its traceback as ``said`` has it."""
     with named("writing", path):
         handler = _File(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(Said(said))
     logging.getLogger().addHandler(handler)
     try:
         yield

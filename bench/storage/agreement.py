@@ -1,10 +1,13 @@
-"""Whether two sets of measured numbers come from the same measure."""
+"""Whether two numbers come from the same measure: of one protocol, and by code that finds the same."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from bench.storage.files import content_key
 
 RELATIVE, ABSOLUTE = 1e-6, 1e-9  # what another machine or library may change in a number
 
@@ -42,3 +45,13 @@ def _same(there: float | None, here: float | None) -> bool:
     if there is None or here is None:
         return False
     return math.isclose(there, here, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+
+
+def shared(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The protocol less its encoders: one of them more changes no number in the features of another."""
+    return {name: value for name, value in protocol.items() if name != "encoders"}
+
+
+def short_digest(value: Any) -> str:
+    """8 hex digits by which a reader tells protocols, encoders or codes apart."""
+    return content_key(value)[:8]

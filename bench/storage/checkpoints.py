@@ -7,7 +7,6 @@ tag can change what it means. Opened are safetensors, and PyTorch files only as 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -273,25 +272,6 @@ def check_safetensors(folder: Path, setting: str, *, needed: bool = False) -> No
         "so only safetensors are; convert it once with a program you trust "
         f"(model.save_pretrained(folder, safe_serialization=True)) and set {setting}"
     )
-
-
-def check_no_code(folder: Path, remedy: str) -> None:
-    """Refuse a folder with Python files, or with a configuration that names classes of its own.
-
-    Raises:
-        BenchError: which file; ``remedy`` ends the message.
-    """
-    code = [*sorted(folder.glob("*.py")), *(each for each in sorted(folder.glob("*.json")) if _maps_code(each))]
-    if code:
-        raise BenchError(f"{code[0]}: this part brings code of its own, which is not run; {remedy}")
-
-
-def _maps_code(path: Path) -> bool:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BenchError(f"{path}: not JSON ({error}); copy the model again") from error
-    return isinstance(content, dict) and bool(content.get("auto_map"))
 
 
 def read_tensors(path: Path, setting: str) -> dict[str, torch.Tensor]:

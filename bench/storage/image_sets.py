@@ -40,13 +40,11 @@ def write_set(rows: Iterable[dict[str, Any]], info: DatasetInfo, folder: Path) -
     if first is None:
         raise BenchError(f"{folder}: no images to write, needed at least one")
     schema = _schema(info, "purpose" in first)
-    own_sizes: set[tuple[int, int] | None] = set()
-    cells = _cells(chain([first], rows), info, own_sizes)
+    span = _Span()
+    cells = _cells(span.seen(chain([first], rows)), info)
     with writing(folder) as draft:
         _write_rows(_batches(cells, schema), schema, draft)
-        known = [size for size in own_sizes if size is not None]
-        own_size = size_span(known) if len(known) == len(own_sizes) else None
-        _write_manifest(draft, own_size)
+        _write_manifest(draft, span.own_size)
     return open_set(folder, info)
 
 
@@ -56,7 +54,7 @@ def write_part(rows: Iterable[dict[str, Any]], info: DatasetInfo, path: Path) ->
 
     schema = _schema(info, True)
     with writing(path) as draft, pyarrow.parquet.ParquetWriter(draft, schema) as file:
-        for batch in _batches(_cells(rows, info, set()), schema):
+        for batch in _batches(_cells(rows, info), schema):
             file.write_batch(batch)
 
 
@@ -147,13 +145,26 @@ def _schema(info: DatasetInfo, generated: bool) -> Any:
     return datasets.Features(columns).arrow_schema
 
 
-def _cells(
-    rows: Iterable[dict[str, Any]], info: DatasetInfo, own_sizes: set[tuple[int, int] | None]
-) -> Iterator[dict[str, Any]]:
-    """Rows as they are stored, checked to be 8-bit grey and of one size; ``own_sizes`` collects what they had."""
+class _Span:
+    """The least and the greatest size that rows had as files; ``None`` once one of them does not say it."""
+
+    def __init__(self) -> None:
+        self.own_size: OwnSize | None = None
+        self._known = True
+
+    def seen(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The same rows, looked at on their way."""
+        for row in rows:
+            size = row.get("own_size")
+            self._known = self._known and size is not None
+            self.own_size = size_span([*(self.own_size or ()), size]) if self._known else None
+            yield row
+
+
+def _cells(rows: Iterable[dict[str, Any]], info: DatasetInfo) -> Iterator[dict[str, Any]]:
+    """Rows as they are stored, checked to be 8-bit grey and of one size."""
     size = None
     for row in rows:
-        own_sizes.add(row.get("own_size"))
         content = row["image"]
         pixels = np.asarray(Image.open(io.BytesIO(content))) if isinstance(content, bytes) else content
         size = size or pixels.shape

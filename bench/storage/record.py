@@ -157,9 +157,11 @@ class RunRecord(Strict):
         control: what the generator stands for if it is a control.
         shows_real: whether the generated images are real ones (then a public page shows them only where
             ``info`` says they are redistributable).
-        config: the resolved configuration; values of keys that name a secret (token, password ...) are removed.
+        config: the resolved configuration; what came from the environment is as written, secrets are ``<secret>``, and
+            paths start from named folders.
         digests: of split, train, holdout, test, requests, images.
-        images: counts: asked, made, blank, by purpose.
+        images: counts: asked, made, blank, repeated (with the pixels of an earlier one of their purpose), and asked by
+            purpose; a purpose that no evaluator read has none.
         sizes: least and greatest (height, width) in pixels: ``working``, what every score saw; ``real`` and
             ``generated``, the images' own before they were brought to it; ``null`` where unknown.
         info: the data set's description.

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
+from bench.api import BenchError
+from bench.runtime.scan import refuse_private
+from bench.tracking.client import Destination
 from bench.tracking.follower import FollowedTraining, Follower, follow
-from bench.tracking.publication import send
+from bench.tracking.sending import send_record, send_stop
 
 
 def main() -> None:
@@ -18,20 +23,38 @@ def main() -> None:
     parser.add_argument("--mode", choices=("online", "offline"), default="online")
     parser.add_argument("--project", default="medical-image-bench")
     parser.add_argument("--entity")
+    parser.add_argument("--group", help="what stands together at W&B; by default the runs of a data set")
     parser.add_argument("--tag", action="append", default=[])
-    parser.add_argument("--follow", metavar="DATASET", help="folder is of a training on DATASET: send what grows there")
-    parser.add_argument("--home", type=Path, help="with --follow: folder for the files of the W&B client")
-    parser.add_argument("--timeout", type=float, default=120.0, help="with --follow: seconds for the rest at the end")
-    parser.add_argument("--pictures", action="store_true", help="with --follow: send pictures too")
+    parser.add_argument("--about", type=int, help=argparse.SUPPRESS)  # a descriptor that a run hands to its child
     given = parser.parse_args()
     if given.mode == "online" and not _has_key():
         sys.exit("no W&B API key: set WANDB_API_KEY or run `wandb login`, or use wandb.mode=offline")
-    if given.follow:
-        training = FollowedTraining(given.folder, given.home or given.folder, given.follow, given.pictures)
-        options = {name: getattr(given, name) for name in ("project", "entity", "mode")} | {"tags": given.tag}
-        follow(Follower(training, options), given.timeout)
+    destination = Destination(given.mode, given.project, given.entity, given.group, given.tag)
+    if given.about is not None:
+        _obey(given.folder, destination, given.about)
+    elif not (given.folder / "run.json").is_file():
+        sys.exit(f"{given.folder} holds no run.json: name the folder of a finished run")
+    else:
+        _send(given.folder, destination)
+
+
+def _send(folder: Path, destination: Destination) -> None:
+    try:
+        refuse_private(folder)
+    except BenchError as error:
+        sys.exit(str(error))
+    send_record(folder, destination)
+
+
+def _obey(folder: Path, destination: Destination, descriptor: int) -> None:
+    with open(descriptor, encoding="utf-8") as file:
+        about: dict[str, Any] = json.load(file)
+    if "reason" in about:
+        send_stop(folder, destination, about)
         return
-    send(given.folder, given.mode, given.project, given.entity, given.tag)
+    timeout = about.pop("timeout")
+    training = FollowedTraining(folder, Path(about.pop("home")), **about)
+    follow(Follower(training, destination), timeout)
 
 
 def _has_key() -> bool:

@@ -1,113 +1,107 @@
-"""A copy of the finished record at Weights & Biases. Never on the way to a score.
+"""A copy of what a run left at Weights & Biases. Never on the way to a score.
 
-``publish`` starts ``python -m bench.tracking RUN_FOLDER`` as a child process with a time limit, so that no server,
-prompt or crash of the client can hold or change a run. The same command replays a run later.
+``publish`` and ``publish_stop`` start ``python -m bench.tracking RUN_FOLDER`` as a child process with a time limit, so
+that no server, prompt or crash of the client can hold or change a run. The same command sends a finished run again.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import logging
-import os
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.storage.files import file_digest, read_json, write_json
+from bench.storage.files import content_key, discard, file_digest
+from bench.tracking.child import command, handed
+from bench.tracking.client import staging_of
+from bench.tracking.follower import training_run
+from bench.tracking.ledger import harmless, identified, note
 
 log = logging.getLogger(__name__)
 
 
-def publish(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Log the run in ``folder`` unless ``settings.mode`` is ``disabled`` or this very record was logged before."""
-    done = {"record": file_digest(folder / "run.json"), "mode": settings["mode"]}
-    if settings["mode"] == "disabled" or read_json(folder / "wandb.json") == done:
+def publish(folder: Path, settings: Mapping[str, Any], training: Path | None = None) -> None:
+    """Log the run in ``folder`` unless ``settings.mode`` is ``disabled`` or this very record was logged before.
+
+    ``training`` is the folder of the training it samples from, to whose W&B run it is linked.
+    """
+    if settings["mode"] == "disabled":
         return
+    with harmless():
+        linked = training and training_run(training)
+        if linked:
+            identified(folder)
+            note(folder, training=linked)
+        _send_once(folder, settings, {"record": file_digest(folder / "run.json")})
+
+
+def publish_stop(
+    folder: Path, settings: Mapping[str, Any], config: Callable[[], Mapping[str, Any]], reason: str
+) -> None:
+    """Log that the run in ``folder`` stopped before it left a record, unless W&B is disabled or knows it.
+
+    A record that is there already stands: only a run that a W&B agent started is told to have failed then.
+
+    Args:
+        config: gives the resolved configuration, in which nothing is that must not be passed on. It may be what
+            cannot be resolved.
+        reason: why it stopped, likewise.
+    """
+    if settings["mode"] == "disabled":
+        return
+    with harmless():
+        book = identified(folder)
+        if (folder / "run.json").exists() and not ("sweep" in book and "sent" not in book):
+            return
+        settled = config()
+        data = settled["dataset"]
+        about = {
+            # what a data set calls itself is known when it is loaded
+            "dataset": data.get("name") or data["_target_"].split(".")[-2],
+            "generator": settled["name"],
+            "seed": settled["seed"],
+            "config": dict(settled),
+            "reason": reason,
+        }
+        _send_once(folder, settings, {"stop": content_key(about)}, about)
+
+
+def _send_once(
+    folder: Path, settings: Mapping[str, Any], what: Mapping[str, str], about: Mapping[str, Any] | None = None
+) -> None:
+    book = identified(folder)
+    sent = {**what, **{name: settings[name] for name in ("mode", "project", "entity")}}
+    if book.get("sent") == sent:
+        return
+    if "sweep" in book and settings["mode"] != "online":
+        log.warning("W&B sweep %s is told nothing of this run: it needs wandb.mode=online", book["sweep"])
+    place = folder / "wandb"
+    replaced = [*place.glob(f"offline-run-*-{book['id']}"), *place.glob(staging_of(book["id"]))]
+    if _sent(folder, settings, about):
+        # of one run there is one W&B run, whose last state counts
+        discard(*replaced)
+        note(folder, sent=sent)
+
+
+def _sent(folder: Path, settings: Mapping[str, Any], about: Mapping[str, Any] | None) -> bool:
     arguments = command(folder, settings)
+    again = f"Replay: {' '.join(arguments[1:])}" if about is None else "Tried again when it stops again."
     seconds = settings["timeout_seconds"]
-    try:
-        child = subprocess.run(arguments, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired:
-        log.warning("W&B did not finish in %s s; scores are safe. Replay: %s", seconds, " ".join(arguments[1:]))
-        return
+    with handed(about) as (words, options):
+        try:
+            child = subprocess.run(
+                [*arguments, *words],
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                stdin=subprocess.DEVNULL,
+                **options,
+            )
+        except subprocess.TimeoutExpired:
+            log.warning("W&B did not finish in %s s; scores are safe. %s", seconds, again)
+            return False
     if child.returncode:
         last = child.stderr.strip().splitlines()[-1:] or ["no message"]
-        log.warning("W&B failed (%s); scores are safe. Replay: %s", last[0], " ".join(arguments[1:]))
-        return
-    write_json(folder / "wandb.json", done)
-
-
-def command(folder: Path, settings: Mapping[str, Any]) -> list[str]:
-    """The command of a child that sends ``folder`` with these settings."""
-    arguments = [sys.executable, "-m", "bench.tracking", str(folder)]
-    for name in ("mode", "project", "entity"):
-        if settings[name] is not None:
-            arguments += [f"--{name}", str(settings[name])]
-    return arguments + [f"--tag={tag}" for tag in settings["tags"]]
-
-
-def send(folder: Path, mode: str, project: str, entity: str | None, tags: list[str]) -> None:
-    """Log one finished run: config, scores table, summary, training curves, sample grid, record artifact."""
-    os.environ.setdefault("WANDB_SILENT", "true")
-    import wandb
-
-    record = json.loads((folder / "run.json").read_text())
-    name = f"{record['dataset']}-{record['generator']}-seed{record['seed']}"
-    online = wandb.init(
-        project=project,
-        entity=entity,
-        mode="online" if mode == "online" else "offline",
-        dir=str(folder),
-        id=f"{name}-{record['digests']['images'][:8]}".replace("/", "-"),
-        resume="allow" if mode == "online" else None,
-        name=name,
-        group=record["dataset"],
-        job_type="control" if record["control"] else "contender",
-        tags=[record["dataset"], record["generator"], *tags],
-        config=record["config"],
-        settings=wandb.Settings(init_timeout=30, console="off", x_disable_stats=True),
-    )
-    with online as run:
-        _curves(run, folder)
-        _scores(run, folder, record)
-        if (folder / "sheet.png").exists() and (not record["shows_real"] or record["info"]["redistributable"]):
-            run.log({"samples": wandb.Image(str(folder / "sheet.png"))})
-        artifact = wandb.Artifact(f"record-{name}".replace("=", "-"), type="record")
-        for path in _files(folder):
-            artifact.add_file(str(path), name=str(path.relative_to(folder)))
-        run.log_artifact(artifact)
-
-
-def _files(folder: Path) -> list[Path]:
-    cards = [folder / f"card.{suffix}" for suffix in ("json", "md", "html")]
-    return [folder / "run.json", *sorted(folder.glob("scores/[!.]*.json")), *(path for path in cards if path.exists())]
-
-
-def _scores(run: Any, folder: Path, record: dict[str, Any]) -> None:
-    import wandb
-
-    columns = ["evaluator", "metric", "value", "low", "high", "n", "group", "encoder", "reason", "words"]
-    table = wandb.Table(columns=columns)
-    for name, entry in record["evaluators"].items():
-        for score in json.loads((folder / entry["file"]).read_text())["scores"]:
-            table.add_data(name, *(score.get(column) for column in columns[1:]))
-            if score["group"] == "all" and score["value"] is not None:
-                where = f"/{score['encoder']}" if score["encoder"] else ""
-                run.summary[f"{name}/{score['metric']}{where}"] = score.get("words") or score["value"]
-    run.log({"scores": table})
-
-
-def _curves(run: Any, folder: Path) -> None:
-    for row in history(folder):
-        run.log({f"{row['stage']}/{row['term']}": float(row["value"]), f"{row['stage']}/step": int(row["step"])})
-
-
-def history(folder: Path) -> list[dict[str, str]]:
-    path = folder / "history.csv"
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        log.warning("W&B failed (%s); scores are safe. %s", last[0], again)
+    return not child.returncode

@@ -7,17 +7,20 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from bench.runtime.start import start
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 log = logging.getLogger("validity")
 _codes: list[int] = []
 
 
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="validity")
 def _job(config: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
     _codes.append(_carry_out(config, Path(HydraConfig.get().runtime.output_dir)))
 
 
@@ -38,11 +41,15 @@ def _carry_out(config: DictConfig, folder: Path) -> int:
     return 0
 
 
+def _check(config: DictConfig) -> None:
+    from bench.runtime.settings import ValiditySettings, check_settings
+
+    check_settings(config, ValiditySettings)
+
+
 def main() -> None:
     """Exit code 0 unless a report could not be made."""
-    _job()
-    if any(_codes):
-        sys.exit(1)
+    sys.exit(start(_job, "validity", "validity", _check) or max(_codes, default=0))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from bench.api import Evaluator
+from bench.api import Dataset, Evaluator
 from bench.pipeline.features import FeatureStore
 from bench.runtime.plugins import Encoders, build
+from bench.runtime.publication import Publication
 from bench.runtime.text_table import text_table
 from bench.storage.files import write_atomic, write_json
 from bench.validity.measure import DAMAGES, Bench
@@ -28,16 +29,18 @@ def report(config: DictConfig, folder: Path) -> str:
         BenchError: bad data or settings, or too few holdout images.
     """
     encoders = Encoders(config.encoder, config.allow)
-    evaluators: dict[str, Evaluator] = {str(name): build(part, config.allow) for name, part in config.evaluator.items()}
-    split = build(config.dataset, config.allow).load(Path(config.cache))
+    evaluators: dict[str, Evaluator] = {
+        str(name): build(part, Evaluator, config.allow) for name, part in config.evaluator.items()
+    }
+    split = build(config.dataset, Dataset, config.allow).load(Path(config.cache))
     targets = {str(name): part._target_ for name, part in config.encoder.items()}
     features = FeatureStore(Path(config.cache) / "features", encoders, targets=targets)
     bench = Bench(split, evaluators, encoders, features, config.images, config.draws, config.evaluation_seed)
     result = Report(split.info, bench.n, len(split.test), config.draws, bench.metrics, bench.responses())
-    picture = heat_map(result)
-    write_json(folder / "validity.json", _json(result, encoders, split.digest))
+    picture, publication = heat_map(result), Publication(config)
+    write_json(folder / "validity.json", publication.value(_json(result, encoders, split.digest)))
     write_atomic(folder / "validity.png", picture)
-    write_atomic(folder / "validity.html", page(result, picture, bench.examples()).encode())
+    write_atomic(folder / "validity.html", publication.content(page(result, picture, bench.examples()).encode()))
     return table(result)
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.api import Evaluator, ImageSet, Material, Metric, Part, Purpose, Score
+from bench.runtime.setting_types import Count
 from bench.statistics.arrays import Indices
 from bench.statistics.resampling import folds, jackknife_se, normal_interval
 from evaluators.card.documents import DOCUMENTED, filled_attributes, recorded
@@ -75,6 +76,7 @@ CEILINGS = {
 CEILINGS[COMPLETENESS] = _ceiling(COMPLETENESS, "Completeness, real", "Completeness of the test part.")
 CEILINGS[CONSISTENCY] = _ceiling(CONSISTENCY, "Consistency, ceiling", "Consistency of unseen real images: the ceiling.")
 Terms = dict[str, float]
+MOST = 10_000  # images of a set: rarity holds a table of all pairs of half of them
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class Set:
 class Card(Evaluator):
     """Scores the seven Cs and writes ``card.json``, ``card.md`` and ``card.html``.
 
-    Reference is the test part; ceilings are the holdout part judged by the same code. Sets are cut to equal size.
+    Reference is the test part; ceilings are the holdout part judged by the same code. Sets are cut to equal size, to
+    ``MOST`` images at most.
     Intervals are delete-fold jackknifes over the judged images with the reference fixed.
     """
 
@@ -106,7 +109,7 @@ class Card(Evaluator):
     version: ClassVar[str] = "2"
     reads_scores: ClassVar[bool] = True
 
-    def __init__(self, encoder: str = "radiomics", pairs: int = 256) -> None:
+    def __init__(self, encoder: str = "radiomics", pairs: Count = 256) -> None:
         self.encoders = (encoder,)
         self.pairs = pairs
 
@@ -114,7 +117,7 @@ class Card(Evaluator):
         fake, split = material.images["fidelity"], material.split
         scores: list[Score] = []
         terms: dict[str, Any] = {}
-        size = min(len(fake), len(split.test), len(split.holdout))
+        size = min(len(fake), len(split.test), len(split.holdout), MOST)
         if size < MINIMUM:
             reason = f"{size} images in the smallest of generated, test and holdout set, needed {MINIMUM}"
             scores += [metric.refused(reason, n=size) for metric in self.metrics if metric.minimum == MINIMUM]
@@ -128,15 +131,13 @@ class Card(Evaluator):
         split, name = material.split, self.encoders[0]
         real = split.test.select(np.sort(material.rng.permutation(len(split.test))[:size]))
         frame = Frame.fit(material.features(name, real))
-        pixels = real.pixels()
-        among = unpaired_similarity(pixels, pixels, material.rng, self.pairs)
-        reference = Set(frame(material.features(name, real)), properties(pixels), among)
+        among = unpaired_similarity(real, real, material.rng, self.pairs)
+        reference = Set(frame(material.features(name, real)), properties(real), among)
         judged = {}
         for label, images in (("synthetic", material.images["fidelity"]), ("ceiling", split.holdout)):
             part = images.select(np.sort(material.rng.permutation(len(images))[:size]))
-            shown = part.pixels()
-            similarity = unpaired_similarity(shown, pixels, material.rng, self.pairs)
-            judged[label] = Set(frame(material.features(name, part)), properties(shown), similarity)
+            similarity = unpaired_similarity(part, real, material.rng, self.pairs)
+            judged[label] = Set(frame(material.features(name, part)), properties(part), similarity)
             groups = _by_group(part, real, judged[label].points, reference.points)
             terms[label] = {"groups": groups}
         fold = folds(size, FOLDS, material.rng)

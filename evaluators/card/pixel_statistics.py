@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.api import Images
+from bench.api import ImageSet
 from bench.statistics.arrays import Floats, Levels, Mask
 
 Table = Floats
@@ -17,17 +17,19 @@ RULES = (
     "high-frequency energy",
     "largest component",
 )
+BLOCK = 64  # images in memory at a time
 LOW, HIGH = 0.05, 0.25  # cycles per pixel: below and above lie the band energies
 
 
-def properties(images: Images) -> Table:
-    """``(N, H, W)`` uint8 to ``(N, 7)``: what ``RULES`` names, in order.
+def properties(images: ImageSet) -> Table:
+    """``(N, 7)``: what ``RULES`` names, in order, of each image.
 
     Grey levels are in 0-255, energies are shares of the power without the mean, the slope is that of log power over
     log frequency between ``LOW`` and ``HIGH`` (Burgess 2003; the card calls it anatomical noise), the component is
     the largest connected bright region as a share of all bright pixels.
     """
-    return np.stack([_one(image) for image in images]) if len(images) else np.zeros((0, len(RULES)))
+    found = [_one(image) for block in images.blocks(BLOCK) for image in block]
+    return np.stack(found) if found else np.zeros((0, len(RULES)))
 
 
 def _one(image: Levels) -> Table:
@@ -72,7 +74,7 @@ def kept(table: Table, bounds: Table) -> Mask:
     return np.asarray(((table >= bounds[0]) & (table <= bounds[1])).all(axis=1))
 
 
-def unpaired_similarity(a: Images, b: Images, rng: np.random.Generator, pairs: int = 256) -> Table:
+def unpaired_similarity(a: ImageSet, b: ImageSet, rng: np.random.Generator, pairs: int = 256) -> Table:
     """Structural similarity (Wang et al. 2004) of random pairs, one of each set, on pixels bright in either.
 
     Gaussian window 1.5, K1 0.01, K2 0.03, range 255. Pairs of an image with itself are avoided when both sets are
@@ -85,8 +87,8 @@ def unpaired_similarity(a: Images, b: Images, rng: np.random.Generator, pairs: i
     same = (first == second) if a is b else np.zeros(count, bool)
     second = np.where(same, (second + 1) % len(b), second)
     result = np.empty(count)
-    for k, (i, j) in enumerate(zip(first, second, strict=True)):
-        x, y = a[i].astype(np.float64), b[j].astype(np.float64)
+    pictures = zip(a.pixels(first), b.pixels(second), strict=True)
+    for k, (x, y) in enumerate((one.astype(np.float64), other.astype(np.float64)) for one, other in pictures):
         options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
         _, local = structural_similarity(x, y, data_range=255, full=True, **options)
         seen = (x > 2) | (y > 2)

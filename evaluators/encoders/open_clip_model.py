@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.api import BenchError, ReadsText, Rows
 from bench.storage.checkpoints import Weights
+from bench.storage.foreign_code import check_no_code, unasked
 from evaluators.encoders.deep import Compute, Deep, Network, exact, load_state, read_state
 from evaluators.encoders.preprocessing import Preprocessing
 
@@ -45,16 +46,27 @@ class OpenClip(Deep, ReadsText):
     def _whole(self) -> tuple[Any, Any]:
         import open_clip
 
-        folder = self.weights.files()[0].parent
+        weights, config = self.weights.files()
+        folder = weights.parent
+        check_no_code(folder, f"set {self.weights.setting} to a folder without it")
         try:
-            tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-            model = open_clip.create_model_from_pretrained(f"local-dir:{folder}", return_transform=False)
+            # the tokenizer of open_clip itself knows no such switch
+            switch = {"trust_remote_code": False} if _text(config).get("hf_tokenizer_name") else {}
+            with unasked():
+                tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}", **switch)
+                model = open_clip.create_model_from_pretrained(f"local-dir:{folder}", return_transform=False)
         except Exception as error:  # open_clip, its tokenizers and the hub client share no base class
             raise BenchError(
                 f"encoder {self.weights.name}: no text half: {type(error).__name__}: {str(error).splitlines()[0]}; put "
                 f"the tokenizer's files into {folder} and fetch the text network it names once while connected"
             ) from error
         return tokenizer, model.eval().requires_grad_(False).to(self.device)
+
+
+def _text(config: Path) -> Mapping[str, Any]:
+    """What the configuration says of the text half."""
+    said = json.loads(config.read_text(encoding="utf-8")).get("model_cfg", {}).get("text_cfg", {})
+    return said if isinstance(said, dict) else {}
 
 
 def open_clip_model(
@@ -86,9 +98,20 @@ def build(name: str, files: Sequence[Path]) -> torch.nn.Module:
 
     try:
         config = json.loads(files[1].read_text())["model_cfg"]
+        _check_here(name, files[1], config["vision_cfg"])
         half = _build_vision_tower(config["embed_dim"], config["vision_cfg"], config.get("quick_gelu", False))
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise BenchError(f"encoder {name}: {files[1]} describes no network: {error!r}") from error
     state = read_state(name, files[0])
     image = {key.removeprefix(IMAGE_HALF): tensor for key, tensor in state.items() if key.startswith(IMAGE_HALF)}
     return load_state(name, half, image)
+
+
+def _check_here(name: str, path: Path, vision: Mapping[str, Any]) -> None:
+    """A network is described by its name; one with a place in its name would be fetched, at no commit."""
+    if ":" in str(vision.get("timm_model_name") or "") or vision.get("timm_model_pretrained"):
+        raise BenchError(
+            f"encoder {name}: {path} takes its image half from elsewhere (timm_model_name "
+            f"{vision.get('timm_model_name')!r}, timm_model_pretrained {vision.get('timm_model_pretrained')!r}); "
+            "needed the name of a network without a place, and its weights in this folder"
+        )

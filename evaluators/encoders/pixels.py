@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from bench.api import Encoder, Images, Rows
+from bench.runtime.setting_types import Count
 from bench.statistics.arrays import Floats
 
 
@@ -49,7 +50,7 @@ class Pixels(Encoder):
     Blind to brightness and contrast by construction, so a copy made brighter is still a copy.
     """
 
-    def __init__(self, side: int = 32) -> None:
+    def __init__(self, side: Count = 32) -> None:
         """``side``: cells along each edge of the grid, so ``side**2`` features."""
         self.side = int(side)
         self.dim = self.side**2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -36,6 +37,7 @@ from evaluators.fidelity.ms_ssim import MS_SSIM, MS_SSIM_GAP, MS_SSIM_REAL, circ
 from evaluators.fidelity.uncertainty_by_side import frechet_parts, kernel_parts
 
 INTERVALS = "intervals.json"
+MOST = 50_000  # images of a side: all pairs of these take minutes, and their features in float64 under a gigabyte
 
 
 class Fidelity(Evaluator):
@@ -45,9 +47,9 @@ class Fidelity(Evaluator):
     subgroup. An encoder whose ``column_units`` are different has its columns brought to mean 0 and SD 1 over the test
     images first, and those that are constant there left out. The subgroups of one column are thinned at random, on both
     sides, to one number of images, that of the smallest that can be measured. ``n`` of a score is the size of the
-    smaller side. Measures that need more of an encoder than features are taken where one has it, over all images.
-    ``intervals.json`` tells how much of the uncertainty of fd and kid is the synthetic set's and how much the real
-    one's.
+    smaller side; a side of more than ``MOST`` images is thinned to as many first. Measures that need more of an encoder
+    than features are taken where one has it, over all images. ``intervals.json`` tells how much of the uncertainty of
+    fd and kid is the synthetic set's and how much the real one's.
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = OF_FEATURES + OVERALL + OF_SOME + OF_PIXELS
@@ -82,6 +84,8 @@ class Fidelity(Evaluator):
         if not len(real) or not len(fake):
             raise Refused(f"{len(real)} test images and {len(fake)} synthetic images: there is nothing to compare")
         seed = int(material.rng.integers(2**63))
+        material = _thinned(material, np.random.default_rng([seed, _number("thinned")]))
+        real, fake = material.split.test, material.images["fidelity"]
         members = list(self._members(material, seed))
         parts = {}
         judges = self._judges(material)
@@ -179,6 +183,13 @@ class Fidelity(Evaluator):
             yield Place(len(values)).score(metric, mean, normal_interval(mean, circle_se(values)), note)
         gap, se = abs(float(theirs.mean() - ours.mean())), float(np.hypot(circle_se(theirs), circle_se(ours)))
         yield Place(min(len(ours), len(theirs))).score(MS_SSIM_GAP, gap, normal_interval(gap, se), note)
+
+
+def _thinned(material: Material, rng: np.random.Generator) -> Material:
+    """The same with at most ``MOST`` test and as many synthetic images."""
+    test, fake = (each.at_most(MOST, rng) for each in (material.split.test, material.images["fidelity"]))
+    images: dict[Purpose, ImageSet] = {**material.images, "fidelity": fake}
+    return replace(material, split=replace(material.split, test=test), images=images)
 
 
 def _parts(sides: Sides) -> dict[str, object]:

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 
 from bench.api import BenchError, FeatureReader, Filter, ImageSet, Label, Split, Verdict
 from bench.runtime.device import resolve
-from bench.storage.checkpoints import Location, check_no_code, check_safetensors, folder_digest
+from bench.storage.checkpoints import Location, check_safetensors, folder_digest
+from bench.storage.foreign_code import check_no_code
 
 Unparsed = Literal["keep", "drop"]
 DTYPES = ("float32", "bfloat16")

@@ -13,6 +13,9 @@ from bench.statistics.arrays import Floats, Integers, Interval, Mask
 from bench.statistics.classification import auc, patient_weights, percentile_interval
 from bench.statistics.resampling import cluster_folds, normal_interval
 
+RESAMPLES = 1000
+WEIGHTS = 2**25  # numbers in a table of resamples
+
 BLIND_AUC = Metric(
     key="blind_auc",
     title="Blind baseline",
@@ -137,7 +140,10 @@ def patient_auc(
 ) -> tuple[float, Interval]:
     """Area under the ROC curve of members against non-members, with its patient-cluster bootstrap interval."""
     value = float(auc(scores, member, np.ones((1, len(scores))))[0])
-    return value, percentile_interval(value, auc(scores, member, patient_weights(patients, rng)))
+    step = max(1, WEIGHTS // len(scores))
+    counts = [min(step, RESAMPLES - start) for start in range(0, RESAMPLES, step)]
+    draws = [auc(scores, member, patient_weights(patients, rng, count)) for count in counts]
+    return value, percentile_interval(value, np.concatenate(draws))
 
 
 def by_patient(scores: Floats, patients: Sequence[str]) -> tuple[Floats, list[str]]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bench.api import Images, ImageSet, Metric
 from bench.statistics.arrays import Floats, Integers
+from bench.storage.mapped import mapped
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -65,15 +66,21 @@ class Fingerprints:
 
 def exact_copies(images: ImageSet, originals: ImageSet) -> int:
     """How many of ``images`` have exactly the pixels of one of ``originals`` (by SHA-256 of shape and pixels)."""
-    known = set(originals.column("pixel_hash"))
-    return sum(pixels in known for pixels in images.column("pixel_hash"))
+    return int(np.isin(images.pixel_keys, originals.pixel_keys).sum())
 
 
 def fingerprints(images: ImageSet) -> Fingerprints:
-    """Thumbnails and hashes of a whole set, decoded in blocks."""
-    parts = [thumbnails(block) for block in images.blocks(256)]
-    small = np.concatenate(parts)
-    return Fingerprints(small, difference_hash(small))
+    """Thumbnails and hashes of a whole set, decoded in blocks; the thumbnails are mapped from disk."""
+    hashes = [np.empty((0, 2), np.uint64)]
+
+    def small() -> Iterator[Images]:
+        for block in images.blocks(256):
+            part = thumbnails(block)
+            hashes.append(difference_hash(part))
+            yield part
+
+    shown = mapped(small(), (len(images), SIDE, SIDE), np.uint8)
+    return Fingerprints(shown, np.concatenate(hashes))
 
 
 def thumbnails(images: Images) -> Images:

@@ -13,6 +13,7 @@ import numpy as np
 from bench.api import Images
 from bench.runtime.device import resolve
 from bench.runtime.progress import track
+from bench.runtime.setting_types import Count, Positive
 from bench.statistics.arrays import Integers
 from bench.statistics.resampling import Floats
 
@@ -34,10 +35,10 @@ class Recipe:
         device: ``auto``, ``cpu`` or ``cuda``.
     """
 
-    steps: int
-    batch: int
-    width: int
-    rate: float
+    steps: Count
+    batch: Count
+    width: Count
+    rate: Positive
     device: str
 
 

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from bench.api import Evaluator, ImageSet, Material, Metric, Purpose, Refused, Score, Split
+from bench.runtime.plugin_settings import check_taken
+from bench.runtime.setting_types import Count
 from bench.statistics.arrays import Integers
 from bench.statistics.classification import patient_weights, percentile_interval
 from bench.statistics.resampling import Floats
@@ -31,6 +33,7 @@ from evaluators.utility.test_set import (
     truths,
 )
 
+MOST = 20_000  # images of a set that classifiers answer on: every resample has a weight for each
 Arm = Literal["real", "synthetic", "both"]
 Figures = dict[tuple[str, str], Figure]
 Answering = Callable[[Material, Sequence[Exam], Sequence[str]], tuple[dict[Arm, Answers], list[Answers]]]
@@ -99,7 +102,8 @@ class Utility(Evaluator):
     starting weights; images larger than ``side`` pixels are shrunk to it. Rows without a target's label are left out
     of that target. A target is refused where a class has fewer than 10 patients in the real test or train part, its
     recovery where one has fewer than 10 synthetic images, its ceiling where one has fewer than 10 holdout patients.
-    Intervals resample the patients of the test part and the repeats, for differences both arms on the same patients;
+    A set of more than ``MOST`` images to be answered on is thinned to as many at random. Intervals resample the
+    patients of the test part and the repeats, for differences both arms on the same patients;
     those of recovery resample the synthetic images and the repeats.
     ``group="all"`` is the mean over the targets measured; with several, each is also ``target=<name>``. Leaves
     ``utility.json`` and ``utility_roc.png``.
@@ -113,12 +117,14 @@ class Utility(Evaluator):
     def __init__(
         self,
         training: Mapping[str, Any],
-        side: int = 64,
-        repeats: int = 3,
-        resamples: int = 1000,
+        side: Count = 64,
+        repeats: Count = 3,
+        resamples: Count = 1000,
         device: str = "auto",
     ) -> None:
-        self.recipe = Recipe(**dict(training), device=device)
+        chosen = {**training, "device": device}
+        check_taken(Recipe, chosen, "evaluator.utility.training")
+        self.recipe = Recipe(**chosen)
         self.side = side
         self.repeats = repeats
         self.resamples = resamples
@@ -138,10 +144,11 @@ class Utility(Evaluator):
             reasons = "; ".join(str(reason) for reason in faults.values())
             raise Refused(reasons or f"{split.info.name} declares no target to predict")
         judged: dict[label_recovery.Kind, ImageSet] = {
-            "recovered_ceiling": split.holdout,
-            "recovered": material.images["fidelity"],
+            "recovered_ceiling": split.holdout.at_most(MOST, rng),
+            "recovered": material.images["fidelity"].at_most(MOST, rng),
         }
-        test, *others = (examine(images, targets, self.side) for images in (split.test, *judged.values()))
+        sets = (split.test.at_most(MOST, rng), *judged.values())
+        test, *others = (examine(images, targets, self.side) for images in sets)
         answers, further = answering(material, [test, *others], targets)
         weights = patient_weights(test.patients, rng, self.resamples)
         picks = {arm: rng.integers(0, self.repeats, (self.resamples, self.repeats)) for arm in ARMS}
@@ -163,10 +170,10 @@ class Utility(Evaluator):
         """Every arm's answers to the first exam, and the real arm's to each of the others."""
         parts = {"real": material.split.train, "synthetic": material.images["utility"]}
         classes = tuple(len(material.split.info.label(name).values) for name in targets)
-        images = {arm: small(part, self.side) for arm, part in parts.items()}
+        every, count = np.concatenate([small(part, self.side) for part in parts.values()]), len(parts["real"])
+        images = {"real": every[:count], "synthetic": every[count:], "both": every}
         known = {arm: truths(part, targets) for arm, part in parts.items()}
-        for each in (images, known):
-            each["both"] = np.concatenate([each["real"], each["synthetic"]])
+        known["both"] = np.concatenate([known["real"], known["synthetic"]])
         seeds = material.rng.integers(0, 2**62, self.repeats).tolist()
         lessons = {arm: Lesson(images[arm], known[arm], classes) for arm in ARMS}
         papers = {arm: [exam.images for exam in (exams if arm == "real" else exams[:1])] for arm in ARMS}

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import BenchError, Generator, Images, ImageSet, Request
+from bench.runtime.setting_types import Count
 from generators.assignment import draw
 
 
@@ -22,7 +23,7 @@ class Copy(Generator):
     control: ClassVar[Literal["memoriser"]] = "memoriser"
     shows_real: ClassVar[bool] = True
 
-    def __init__(self, jitter_grey: int = 0, block: int = 256) -> None:
+    def __init__(self, jitter_grey: int = 0, block: Count = 256) -> None:
         """``jitter_grey``: 0 for exact copies, or the largest change of each pixel in grey levels (0-255)."""
         if not 0 <= jitter_grey <= 255:
             raise BenchError(f"generator.jitter_grey is {jitter_grey}; it must be 0 to 255 grey levels")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from bench.api import Generator, Images, ImageSet, Part, Request
+from bench.runtime.setting_types import Count
 from generators.assignment import draw
 
 
@@ -20,7 +21,7 @@ class Holdout(Generator):
     control: ClassVar[Literal["ceiling"]] = "ceiling"
     shows_real: ClassVar[bool] = True
 
-    def __init__(self, block: int = 256) -> None:
+    def __init__(self, block: Count = 256) -> None:
         self.block = block
         self._rows: dict[str, int] = {}
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bench.api import Generator, Images, ImageSet, Request
 from bench.runtime.progress import track
+from bench.runtime.setting_types import Count
 
 Histogram = npt.NDArray[np.int64]  # (256,), how often each grey level occurs
 
@@ -20,7 +21,7 @@ class Noise(Generator):
 
     control: ClassVar[Literal["floor"]] = "floor"
 
-    def __init__(self, block: int = 256) -> None:
+    def __init__(self, block: Count = 256) -> None:
         self.block = block
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bench.api import BenchError, Generator, Images, ImageSet, Label, Request
 from bench.runtime.progress import track
+from bench.runtime.setting_types import Count, Portion
 from bench.statistics.arrays import Floats, Singles
 from bench.storage.files import content_key, write_atomic
 from generators.assignment import UNKNOWN, Conditions, conditions_of_images, conditions_of_requests
@@ -43,7 +44,9 @@ class Pca(Generator):
 
     control: ClassVar[Literal["baseline"]] = "baseline"
 
-    def __init__(self, components: int = 256, variance: float = 0.95, images: int = 1024, block: int = 64) -> None:
+    def __init__(
+        self, components: Count = 256, variance: Portion = 0.95, images: int = 1024, block: Count = 64
+    ) -> None:
         """Keep the fewest components that explain ``variance`` (0-1], at most ``components``, of ``images`` images."""
         if components < 1 or images < 2 or not 0 < variance <= 1:
             raise BenchError(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -14,14 +14,19 @@ from PIL import Image
 
 from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
+from bench.runtime.setting_types import Count, ExistingFolder
 from bench.storage.files import file_digest
 from bench.storage.image_reader import decode_file, resize, size_span
 from bench.storage.tables import Row, read_table
 from generators.assignment import shuffle_by_seeds
+from generators.finished.joining import fewer, join, repeated, some
 
+log = logging.getLogger(__name__)
+Kind = tuple[tuple[str, int | None], ...]  # names of labels and their values
 Aspect = Literal["pad", "crop"]
-SHOWN = 5  # entries of a long list that an error message shows
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 EXPORT = "the run's folder has requests.csv, one line for each image asked for: make images for those lines"
+SPOILS = "which spoils what measures diversity"
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Entry:
     where: str
     request_id: str
     purpose: str
-    labels: tuple[tuple[str, int | None], ...]
+    labels: Kind
 
 
 class Folder(Generator):
@@ -41,8 +46,9 @@ class Folder(Generator):
     The table has the column ``file_name`` (relative to the folder) and may have ``request_id``, ``purpose`` and the
     data set's condition labels as numbers or as their names, empty where unknown. With ``request_id`` every image
     belongs to one request. Without it, each request takes an image of its purpose with the conditions it asks for,
-    at random and none twice within a purpose.
+    at random and none twice within a purpose. Every image file of the folder has a line.
 
+    ``facts["repeats"]`` counts the requests that get a file which another of their purpose has.
     ``facts["own_size"]`` is ``[[least height, least width], [greatest height, greatest width]]`` in pixels of the
     images that are given, before they are resized.
     """
@@ -51,12 +57,12 @@ class Folder(Generator):
 
     def __init__(
         self,
-        path: str | None = None,
+        path: ExistingFolder | None = None,
         table: str = "metadata.csv",
         resize: Aspect | None = None,
         window: Sequence[float] | None = None,
         reuse: bool = False,
-        block: int = 256,
+        block: Count = 256,
     ) -> None:
         """``path``: the folder. ``table``: its CSV, relative to the folder. ``window``: grey range of 16-bit files.
 
@@ -100,11 +106,17 @@ class Folder(Generator):
         """
         by_id = any(entry.request_id for entry in self._entries)
         if by_id:
-            self._given = join(self._entries, requests)
+            rows = join([entry.request_id for entry in self._entries], requests, EXPORT)
+            self._given = {name: self._entries[row] for name, row in rows.items()}
         else:
             self._given = allot(self._entries, requests, self.uses, reuse=self._reuse)
         used = {str(entry.path): entry for entry in self._given.values()}
+        again = repeated({name: entry.path for name, entry in self._given.items()}, requests)
         self.facts |= {"matched_by": "request_id" if by_id else "conditions", "images_used": len(used)}
+        self.facts["repeats"] = len(again)
+        if again:
+            files = some(sorted({self._given[name].path.name for name in again}))
+            log.warning("%d requests get a file that another of their purpose has: %s", len(again), files)
         if used:
             sizes = track(used.values(), "looking at the sizes of images", total=len(used), unit="image")
             self.facts["own_size"] = size_span(self._own_size(entry) for entry in sizes)
@@ -139,41 +151,25 @@ class Folder(Generator):
 
 
 def read_entries(table: Path, root: Path, labels: Sequence[Label]) -> list[Entry]:
-    """The lines of ``table``, checked: every file exists inside ``root``.
+    """The lines of ``table``, checked: every file exists inside ``root``, and every image file there has a line.
 
     Raises:
-        BenchError: no line, a file missing or outside ``root``, an unknown purpose or label value, ids given for
-            only some of the images.
+        BenchError: no line, a file missing, without a line or outside ``root``, an unknown purpose or label value, ids
+            given for only some of the images.
     """
     names = [label.name for label in labels]
     rows = read_table(table, delimiter=",", required=["file_name"], optional=["request_id", "purpose", *names])
     stated = [label for label in labels if any(row[label.name] for row in rows)]
     entries = [_entry(row, root.resolve(), stated) for row in rows]
+    named = {entry.path for entry in entries}
+    found = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
+    extra = [str(path) for path in found if path.resolve() not in named and not path.name.startswith(".")]
+    if extra:
+        raise BenchError(f"{len(extra)} image files have no row in {table}: {some(extra)}; add rows or move them")
     without = [entry.where for entry in entries if not entry.request_id]
     if 0 < len(without) < len(entries):
-        raise BenchError(f"{_some(without)}: no request_id, but other lines have one; give every line one, or none")
+        raise BenchError(f"{some(without)}: no request_id, but other lines have one; give every line one, or none")
     return entries
-
-
-def join(entries: Sequence[Entry], requests: Sequence[Request]) -> dict[str, Entry]:
-    """The entry of every request, by ``request_id``.
-
-    Raises:
-        BenchError: an id twice, a request without an image, an image without a request.
-    """
-    given = {entry.request_id: entry for entry in entries}
-    if len(given) < len(entries):
-        twice = [name for name, count in Counter(entry.request_id for entry in entries).items() if count > 1]
-        raise BenchError(f"{len(twice)} values of request_id have several images: {_some(twice)}; give each one image")
-    asked = {each.request_id for each in requests}
-    missing = sorted(asked - given.keys())
-    extra = sorted(given.keys() - asked)
-    if missing or extra:
-        raise BenchError(
-            f"images and requests do not match: {len(missing)} requests have no image ({_some(missing)}), "
-            f"{len(extra)} images have no request ({_some(extra)}); {EXPORT}"
-        )
-    return given
 
 
 def allot(
@@ -184,30 +180,38 @@ def allot(
     With ``reuse`` the images of one kind go round again when they have all been given.
 
     Raises:
-        BenchError: too few images; the message counts them by purpose and labels.
+        BenchError: too few images; the message counts them by purpose and labels and names how many are enough.
     """
     given: dict[str, Entry] = {}
     short: list[str] = []
+    enough: dict[Purpose, int] = {}
     for purpose in get_args(Purpose):
         asking = sorted((each for each in requests if each.purpose == purpose), key=lambda each: each.seed)
-        kinds: dict[tuple[tuple[str, int | None], ...], list[Request]] = {}
+        kinds: dict[Kind, list[Request]] = {}
         for each in asking:
             kinds.setdefault(tuple((name, each.labels.get(name)) for name in names), []).append(each)
         rng = shuffle_by_seeds(asking)
+        share = 1.0
         for kind in sorted(kinds, key=repr):
             held = [each for each in entries if each.purpose in ("", purpose) and each.labels == kind]
             if not held or (len(held) < len(kinds[kind]) and not reuse):
                 short.append(f"{purpose}, {_kind(kind)}: {len(kinds[kind])} asked, {len(held)} there")
+                share = min(share, len(held) / len(kinds[kind]))
                 continue
             order = rng.permutation(len(held))
             for position, each in enumerate(kinds[kind]):
                 given[each.request_id] = held[order[position % len(held)]]
+        if share < 1:
+            enough[purpose] = int(share * len(asking))
     if short:
-        raise BenchError(
-            f"too few images for {len(short)} kinds of request: {_some(short, 20)}. {EXPORT}, "
-            "or set generator.reuse=true to give images to several requests where there is at least one of each kind"
-        )
+        raise BenchError(_too_few(short, enough, reuse=reuse))
     return given
+
+
+def _too_few(short: Sequence[str], enough: Mapping[Purpose, int], *, reuse: bool) -> str:
+    """What is missing, and the remedies, that which spoils the measurement last."""
+    last = "" if reuse else f"; or, last, set generator.reuse=true: an image then serves several requests, {SPOILS}"
+    return f"too few images for {len(short)} kinds of request: {some(short, 20)}. {fewer(enough)}; {EXPORT}{last}"
 
 
 def _entry(row: Row, root: Path, labels: Sequence[Label]) -> Entry:
@@ -216,7 +220,9 @@ def _entry(row: Row, root: Path, labels: Sequence[Label]) -> Entry:
     if not name or not path.is_relative_to(root):
         raise BenchError(f"{row.where}: file_name {name!r} must be inside {root}")
     if not path.is_file():
-        raise BenchError(f"{row.where}: {path} does not exist")
+        raise BenchError(
+            f"{row.where}: {path} {'is a folder, needed an image file' if path.is_dir() else 'does not exist'}"
+        )
     if row["purpose"] not in ("", *get_args(Purpose)):
         raise row.error("purpose", f"empty or one of {', '.join(get_args(Purpose))}")
     values = tuple((label.name, _value(row, label)) for label in labels)
@@ -234,10 +240,5 @@ def _value(row: Row, label: Label) -> int | None:
     raise row.error(label.name, f"empty or one of {', '.join(allowed)}")
 
 
-def _kind(kind: tuple[tuple[str, int | None], ...]) -> str:
+def _kind(kind: Kind) -> str:
     return ", ".join(f"{name}={'unknown' if value is None else value}" for name, value in kind) or "any labels"
-
-
-def _some(items: Sequence[str], shown: int = SHOWN) -> str:
-    more = f" and {len(items) - shown} more" if len(items) > shown else ""
-    return "; ".join(items[:shown]) + more if items else "none"

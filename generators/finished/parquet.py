@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +11,17 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Request
+from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
+from bench.runtime.setting_types import Count, ExistingPath
 from bench.storage.disk_errors import named
 from bench.storage.image_reader import Aspect, Grey, decode_file, resize, size_span
 from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
 from generators.assignment import UNKNOWN, assign, conditions_of_requests, shuffle_by_seeds
+from generators.finished.joining import fewer, join, repeated, some
 
 By = Literal["request_id", "conditions"]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
-SHOWN = 5  # entries of a long list that an error message shows
 EXPORT = "export the run without --purpose, or set generator.by=conditions"
 
 
@@ -38,7 +38,7 @@ class Parquet(Generator):
 
     learns_from: ClassVar[Part | None] = None
 
-    path: str | None = None
+    path: ExistingPath | None = None
     by: By | None = None
     crop_rows: Sequence[int] = (0, 0)
     resize: Aspect | None = None
@@ -46,7 +46,7 @@ class Parquet(Generator):
     unknown: Sequence[int] = ()
     other_conditions_tolerance: int = 0
     repeat_tolerance: int = 0
-    block: int = 64
+    block: Count = 64
     facts: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -83,15 +83,15 @@ class Parquet(Generator):
         if by == "request_id":
             if ids is None:
                 raise BenchError(f"{self.path} has no column request_id; set generator.by=conditions")
-            self._given = join(ids, requests)
+            self._given = join(ids, requests, EXPORT)
         else:
             self._given = self._drawn(requests)
         other = [each.request_id for each in requests if not self._fits(each)]
-        _tolerate(
-            other, self.other_conditions_tolerance, "other_conditions_tolerance", "get an image of other conditions"
-        )
+        what = "get an image of other conditions"
+        _tolerate(other, self.other_conditions_tolerance, "other_conditions_tolerance", what, requests)
         twice = repeated(self._given, requests)
-        _tolerate(twice, self.repeat_tolerance, "repeat_tolerance", "get an image that another of their purpose has")
+        what = "get an image that another of their purpose has"
+        _tolerate(twice, self.repeat_tolerance, "repeat_tolerance", what, requests)
         self.facts |= {"matched_by": by, "images_used": len(set(self._given.values()))}
         self.facts |= {"other_conditions": len(other), "repeats": len(twice)}
         sizes = self._read(sorted(set(self._given.values())))
@@ -242,46 +242,15 @@ def open_source(path: Path) -> Table | Files:
     return Table(path) if path.is_file() or next(path.rglob("*.parquet"), None) else Files(path)
 
 
-def join(ids: Sequence[str], requests: Sequence[Request]) -> dict[str, int]:
-    """The row of every request, by its id.
-
-    Raises:
-        BenchError: an id twice, a request without image, an image without request.
-    """
-    given = {name: row for row, name in enumerate(ids)}
-    if len(given) < len(ids):
-        twice = [str(name) for name, count in Counter(ids).items() if count > 1]
-        raise BenchError(f"{len(twice)} values of request_id have several images: {_some(twice)}; {EXPORT}")
-    asked = {each.request_id for each in requests}
-    missing, extra = sorted(asked - given.keys()), sorted(given.keys() - asked)
-    if missing or extra:
-        raise BenchError(
-            f"images and requests do not match: {len(missing)} requests have no image ({_some(missing)}), {len(extra)} "
-            f"images have no request ({_some(extra)}); {EXPORT}"
-        )
-    return given
-
-
-def repeated(given: dict[str, int], requests: Sequence[Request]) -> list[str]:
-    """Requests whose image an earlier request of the same purpose has."""
-    seen: set[tuple[str, int]] = set()
-    found = []
-    for each in requests:
-        place = (each.purpose, given[each.request_id])
-        if place in seen:
-            found.append(each.request_id)
-        seen.add(place)
-    return found
-
-
-def _tolerate(names: Sequence[str], tolerance: int, setting: str, what: str) -> None:
-    if len(names) > tolerance:
-        raise BenchError(
-            f"{len(names)} requests {what}, tolerated are {tolerance}: {_some(names)}. Ask for fewer images "
-            f"(requests=), or set generator.{setting}={len(names)}: they are counted in the record"
-        )
-
-
-def _some(items: Sequence[str]) -> str:
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return "; ".join(items[:SHOWN]) + more if items else "none"
+def _tolerate(names: Sequence[str], tolerance: int, setting: str, what: str, requests: Sequence[Request]) -> None:
+    if len(names) <= tolerance:
+        return
+    left: dict[Purpose, int] = {}
+    for purpose in get_args(Purpose):
+        asked = [each.request_id for each in requests if each.purpose == purpose]
+        if spoiled := len({*asked} & {*names}):
+            left[purpose] = len(asked) - spoiled
+    raise BenchError(
+        f"{len(names)} requests {what}, tolerated are {tolerance}: {some(names)}. {fewer(left)}; or, last, set "
+        f"generator.{setting}={len(names)}: they are counted in the record, and spoil what is measured"
+    )

@@ -125,8 +125,9 @@ def _text_model(source: str) -> tuple[Any, Any]:
             [f"{part}/{each}" for part in ("tokenizer", "text_encoder") for each in FILES]
         )
         check_safetensors(folder / "text_encoder", SETTING)
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-        model = CLIPTextModel.from_pretrained(folder / "text_encoder", local_files_only=True, use_safetensors=True)
+        safe = {"local_files_only": True, "trust_remote_code": False}
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", **safe)
+        model = CLIPTextModel.from_pretrained(folder / "text_encoder", use_safetensors=True, **safe)
     except BenchError as error:
         raise BenchError(f"{error}; {needed}") from error
     except Exception as error:  # whatever the libraries raise for files that do not fit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from bench.api import BenchError
 from bench.storage.checkpoints import folder_digest
+from bench.storage.foreign_code import read_json
 from generators.text_to_image.settings import Component, Settings
 from generators.text_to_image.source import (
     FILES,
@@ -224,7 +224,7 @@ def _declared(folder: Path | None, setting: str) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _plain(value: Any) -> bool:

@@ -27,6 +27,7 @@ class DiffusersPipeline(Generator):
 
     learns_from: ClassVar[Part | None] = None
     incidental: ClassVar[tuple[str, ...]] = ("device", "bad_tolerance", "offload")
+    runs_code: ClassVar[tuple[str, ...]] = ("remote_code",)
 
     def __init__(self, **settings: Any) -> None:
         self._settings = read(Settings, settings)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError
-from bench.storage.checkpoints import Location, check_no_code, check_safetensors
+from bench.storage.checkpoints import Location, check_safetensors
+from bench.storage.foreign_code import check_no_code, read_json
 from generators.text_to_image.settings import Source
 
 LIBRARIES = ("diffusers", "transformers")
@@ -40,7 +40,7 @@ def resolve(source: Source, setting: str, parts: Sequence[str] = ()) -> Path:
 def _listed(folder: Path) -> list[str]:
     """The parts that the pipeline's index lists; none where there is no index."""
     index = folder / "model_index.json"
-    return list(components(json.loads(index.read_text(encoding="utf-8")))) if index.is_file() else []
+    return list(components(read_json(index))) if index.is_file() else []
 
 
 def _patterns(parts: Sequence[str]) -> list[str]:
@@ -64,8 +64,8 @@ def read_index(folder: Path, setting: str) -> dict[str, Any]:
             f"{setting}.path: {folder} has no model_index.json, so it is not a whole diffusers pipeline; "
             f"for a single part of one set {setting}.components.NAME.path, for an adapter {setting}.lora.path"
         )
-    index = json.loads(path.read_text(encoding="utf-8"))
-    name = index.get("_class_name")
+    index = read_json(path)
+    name = index.get("_class_name") if isinstance(index, dict) else None
     if not isinstance(name, str) or not _CLASS.fullmatch(name):
         raise BenchError(f"{path}: the pipeline class {name!r} is custom code, which is never run; use a diffusers one")
     return index
@@ -88,5 +88,5 @@ def check_files(folder: Path, *, code_allowed: bool, setting: str) -> None:
         check_no_code(
             folder,
             f"name a class of the libraries that reads it ({setting}.class=transformers.NAME), or, if you have read "
-            f"the code and trust it, add generator.remote_code=[{setting.rsplit('.', 1)[-1]}]",
+            f"the code and trust it, add generator.remote_code=[{setting.rsplit('.', 1)[-1]}] allow=[remote_code]",
         )

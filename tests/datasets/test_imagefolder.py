@@ -12,7 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bench.api import BenchError
+from bench.api import BenchError, Dataset
 from bench.datasets.imagefolder import ImageFolder, fill
 from bench.runtime.plugins import build
 
@@ -220,9 +220,9 @@ def test_template_takes_plain_names_only() -> None:
 def test_configuration_file_builds(root: Path, tmp_path: Path) -> None:
     config = OmegaConf.load(ROOT / "conf" / "dataset" / "imagefolder.yaml")
     with pytest.raises(BenchError, match="no folder is named"):
-        build(config).load(tmp_path)  # type: ignore[arg-type]
+        build(config, Dataset).load(tmp_path)  # type: ignore[arg-type]
     merged = OmegaConf.merge(config, SETTINGS, {"root": str(root), "about": {"required_attributes": ["view"]}})
-    split = build(merged).load(tmp_path)  # type: ignore[arg-type]
+    split = build(merged, Dataset).load(tmp_path)  # type: ignore[arg-type]
     assert split.info.required_attributes == ("view",)
     assert len(split.test) == 4
 

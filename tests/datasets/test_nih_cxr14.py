@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from bench.api import BenchError
+from bench.api import BenchError, Dataset
 from bench.datasets.nih_cxr14 import FINDINGS, TABLE, TEST_LIST, TRAIN_LIST, NihCxr14, age_group
 from bench.runtime.plugins import build
 
@@ -199,7 +199,7 @@ def test_missing_data_tells_where_to_get_it(tmp_path: Path, monkeypatch: pytest.
 def test_folder_may_come_from_the_environment(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIH_CXR14_ROOT", str(root))
     config = OmegaConf.load(ROOT / "conf" / "dataset" / "nih_cxr14.yaml")
-    split = build(config).load(tmp_path)  # type: ignore[arg-type]
+    split = build(config, Dataset).load(tmp_path)  # type: ignore[arg-type]
     assert split.train.size == (64, 64)
     assert split.info.targets == ("Pneumonia",)
 

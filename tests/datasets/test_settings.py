@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import get_class
 from omegaconf import DictConfig
 
-from bench.api import BenchError, Split
+from bench.api import BenchError, Dataset, Split
 from bench.datasets.phantom import Population, drawn
 from bench.runtime.plugins import build
 from tests.datasets import test_imagefolder, test_synthchex_75k
@@ -62,7 +62,7 @@ class Small:
             return compose("config", overrides=[f"dataset={self.name}", *few, *overrides])["dataset"]
 
     def load(self, *overrides: str) -> Split:
-        split: Split = build(self.config(*overrides)).load(self.cache)
+        split: Split = build(self.config(*overrides), Dataset).load(self.cache)
         return split
 
 
@@ -130,6 +130,6 @@ def test_code_and_configuration_say_the_same_of_the_holdout(name: str) -> None:
 def test_the_smoke_experiment_loads(tmp_path: Path) -> None:
     with initialize_config_module("conf", version_base="1.3"):
         config = compose("config", overrides=["experiment=smoke"])["dataset"]
-    split: Split = build(config).load(tmp_path)
+    split: Split = build(config, Dataset).load(tmp_path)
     assert [len(part) for part in (split.train, split.holdout, split.test)] == [120, 40, 120]
     assert split.test.own_size == ((32, 32), (32, 32)) == (split.test.size,) * 2

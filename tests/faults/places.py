@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from bench.pipeline.features import rows_of
+from bench.storage.feature_rows import rows_of
 
 RUN = "runs/phantom/pca/seed=0"
 # marks that a stage is complete, from the run folder: one pattern a stage
 MARKERS = {
     "sampling": "stages/sampling.json",
-    "part": "images/.part-00000*.json",
+    "part": "images/.part-1-fidelity-00000*.json",
     "fidelity": "stages/fidelity.json",
     "privacy": "stages/privacy.json",
 }

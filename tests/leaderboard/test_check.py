@@ -11,7 +11,8 @@ from typing import Any, get_args
 import pytest
 
 from bench.api import Better
-from leaderboard.check import Broken, is_inner, json_schema, parse_json, parse_record, visible
+from bench.storage.names import visible
+from leaderboard.check import Broken, is_inner, json_schema, parse_json, parse_record
 
 SCORES = "phantom/pca/seed=0/scores/fidelity.json"
 RUN = "phantom/pca/seed=0/run.json"
@@ -45,6 +46,8 @@ CHANGES: list[tuple[str, str, Callable[[Any], object]]] = [
     (SCORES, "f: /evaluator: the name has control", lambda data: data.update(evaluator="a\u202eb")),
     (SCORES, "f: /scores/2/group: the name has control", lambda data: data["scores"][2].update(group="a\u0000b")),
     (SCORES, "f: /schema: ", lambda data: data.update(schema=2)),
+    (RUN, "f: /config/note: holds a Hugging Face token", lambda data: data["config"].update(note="hf_" + "Zq7" * 11)),
+    (RUN, "f: /config/proxy: holds an address", lambda data: data["config"].update(proxy="https://alice:b@host")),
     (SCORES, "f: /artifacts/..~1x: ", lambda data: data.update(artifacts={"../x": "0" * 16})),
     (SCORES, "f: /conformance: is empty", lambda data: data.update(conformance={})),
     (

@@ -32,7 +32,7 @@ KEY = {"settings": {"k": 5}, "code": "0" * 16}
 
 
 def evaluator(name: str) -> Evaluator:
-    built: Evaluator = build(chosen("evaluator", name))
+    built: Evaluator = build(chosen("evaluator", name), Evaluator)
     return built
 
 

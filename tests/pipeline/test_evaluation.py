@@ -119,3 +119,24 @@ def test_an_encoder_that_fails_elsewhere_is_told_by_its_reason(tiny_split: Split
     for heard in (main, other):
         assert isinstance(heard, Told) and not isinstance(heard, Lost) and "out of memory" in str(heard)
     assert ALONE.count == 1 and not (tmp_path / "scores").exists()
+
+
+class Quoting(Leaving):
+    """Leaves and says what it should keep to itself."""
+
+    token = "hf_" + "Zq7" * 11
+
+    def __call__(self, material: Material) -> Iterator[Score]:
+        material.leave("gap.json", f'{{"where": "{__file__}", "with": "{self.token}"}}'.encode())
+        raise ValueError(f"401 for {self.token} in {__file__}")
+
+
+def test_a_failure_tells_nothing_to_those_outside(tiny_split: Split, tmp_path: Path) -> None:
+    stage = evaluation(tiny_split, tmp_path)
+    object.__setattr__(stage, "evaluator", Quoting())
+    error = result(stage).record.error
+    assert error is not None and error.message == "401 for <secret> in <project>/tests/pipeline/test_evaluation.py"
+    assert 'File "<project>/bench/pipeline/evaluation.py", line ' in error.traceback
+    for path in ("scores/gap.json", "gap.json", "stages/gap.json"):
+        text = (tmp_path / path).read_text()
+        assert Quoting.token not in text and str(Path(__file__).parents[2]) not in text, path

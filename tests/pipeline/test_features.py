@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.api import BenchError, Encoder, Images, ImageSet, Rows, Split
-from bench.pipeline.features import FeatureStore, device_type, rows_of
+from bench.pipeline.features import FeatureStore, device_type
 from bench.runtime.code_digest import part_digest
+from bench.storage.feature_rows import rows_of
+from tests.toy import described, image_set
 
 
 class Means(Encoder):
@@ -116,11 +122,8 @@ def test_rows_of_two_processes_that_differ_replace_no_other(tiny_split: Split, t
 
     Other.__qualname__ = "Means"
     one, other = FeatureStore(tmp_path, {"means": Means()}), FeatureStore(tmp_path, {"means": Other()})
-    first = one("means", tiny_split.test)
-    assert other.missing(["means"], tiny_split.test) == {}
-    other._places.clear()
-    other._places["means"], other._shards["means"] = {}, []
-    second = other("means", tiny_split.test)
+    assert len(other.missing(["means"], tiny_split.test)["means"]) == 24
+    first, second = one("means", tiny_split.test), other("means", tiny_split.test)
     assert not np.array_equal(first, second) and len(list(tmp_path.rglob("*.npy"))) == 2
     assert np.array_equal(FeatureStore(tmp_path, {"means": Means()})("means", tiny_split.test), second)
 
@@ -196,3 +199,61 @@ def test_an_automatic_device_counts_as_what_it_turns_out_to_be(monkeypatch: pyte
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
         assert device_type(on("auto")) == expected
     assert device_type(on(torch.device("cuda", 1))) == "cuda"
+
+
+class Wide(Encoder):
+    """A row of 2,048 copies of the mean grey level: 8 kB an image."""
+
+    id, dim, block = "wide-1", 2048, 64
+
+    def __call__(self, images: Images) -> Rows:
+        return np.repeat(images.mean(axis=(1, 2), dtype=np.float32)[:, None], self.dim, axis=1)
+
+
+def test_memory_does_not_grow_by_the_rows_of_images(tmp_path: Path) -> None:
+    """A row of 8 kB and a dictionary of places, once, took over 8,300 bytes an image."""
+    rng, most = np.random.default_rng(0), []
+    features = FeatureStore(tmp_path / "features", {"wide": Wide()})
+    features._open("wide")
+    for count in (192, 1728):
+        images = image_set(rng.integers(0, 256, (count, 8, 8), np.uint8), described(), tmp_path / str(count))
+        features.prepare(["wide"], images)
+        gc.collect()
+        tracemalloc.start()
+        rows = features("wide", images)
+        most.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert rows.shape == (count, 2048) and np.allclose(rows[-1], images.pixels([count - 1]).mean())
+    assert most[1] - most[0] < 1000 * (1728 - 192) + 4 * 2**20  # a step of rows on their way to disk
+
+
+def test_the_next_images_are_decoded_in_a_thread_that_does_not_stay(
+    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding: set[str] = set()
+    pixels = ImageSet.pixels
+
+    def noted(self: ImageSet, rows: Any = None) -> Images:
+        decoding.add(threading.current_thread().name)
+        return pixels(self, rows)
+
+    monkeypatch.setattr(ImageSet, "pixels", noted)
+    tiny_split.train.size  # noqa: B018 - decodes one image here
+    decoding.clear()
+    FeatureStore(tmp_path, {"means": Means()})("means", tiny_split.train)
+    assert decoding and all(name.startswith("ahead") for name in decoding)
+    assert not [each for each in threading.enumerate() if each.name.startswith("ahead")]
+
+
+def test_an_image_that_cannot_be_decoded_stops_the_encoding(
+    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: ImageSet, rows: Any = None) -> Images:
+        raise OSError("planted")
+
+    tiny_split.train.size  # noqa: B018 - decodes one image here
+    monkeypatch.setattr(ImageSet, "pixels", broken)
+    features = FeatureStore(tmp_path, {"means": Means()})
+    with pytest.raises(OSError, match="planted"):
+        features("means", tiny_split.train)
+    assert not features.encoded and not list(tmp_path.rglob("*.hashes"))

@@ -96,18 +96,19 @@ def test_kept_images_go_on_and_every_verdict_is_written(stage: Any, tmp_path: Pa
 def test_a_killed_filter_goes_on_where_it_was(stage: Any, tmp_path: Path) -> None:
     whole = stage(Bright())
     written = {name: (tmp_path / name).read_bytes() for name in ("filter.json", "filter.csv")}
-    journal = next((tmp_path / ".filter").glob("*.jsonl"))
-    straight = journal.read_bytes()
-    for path in (journal, tmp_path / "filter.json", tmp_path / "filter.csv", tmp_path / "stages" / "filtering.json"):
+    straight = {path: path.read_bytes() for path in (tmp_path / ".filter").glob("*.jsonl")}
+    assert len(straight) == 2
+    for path in (*straight, tmp_path / "filter.json", tmp_path / "filter.csv", tmp_path / "stages" / "filtering.json"):
         path.unlink()
     with pytest.raises(KeyboardInterrupt):
-        stage(Bright(stop_after=2))
+        stage(Bright(stop_after=3))
     assert not (tmp_path / "filter.json").exists()
+    journal = min(straight, key=lambda path: path.stat().st_size)
     journal.write_bytes(journal.read_bytes() + b'[{"keep": true, "gra')  # torn by the kill
     resumed = Bright()
     assert stage(resumed).images.digest == whole.images.digest
-    assert resumed.seen == ["r6", "r7", "r8", "r9"]
-    assert journal.read_bytes() == straight
+    assert resumed.seen == ["r9"]
+    assert straight == {path: path.read_bytes() for path in straight}
     assert written == {name: (tmp_path / name).read_bytes() for name in written}
 
 
@@ -118,6 +119,22 @@ def test_the_same_filter_again_judges_nothing_and_another_everything(stage: Any,
     stage(again)
     assert not again.seen and before == {path: path.stat().st_mtime_ns for path in before}
     assert len(stage(other).images) == len(other.seen) == 10
+
+
+def test_images_of_a_further_purpose_are_judged_alone(
+    stage: Any, tiny_split: Split, tmp_path: Path, made: ImageSet
+) -> None:
+    first = Bright()
+    few = made.select(range(6))
+    result(Filtering(tmp_path, described(first, {}) | {"images": few.digest}, first, tiny_split, no_features, few))
+    assert first.seen == made.ids[:6]
+    later, alone = Bright(), tmp_path / "alone"
+    key = described(later, {}) | {"images": made.digest}
+    kept = result(Filtering(tmp_path, key, later, tiny_split, no_features, made))
+    assert later.seen == made.ids[6:]
+    whole = result(Filtering(alone, key, Bright(), tiny_split, no_features, made))
+    assert kept.images.digest == whole.images.digest and kept.report == whole.report
+    assert (tmp_path / "filter.csv").read_bytes() == (alone / "filter.csv").read_bytes()
 
 
 def test_a_purpose_without_an_image_is_refused_with_the_grades(stage: Any, tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from bench.api import ImageSet, Split
+from bench.api import BenchError, ImageSet, Split
 from bench.pipeline.requests import PURPOSES, RULE, asked_for, make_requests, requests_digest, write_requests
 
 NO_LIMITS = {"fidelity": None, "utility": None, "privacy": None}
@@ -66,6 +67,21 @@ def test_a_cap_on_one_purpose_changes_no_other(tiny_split: Split) -> None:
     assert asked_for(free, ("fidelity",)) != asked_for(capped, ("fidelity",)) == {"rule": RULE, "fidelity": 5}
     others = [[each for each in asked if each.purpose != "fidelity"] for asked in (free, capped)]
     assert others[0] == others[1]
+
+
+def test_what_is_asked_for_one_purpose_does_not_depend_on_the_others(tiny_split: Split) -> None:
+    limits = {"fidelity": 9, "utility": 11, "privacy": 30}
+    whole = make_requests(tiny_split, 0, limits)
+    for purpose in PURPOSES:
+        assert make_requests(tiny_split, 0, limits, [purpose]) == [each for each in whole if each.purpose == purpose]
+    assert make_requests(tiny_split, 0, limits, ["privacy", "fidelity"]) == [
+        each for each in whole if each.purpose != "utility"
+    ]
+
+
+def test_nothing_to_ask_for_is_an_error(tiny_split: Split) -> None:
+    with pytest.raises(BenchError, match=r"requests\.privacy=1: no image is left to ask for"):
+        make_requests(tiny_split, 0, {"privacy": 1}, ["privacy"])
 
 
 def test_the_order_of_rows_is_no_part_of_what_is_compared(tiny_split: Split) -> None:

@@ -408,18 +408,18 @@ def test_killed_anywhere_the_next_run_gives_the_same_bytes(
 # starts bench in a process that kills itself in the middle of the named stage
 KILL = """
 import os, signal, sys
-import bench.pipeline.sampling, bench.pipeline.evaluation, bench.pipeline.run
+import bench.pipeline.image_parts, bench.pipeline.evaluation, bench.pipeline.run
 from bench.__main__ import main
 
 moment = os.environ["BENCH_STOP_AT"]
 die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 
 if moment == "sample":
-    write, count = bench.pipeline.sampling.write_part, [0]
+    write, count = bench.pipeline.image_parts.write_part, [0]
     def stop(*arguments):
         count[0] += 1
         write(*arguments) if count[0] == 1 else die()
-    bench.pipeline.sampling.write_part = stop
+    bench.pipeline.image_parts.write_part = stop
 elif moment == "fit":
     import safetensors.torch as tensors
     save, saved = tensors.save_file, [0]
@@ -520,7 +520,7 @@ def test_the_log_says_why_a_run_failed_and_what_was_asked(cache: Path, tmp_path:
 def test_secrets_stay_out_of_the_record(cache: Path, tmp_path: Path) -> None:
     outcome = go(cache, tmp_path / "run", "generator=noise", "evaluator=[]", "+wandb.api_key=hush", "+hub.token=hush")
     assert "hush" not in (tmp_path / "run" / "run.json").read_text()
-    assert outcome.record.config["wandb"]["api_key"] == "removed"
+    assert outcome.record.config["wandb"]["api_key"] == "<secret>"
 
 
 def test_a_kill_after_the_images_loses_neither_sheet_nor_facts(cache: Path, tmp_path: Path) -> None:

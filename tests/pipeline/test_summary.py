@@ -19,7 +19,7 @@ def record(**changes: object) -> Record:
 
 
 def told(found: Record) -> str:
-    outcome = Outcome(Path("runs/toy"), run_record("toy", 0), {"fidelity": found}, {"radiomics": 24})
+    outcome = Outcome(Path("runs/toy"), run_record("toy", 0), {"fidelity": found}, {"radiomics": 24}, Path("fit"))
     return summary(outcome)
 
 

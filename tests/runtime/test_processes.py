@@ -16,17 +16,19 @@ import numpy as np
 import pytest
 
 from bench.api import BenchError, Encoder, Generator, Images, ImageSet, Request, Rows, Split
-from bench.pipeline.features import Encoding, FeatureStore, rows_of
+from bench.pipeline.features import Encoding, FeatureStore
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
 from bench.runtime.device import resolve
 from bench.runtime.processes import ALONE, Launched, Lost, Team, Told, launched
+from bench.storage.feature_rows import rows_of
 from bench.storage.files import Waited, alone
 from tests.conftest import ROOT
 from tests.pipeline.test_run import SMALL, configure, sampled, start
 
 # 280 images in parts of 256 and less: one part for each of two processes
-CHOICE = ["generator=pca", "generator.block=16", "evaluator=[fidelity]", "encoder=[radiomics,pixels]"]
+# images in two parts
+CHOICE = ["generator=pca", "generator.block=16", "evaluator=[fidelity,privacy]", "encoder=[radiomics,pixels]"]
 
 
 def in_threads(work: Callable[[Team], Any], count: int) -> list[Any]:
@@ -281,9 +283,11 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def launch(folder: Path, *start: str, choice: Sequence[str] = CHOICE) -> subprocess.CompletedProcess[str]:
-    """Two processes of ``start`` with ``folder/run`` and ``folder/cache``."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *start, *SMALL, *choice]
+def launch(
+    folder: Path, *start: str, choice: Sequence[str] = CHOICE, count: int = 2
+) -> subprocess.CompletedProcess[str]:
+    """``count`` processes of ``start`` with ``folder/run`` and ``folder/cache``."""
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}", *start, *SMALL, *choice]
     command += [f"cache={folder / 'cache'}", f"hydra.run.dir={folder / 'run'}"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
@@ -306,8 +310,9 @@ def assert_same(found: Path, expected: Path) -> None:
     assert rows(found / "cache") == rows(expected / "cache")
 
 
-def test_two_processes_leave_the_same_bytes_as_one(one: Path, tmp_path: Path) -> None:
-    done = launch(tmp_path, "-m", "bench")
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_several_processes_leave_the_same_bytes_as_one(one: Path, tmp_path: Path, count: int) -> None:
+    done = launch(tmp_path, "-m", "bench", count=count)
     assert done.returncode == 0, done.stderr
     assert_same(tmp_path, one)
     assert done.stdout.count("fidelity (ok)") == 1 and done.stdout.strip().endswith(str(tmp_path / "run"))
@@ -319,11 +324,11 @@ def test_two_processes_leave_the_same_bytes_as_one(one: Path, tmp_path: Path) ->
 # process 1 dies where its first part would be written
 BREAK = """
 import os, signal, sys
-import bench.pipeline.sampling
+import bench.pipeline.image_parts
 from bench.__main__ import main
 
 if os.environ["RANK"] == "1":
-    bench.pipeline.sampling.write_part = lambda *_: %s
+    bench.pipeline.image_parts.write_part = lambda *_: %s
 sys.argv[0] = "bench"
 main()
 """
@@ -349,7 +354,7 @@ def test_a_broken_process_leaves_a_message_and_a_folder_to_go_on_from(
     told = done.stderr + done.stdout
     assert reason in told and "the same command goes on from there" in told, told
     parts = sorted(path.name for path in (tmp_path / "run" / "images").glob("part-*"))
-    assert parts in ([], ["part-00000-of-00002.parquet"])
+    assert parts in ([], ["part-1-fidelity-00000-of-00001.parquet"])
     assert not json.loads((tmp_path / "run" / "stages" / "sampling.json").read_text())["made"]
     start(configure(tmp_path / "cache", *CHOICE), tmp_path / "run")
     assert_same(tmp_path, one)

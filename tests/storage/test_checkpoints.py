@@ -13,7 +13,6 @@ from bench.api import BenchError
 from bench.storage.checkpoints import (
     Location,
     Weights,
-    check_no_code,
     check_safetensors,
     folder_digest,
     read_tensors,
@@ -166,16 +165,6 @@ def test_files_that_can_run_code_are_no_weights(tmp_path: Path) -> None:
         check_safetensors(tmp_path, "generator.path")
     (tmp_path / "model.safetensors").write_bytes(b"")
     check_safetensors(tmp_path, "filter.path", needed=True)
-
-
-@pytest.mark.parametrize(
-    ("name", "text"), [("modeling.py", ""), ("tokenizer_config.json", '{"auto_map": {"AutoTokenizer": "x.Y"}}')]
-)
-def test_code_of_its_own_is_refused(name: str, text: str, folder: Path) -> None:
-    check_no_code(folder, "choose another model")
-    (folder / name).write_text(text)
-    with pytest.raises(BenchError, match=rf"{name}: this part brings code of its own.*choose another model"):
-        check_no_code(folder, "choose another model")
 
 
 def test_a_pickle_is_not_opened_as_weights(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.api import BenchError
+from bench.api import BenchError, Configurable
 from generators.text_to_image.settings import Strict
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Heard = dict[str, torch.Tensor]
 
 
-class Family(Strict, ABC):
+class Family(Configurable, Strict, ABC):
     """One kind of pipeline. It keeps no state: every method is given the pipeline.
 
     ``times`` are those of the pipeline's scheduler, 0 (image) to ``num_train_timesteps`` (noise). A prediction is what

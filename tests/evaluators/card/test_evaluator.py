@@ -219,3 +219,11 @@ def test_spectral_slope_of_power_law_noise_is_recovered() -> None:
 def test_limits_let_the_wanted_share_of_the_reference_pass() -> None:
     table = np.random.default_rng(5).normal(size=(1000, 7))
     assert pixel_statistics.kept(table, pixel_statistics.limits(table)).mean() == pytest.approx(0.98, abs=0.01)
+
+
+def test_more_images_than_the_most_are_thinned_and_counted(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluators.card.evaluator.MOST", 110)
+    found = score(split, toy_set(tmp_path, "other", 120), tmp_path)
+    assert {found[f"card_{term}"].n for term in ("congruence", "coverage", "constraint", "consistency")} == {110}

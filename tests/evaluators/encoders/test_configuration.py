@@ -19,7 +19,7 @@ def configured(file: Path, **settings: Any) -> Encoder:
     config = OmegaConf.create({"device": "cpu", "encoder": OmegaConf.load(file)})
     assert list(config.encoder) == [file.stem]
     config.encoder[file.stem].update(settings)
-    return build(config.encoder[file.stem])
+    return build(config.encoder[file.stem], Encoder)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

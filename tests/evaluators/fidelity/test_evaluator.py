@@ -393,3 +393,19 @@ def test_only_radiomics_have_a_radiomics_distance(split: Split, fake: ImageSet, 
     assert score.value is None and score.encoder is None and "no configured encoder has radiomics" in score.reason
     scaled = standardise(*(Blocks()(images.pixels()) for images in (split.test, fake)))
     assert of(scores, "fd_plain").value == frechet(*scaled)
+
+
+def test_more_images_than_the_most_are_thinned_and_counted(
+    split: Split, fake: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "evaluators.fidelity.evaluator.MOST"
+    monkeypatch.setattr(module, 240)
+    whole = measure(split, fake, groups=[])
+    assert {score.n for score in whole if score.metric == "kid"} == {240}
+    monkeypatch.setattr(module, 150)
+    thinned = measure(split, fake, groups=[])
+    assert {score.n for score in thinned if score.encoder == "blocks"} == {150}
+    assert thinned == measure(split, fake, groups=[])
+    assert of(thinned, "kid").value != of(whole, "kid").value
+    low, value, high = of(thinned, "kid").low, of(whole, "kid").value, of(thinned, "kid").high
+    assert low is not None and value is not None and high is not None and low < value < high

@@ -228,3 +228,13 @@ def test_columns_of_different_units_are_divided_by_their_spread_over_train(world
     spread = given.train.std(axis=0, dtype=np.float64).astype(np.float32)
     for part in ("synthetic", "train", "holdout"):
         np.testing.assert_array_equal(getattr(scaled, part), getattr(given, part) / spread)
+
+
+def test_a_blind_classifier_sees_at_most_so_many_images_and_says_so(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluators.privacy.evaluator.MOST_BLIND", 700)
+    scores = measure(world, tmp_path)
+    blind = scores["blind_auc", "pixels"]
+    assert blind.n == 700 and blind.low < 0.5 < blind.high
+    assert scores["mia_auc", "pixels"].n == TRAIN + HOLDOUT, "only the blind classifier holds features in float64"

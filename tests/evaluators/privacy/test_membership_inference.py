@@ -99,3 +99,11 @@ def test_ratio_has_no_meaning_for_copies_of_the_holdout() -> None:
     rng = np.random.default_rng(0)
     train, holdout = rng.uniform(size=30), rng.uniform(size=30)
     assert membership_inference.matched_ratio(line(holdout, train), line(holdout, holdout), rng) is None
+
+
+def test_resamples_drawn_in_parts_are_those_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    scores, member, patients = rng.normal(size=60), rng.random(60) < 0.5, [str(i // 2) for i in range(60)]
+    whole = membership_inference.patient_auc(scores, member, patients, np.random.default_rng(5))
+    monkeypatch.setattr(membership_inference, "WEIGHTS", 60 * 7)
+    assert membership_inference.patient_auc(scores, member, patients, np.random.default_rng(5)) == whole

@@ -170,3 +170,12 @@ def test_large_images_are_averaged_down(tmp_path: Path) -> None:
     expected = large.pixels().reshape(4, 16, 2, 16, 2).mean(axis=(2, 4))
     assert small(large, 16) == pytest.approx(expected, abs=1.01)
     assert (small(large, 32) == large.pixels()).all()
+
+
+def test_more_images_than_the_most_to_be_answered_on_are_thinned_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluators.utility.evaluator.MOST", 110)
+    scores = measure(material(tmp_path))
+    assert {score.n for score in scores.values()} == {110}
+    assert scores["auc_real", "all"].value > 0.8

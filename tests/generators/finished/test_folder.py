@@ -80,7 +80,9 @@ def test_too_few_images_are_counted_and_reuse_is_a_choice(toy, train, tmp_path) 
     with pytest.raises(BenchError) as error:
         sample(Folder(str(folder)), train, requests, tmp_path)
     assert "fidelity, level=0: 5 asked, 2 there; fidelity, level=1: 4 asked, 2 there" in str(error.value)
-    assert "requests.csv" in str(error.value) and "reuse" in str(error.value)
+    remedies = ["Ask for fewer (at most requests.fidelity=3)", "read fidelity images", "requests.csv", "reuse=true"]
+    places = [str(error.value).index(each) for each in remedies]
+    assert places == sorted(places), "what spoils the measurement comes last"
     generator = Folder(str(folder), reuse=True)
     assert len(np.unique(sample(generator, train, requests, tmp_path), axis=0)) == 4
     assert generator.uses == ("level",) and generator.facts["images_used"] == 4
@@ -88,6 +90,45 @@ def test_too_few_images_are_counted_and_reuse_is_a_choice(toy, train, tmp_path) 
         generator.plan([*requests, toy.request("r9", level=3, side=0)])
     with pytest.raises(BenchError, match="utility, level=0: 1 asked, 0 there"):
         generator.plan([*requests, toy.request("r9", "utility", level=0, side=0)])
+
+
+def test_fewer_requests_are_as_many_as_there_are_images(toy, train, tmp_path) -> None:
+    folder = write(tmp_path, [{"file_name": f"{i}.png"} for i in range(5)])
+    requests = [toy.request(f"{purpose}-{i}", purpose) for purpose in ("fidelity", "privacy") for i in range(8)]
+    with pytest.raises(BenchError, match=r"at most requests.fidelity=5 requests.privacy=5\), or leave out the eval"):
+        sample(Folder(str(folder)), train, requests, tmp_path)
+    assert len(sample(Folder(str(folder)), train, requests[:5], tmp_path)) == 5
+
+
+def test_images_for_a_purpose_nobody_asks_for_are_left_out(toy, train, tmp_path) -> None:
+    rows = [{"file_name": f"{name}.png", "request_id": name} for name in ("fidelity-0", "fidelity-1", "privacy-0")]
+    folder = write(tmp_path, rows)
+    requests = [toy.request(f"fidelity-{i}") for i in range(2)]
+    generator = Folder(str(folder))
+    assert len(sample(generator, train, requests, tmp_path)) == 2 and generator.facts["images_used"] == 2
+    with pytest.raises(BenchError, match=r"1 images have no request \(fidelity-1\)"):
+        generator.plan(requests[:1])
+
+
+def test_one_file_for_several_requests_is_counted_and_told(toy, train, tmp_path, caplog) -> None:
+    folder = write(tmp_path, [{"file_name": "a.png"}])
+    lines = "".join(f"a.png,r{i}\n" for i in range(4))
+    (folder / "metadata.csv").write_text(f"file_name,request_id\n{lines}")
+    requests = [toy.request(f"r{i}", "privacy" if i == 3 else "fidelity") for i in range(4)]
+    generator = Folder(str(folder))
+    sample(generator, train, requests, tmp_path)
+    assert generator.facts["repeats"] == 2 and generator.facts["images_used"] == 1
+    assert "2 requests get a file that another of their purpose has: a.png" in caplog.text
+
+
+def test_files_without_a_row_are_named(train, tmp_path) -> None:
+    folder = write(tmp_path, [{"file_name": f"in/{i}.png"} for i in range(3)])
+    lines = (folder / "metadata.csv").read_text().splitlines()
+    (folder / "metadata.csv").write_text("\n".join(lines[:-1]))
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("no image")
+    with pytest.raises(BenchError, match=r"1 image files have no row in .*metadata.csv: .*in/2.png; add rows or move"):
+        Folder(str(folder)).fit(train, tmp_path, 0)
 
 
 def test_images_without_conditions_serve_any_request(toy, train, tmp_path) -> None:
@@ -144,6 +185,7 @@ def test_the_own_size_of_the_given_images_is_known_before_any_is_decoded(toy, tr
         ({"file_name": "/etc/hostname"}, "must be inside"),
         ({"file_name": "link.png"}, "must be inside"),
         ({"file_name": "gone.png"}, "gone.png does not exist"),
+        ({"file_name": "folder.png"}, "folder.png is a folder, needed an image file"),
         ({"file_name": "a.png", "purpose": "fun"}, "column 'purpose': got 'fun'"),
         ({"file_name": "a.png", "level": "7"}, "column 'level': got '7', needed empty or one of 0, 1, 2, 3"),
     ],
@@ -151,6 +193,7 @@ def test_the_own_size_of_the_given_images_is_known_before_any_is_decoded(toy, tr
 def test_bad_lines_are_refused_with_their_place(train, tmp_path, row, message) -> None:
     folder = write(tmp_path / "inside", [{"file_name": "a.png"}])
     Image.fromarray(np.eye(16, 12, dtype=np.uint8)).save(tmp_path / "outside.png")
+    (folder / "folder.png").mkdir()
     (folder / "link.png").symlink_to(tmp_path / "outside.png")
     (folder / "metadata.csv").write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n")
     with pytest.raises(BenchError, match=r"metadata.csv line 2.*" + message):

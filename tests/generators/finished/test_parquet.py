@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from bench.api import BenchError, Request
-from generators.finished.parquet import Parquet, repeated
+from generators.finished.joining import repeated
+from generators.finished.parquet import Parquet
 
 
 def picture(seed: int, size: tuple[int, int] = (16, 12), *, colour: bool = False) -> np.ndarray:
@@ -103,6 +104,8 @@ def test_misses_and_repeats_are_counted_and_a_choice(toy, train, tmp_path) -> No
     with pytest.raises(BenchError, match=r"2 requests get an image of other .*other_conditions_tolerance=2"):
         sample(Parquet(str(folder)), train, requests, tmp_path)
     with pytest.raises(BenchError, match=r"2 requests get an image that another .*repeat_tolerance=2"):
+        sample(Parquet(str(folder), other_conditions_tolerance=2), train, requests, tmp_path)
+    with pytest.raises(BenchError, match=r"Ask for fewer \(at most requests.fidelity=4\), or .*; or, last, set gen"):
         sample(Parquet(str(folder), other_conditions_tolerance=2), train, requests, tmp_path)
     generator = Parquet(str(folder), other_conditions_tolerance=2, repeat_tolerance=2)
     assert len(sample(generator, train, requests, tmp_path)) == 6

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from bench.api import BenchError
+from bench.api import BenchError, Generator
 from bench.runtime.plugins import build
 from tests.generators.text_to_image.tiny_families import OPTIONS, SIZE, killed_at, loader, option
 
@@ -34,7 +34,7 @@ def test_every_family_learns_and_its_adapter_acts(name, tiny, toy, train, tmp_pa
     images = []
     for rate in (0.05, 1e-12):
         folder = tmp_path / str(rate)
-        generator = build(option(name, tiny(name), learning_rate=rate))
+        generator = build(option(name, tiny(name), learning_rate=rate), Generator)
         generator.fit(train, folder, 3)
         images.append(generator.sample(requests).astype(int))
         assert generator.facts["lora"]["layers"] > 2 and len(generator.facts["lora"]["sha256"]) == 64

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.api import BenchError
-from bench.runtime.plugins import build, settings
+from bench.api import BenchError, Generator
+from bench.runtime.plugins import build
+from bench.runtime.publication import Publication
 from generators.text_to_image.lora_training import ADAPTER, LoraTraining, captions
 from tests.generators.text_to_image.tiny_families import OPTIONS, family_of, killed_at, option
 
@@ -130,11 +131,11 @@ def test_the_key_of_a_training_leaves_out_what_decides_nothing(name) -> None:
     def key(**changed: Any) -> dict[str, Any]:
         chosen = option(name, Path("unused"))
         chosen.update(changed)
-        assert isinstance(build(chosen), LoraTraining)
+        assert isinstance(build(chosen, Generator), LoraTraining)
         left_out = (*LoraTraining.incidental, *LoraTraining.sampling_only)
-        return {each: value for each, value in settings(chosen).items() if each not in left_out}
+        return {each: value for each, value in Publication().identifying(chosen).items() if each not in left_out}
 
-    before = settings(option(name, Path("unused")))
+    before = Publication().identifying(option(name, Path("unused")))
     others = UNTRAINED | {"gradient_checkpointing": not before["gradient_checkpointing"]}
     assert all(before[each] != value for each, value in others.items())
     assert key(**others) == key() != key(resize="crop")

@@ -12,6 +12,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from bench.runtime.plugins import build
+from generators.text_to_image.families import Family
 from generators.text_to_image.settings import Thrift
 
 CONF = Path(__file__).parents[3] / "conf" / "generator"
@@ -55,7 +56,7 @@ def option(name: str, folder: Path, **training: Any) -> DictConfig:
 
 def family_of(name: str) -> Any:
     """The family in the configuration that fine-tunes this pipeline."""
-    return build(option(name, Path("unused")).training.family)
+    return build(option(name, Path("unused")).training.family, Family)
 
 
 def loader(tiny: Callable[[str], Path]) -> Callable[..., tuple[Any, Any, dict[str, Any]]]:

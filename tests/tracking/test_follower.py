@@ -1,4 +1,4 @@
-"""W&B gets a copy of the record, offline without a question, and never twice."""
+"""A training at W&B as it goes on: each point once, ended as the training ends, and never waited for."""
 
 from __future__ import annotations
 
@@ -15,90 +15,11 @@ from typing import Any
 
 import pytest
 
-from bench.storage.files import file_digest, write_json
-from bench.storage.image_reader import contact_sheet
-from bench.storage.record import SCHEMA, Cost, Entry, MetricRow, Record, RunRecord, ScoreRow
-from bench.tracking.follower import FollowedTraining, Follower, followed
-from bench.tracking.publication import publish
+from bench.tracking.client import Destination
+from bench.tracking.follower import FollowedTraining, Follower, followed, training_run
 from tests.conftest import ROOT
-from tests.toy import draw
-
-OFFLINE = {"mode": "offline", "project": "toy", "entity": None, "tags": ["trial"], "timeout_seconds": 100}
-
-
-@pytest.fixture
-def finished(tmp_path: Path) -> Path:
-    """A run folder with one record, curves and a contact sheet."""
-    import numpy as np
-
-    score = ScoreRow(metric="kid", value=0.1, low=0.0, high=0.2, n=24, encoder="radiomics")
-    record = Record(
-        schema=SCHEMA,
-        evaluator="fidelity",
-        status="ok",
-        protocol={},
-        key={},
-        metrics=[MetricRow(key="kid", title="Kernel distance", better="lower", reference="arXiv:1801.01401")],
-        scores=[score],
-    )
-    write_json(tmp_path / "scores" / "fidelity.json", record.model_dump(by_alias=True))
-    digest = file_digest(tmp_path / "scores" / "fidelity.json")
-    run = RunRecord(
-        schema=SCHEMA,
-        status="ok",
-        dataset="toy",
-        generator="noise",
-        control="floor",
-        shows_real=False,
-        seed=0,
-        config={"seed": 0},
-        digests={"images": "0123456789abcdef"},
-        images={"asked": 24},
-        info={"redistributable": True},
-        facts={},
-        evaluators={"fidelity": Entry(status="ok", file="scores/fidelity.json", sha256=digest, seconds=1)},
-        provenance={},
-        cost=Cost(fit_seconds=None, sample_seconds=1, peak_memory_mb=1),
-    )
-    write_json(tmp_path / "run.json", run.model_dump(mode="json", by_alias=True))
-    (tmp_path / "history.csv").write_text("stage,step,term,value\nautoencoder,1,total,0.5\nautoencoder,2,total,0.25\n")
-    rng = np.random.default_rng(0)
-    (tmp_path / "sheet.png").write_bytes(contact_sheet(np.stack([draw(rng, 1, 32) for _ in range(4)])))
-    return tmp_path
-
-
-def test_offline_needs_no_account_and_is_done_once(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.delenv("WANDB_MODE", raising=False)
-    publish(finished, OFFLINE)
-    logged = list((finished / "wandb").glob("offline-run-*/*.wandb"))
-    assert len(logged) == 1 and logged[0].stat().st_size > 1000
-    content = logged[0].read_bytes()
-    for expected in (b"fidelity/kid/radiomics", b"autoencoder/total", b"record-toy-noise-seed0", b"trial"):
-        assert expected in content, expected
-    publish(finished, OFFLINE)
-    assert len(list((finished / "wandb").glob("offline-run-*"))) == 1
-
-
-def test_online_without_a_key_says_so_and_asks_nothing(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    publish(finished, {**OFFLINE, "mode": "online"})
-    assert "no W&B API key" in caplog.text and "scores are safe" in caplog.text
-    assert not (finished / "wandb.json").exists()
-
-
-def test_disabled_does_nothing(finished: Path) -> None:
-    before = sorted(finished.rglob("*"))
-    publish(finished, {**OFFLINE, "mode": "disabled"})
-    assert sorted(finished.rglob("*")) == before
-    assert json.loads((finished / "run.json").read_text())["generator"] == "noise"
-
-
-# --- a training as it goes on
+from tests.tracking.runs import CONFIG, OFFLINE
+from tests.tracking.wandb_file import only_run, read_run
 
 
 def write_history(folder: Path, *steps: int, stage: str = "diffusion") -> None:
@@ -116,8 +37,9 @@ def sent_by(training: FollowedTraining, *, broken: bool = False) -> tuple[Follow
             raise ConnectionError("planted")
         found.append(content)
 
-    follower = Follower(training, {})
-    follower.__dict__["_run"] = SimpleNamespace(log=log, finish=lambda: None)
+    follower = Follower(training, Destination("offline", "toy"))
+    run = SimpleNamespace(log=log, finish=lambda exit_code: None, define_metric=lambda *_, **__: None, summary={})
+    follower.__dict__["_run"] = run
     return follower, found
 
 
@@ -145,7 +67,7 @@ def test_a_follower_sends_each_point_and_picture_once(tmp_path: Path) -> None:
         assert later == []
         write_history(training.folder, 2, 4, 8)
         (training.folder / "strip.png").write_bytes(b"changed")
-        again.finish()
+        again.finish("finished")
     assert [each.get("diffusion/step") for each in later] == [8, None] and later[-1] == {"strip": b"changed"}
 
 
@@ -164,7 +86,7 @@ def test_pictures_that_must_not_be_shown_are_not_sent(tmp_path: Path) -> None:
     write_history(training.folder, 2)
     (training.folder / "strip.png").write_bytes(b"a patient")
     follower, found = sent_by(training)
-    follower.finish()
+    follower.finish("finished")
     assert [*found[0]] == ["diffusion/step", "diffusion/error", "diffusion/divergence"] and len(found) == 1
 
 
@@ -175,34 +97,55 @@ def until(done: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def sent(folder: Path) -> dict[str, int]:
+def sent_of(folder: Path) -> dict[str, int]:
     path = folder / "tracking.json"
     return json.loads(path.read_text())["steps"] if path.exists() else {}
 
 
 def test_a_training_is_followed_offline_and_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep7")
+    monkeypatch.setenv("WANDB_RUN_ID", "agent7")
     fit, home = tmp_path / "ldm-0123", tmp_path / "run"
     home.mkdir()
     begin = time.monotonic()
-    with followed(FollowedTraining(fit, home, "toy", pictures=True), OFFLINE):
+    training = FollowedTraining(fit, home, "toy", pictures=True, config={**CONFIG, "name": "ldm"})
+    with followed(training, OFFLINE):
+        assert training_run(fit) is None, "nothing is to be sent yet"
         write_history(fit, 2, 4)
         took = time.monotonic() - begin
     assert took < 1 and time.monotonic() - begin < 1, "nobody waits for the child"
-    until(lambda: sent(fit) == {"diffusion": 4})
-    until(
-        lambda: any(b"diffusion/divergence" in path.read_bytes() for path in home.glob("wandb/offline-run-*/*.wandb"))
-    )
-    (logged,) = home.glob("wandb/offline-run-*/*.wandb")
-    assert logged.name == "run-training-ldm-0123.wandb"
-    assert all(each in logged.read_bytes() for each in (b"training", b"toy", b"trial"))
+    assert training_run(fit) == "training-ldm-0123"
+    until(lambda: any(read_run(path).code == 0 for path in home.glob("wandb/offline-run-*/*.wandb")))
+    assert sent_of(fit) == {"diffusion": 4}
+    logged = only_run(home)
+    assert logged.run.run_id == "training-ldm-0123" and logged.run.sweep_id == "", "it is no run of the sweep"
+    assert (logged.run.run_group, logged.run.job_type) == ("sweep7", "training")
+    assert list(logged.run.tags) == ["toy", "ldm", "trial"]
+    assert logged.config["generator"] == {"rate": 0.001} and logged.config["scoring_run"] == "agent7"
+    assert logged.metrics["diffusion/*"].step_metric == "diffusion/step"
+    assert [row["diffusion/step"] for row in logged.history] == [2, 4] and logged.summary["status"] == "finished"
+    until(lambda: not list(home.glob("wandb/staging-*")))
+
+
+def test_a_training_that_fails_is_told_so(tmp_path: Path) -> None:
+    fit, home = tmp_path / "ldm-0123", tmp_path / "run"
+    home.mkdir()
+    with (
+        pytest.raises(ValueError, match="planted"),
+        followed(FollowedTraining(fit, home, "toy", pictures=False), OFFLINE),
+    ):
+        write_history(fit, 2)
+        raise ValueError("planted")
+    until(lambda: any(read_run(path).code == 1 for path in home.glob("wandb/offline-run-*/*.wandb")))
+    assert only_run(home).summary["status"] == "failed"
 
 
 DYING = """
 import os, signal, sys
 from pathlib import Path
 from bench.tracking.follower import FollowedTraining, followed
-from tests.tracking.test_tracking import OFFLINE, write_history
+from tests.tracking.runs import OFFLINE
+from tests.tracking.test_follower import write_history
 
 fit = Path(sys.argv[1])
 with followed(FollowedTraining(fit, fit.parent, "toy", pictures=False), OFFLINE):
@@ -215,7 +158,8 @@ def test_a_training_that_is_killed_takes_its_follower_along(tmp_path: Path) -> N
     command = [sys.executable, "-c", DYING, str(tmp_path / "fit")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
-    until(lambda: sent(tmp_path / "fit") == {"diffusion": 3})
+    until(lambda: any(read_run(path).code == 1 for path in tmp_path.glob("wandb/offline-run-*/*.wandb")))
+    assert sent_of(tmp_path / "fit") == {"diffusion": 3} and only_run(tmp_path).summary["status"] == "interrupted"
 
 
 def test_nothing_to_send_opens_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,13 +180,8 @@ def test_nothing_to_send_opens_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(started) == 1, "no training is followed where W&B is disabled"
 
 
-def test_a_follower_that_fails_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    monkeypatch.setenv("HOME", str(tmp_path))
+def test_a_follower_that_fails_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with followed(FollowedTraining(tmp_path / "fit", tmp_path, "toy", pictures=True), {**OFFLINE, "mode": "online"}):
         write_history(tmp_path / "fit", 2)
     until(lambda: "W&B did not follow the training to its end (no W&B API key" in caplog.text)
-    assert not (tmp_path / "fit" / "tracking.json").exists()
+    assert sent_of(tmp_path / "fit") == {}

@@ -1,0 +1,1 @@
+"""What of a run would be sent, and sending it."""

@@ -1,0 +1,51 @@
+"""What may be a name: of what a board shows, and of what stands in a path, a link and a command line as well."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+LONGEST_NAME = 120
+# a file system takes 255 bytes; the folder of what was trained adds a key of 17, a draft 10 more
+LONGEST_IN_BYTES = 220
+_PART = re.compile(r"[^\W_]|[ ._+=,@()\[\]-]")
+MADE_OF = "letters, digits, inner spaces and . _ - + = , @ ( ) [ ]"
+
+
+def visible(text: str) -> str:
+    """``text`` with everything a reader would not see (controls, direction marks, surrogates) spelled out."""
+    return "".join(f"⟨U+{ord(each):04X}⟩" if _unseen(each) else each for each in text)
+
+
+def _unseen(character: str) -> bool:
+    if character in "\n\t":
+        return False
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def name_faults(name: str) -> Iterator[str]:
+    """Why ``name`` cannot stand in a table: nothing if it can."""
+    if not name.strip() or name != name.strip():
+        yield f"the name {name!r} is empty or has spaces around it"
+    if len(name) > LONGEST_NAME:
+        yield f"the name has {len(name)} characters, more than {LONGEST_NAME}"
+    if visible(name) != name or "\n" in name or "\t" in name:
+        yield f"the name has control or text-direction characters: {visible(name)[:200]}"
+
+
+def path_name_faults(name: str) -> Iterator[str]:
+    """Why ``name`` cannot be a data set's, a run's or an evaluator's, which name folders and files too."""
+    found = list(name_faults(name))
+    yield from found
+    if found:
+        return
+    if len(name.encode()) > LONGEST_IN_BYTES:
+        yield f"the name has {len(name.encode())} bytes, more than {LONGEST_IN_BYTES}"
+    strange = sorted({each for each in name if not _PART.fullmatch(each)})
+    if strange:
+        yield f"the name {name[:200]!r} has {' '.join(strange)}, needed {MADE_OF}"
+    if name.startswith((".", "-")):
+        yield f"the name {name[:200]!r} begins with {name[0]!r}, needed a letter or a digit first"
+    if unicodedata.normalize("NFC", name) != name:
+        yield f"the name {name[:200]!r} has letters put together from parts; needed the composed form (NFC)"
