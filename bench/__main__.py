@@ -22,32 +22,36 @@ BUSY = 75  # EX_TEMPFAIL: another process owns the run folder
 _codes: list[int] = []
 
 
-def _job(config: DictConfig) -> None:
+def _job(config: DictConfig) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from bench.runtime.sweep import JobFailed
+    from bench.runtime.sweep import JobFailed, signals_pass
 
     own_packages_first()  # a launcher may have started another process
-    code, reason = _carry_out(config, Path(HydraConfig.get().runtime.output_dir))
+    with signals_pass():
+        code, reason, value = _carry_out(config, Path(HydraConfig.get().runtime.output_dir))
     if code and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise JobFailed(reason, code)
     # main() makes it the exit code: Hydra would end with 1 whatever is raised here
     _codes.append(code)
+    return value
 
 
-def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
-    """The exit code and, above 0, the reason."""
+def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str, float | None]:
+    """The exit code, above 0 the reason, and the value of the objective if there is one."""
     # numerical libraries read these when they are imported, which is below
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(config.threads)
     if config.dry_run:
-        return _outlook(config, folder)
+        return *_outlook(config, folder), None
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from bench.pipeline.plan import Plan
     from bench.pipeline.run import carry_out
     from bench.pipeline.summary import summary
+    from bench.runtime.objective import objective_of
     from bench.runtime.processes import ALONE, Told, launched
     from bench.runtime.publication import Publication
     from bench.runtime.run_folder import logged
@@ -63,33 +67,40 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str]:
                 held.enter_context(owned(folder))
                 held.enter_context(logged(folder / "bench.log", publication.text))
                 log.info("bench %s", " ".join(map(publication.override, HydraConfig.get().overrides.task)))
-            outcome = carry_out(Plan.of(config), folder, team)
+            plan = Plan.of(config)
+            objective = objective_of(config)
+            outcome = carry_out(plan, folder, team)
+            value = objective.value(outcome.records) if objective else None
         except Exception as error:
-            code = _reported(error, team)
+            code, reason = _reported(error, team)
             told = isinstance(error, Told) or team.fail(error)
             # the main process answers for it; a launcher ends the main process when another exits with an error
             quiet = told and not team.is_main
             if team.is_main and code != BUSY:
-                reason = publication.text(str(error) or type(error).__name__)
-                publish_stop(folder, config.wandb, publication.recorded, reason)
-            return (0, "") if quiet else (code, str(error) or type(error).__name__)
+                publish_stop(folder, config.wandb, publication.recorded, publication.text(reason))
+            return (0, "", None) if quiet else (code, reason, None)
         if not team.is_main:
-            return 0, ""
+            return 0, "", None
         publish(folder, config.wandb, outcome.training)
-        print(summary(outcome), flush=True)
-    return (1, f"failed: {', '.join(outcome.failed)}") if outcome.failed else (0, "")
+        # a sweep ends with one table of all its jobs
+        alone = HydraConfig.get().mode != RunMode.MULTIRUN
+        print(summary(outcome) if alone else folder, flush=True)
+    return (1, f"failed: {', '.join(outcome.failed)}", value) if outcome.failed else (0, "", value)
 
 
 def _outlook(config: DictConfig, folder: Path) -> tuple[int, str]:
     from bench.pipeline.outlook import outlook
     from bench.pipeline.plan import Plan
+    from bench.runtime.objective import objective_of
     from bench.runtime.processes import ALONE
 
     try:
-        print(outlook(Plan.of(config), folder), flush=True)
+        plan = Plan.of(config)
+        objective_of(config)
+        print(outlook(plan, folder), flush=True)
         return 0, ""
     except Exception as error:
-        return _reported(error, ALONE), str(error) or type(error).__name__
+        return _reported(error, ALONE)
     finally:
         # made by Hydra; what holds something stays
         runs = Path(config.runs).resolve()
@@ -99,7 +110,8 @@ def _outlook(config: DictConfig, folder: Path) -> tuple[int, str]:
                     each.rmdir()
 
 
-def _reported(error: Exception, team: Team) -> int:
+def _reported(error: Exception, team: Team) -> tuple[int, str]:
+    """The exit code and the reason, after saying it."""
     from bench.api import BenchError
     from bench.runtime.processes import Told
     from bench.storage.disk_errors import explained
@@ -111,7 +123,7 @@ def _reported(error: Exception, team: Team) -> int:
         log.error("%sstopped by an error in the program", who, exc_info=error)
     elif team.is_main or not isinstance(error, Told):
         log.error("%s%s", who, error)
-    return BUSY if isinstance(error, Busy) else 1
+    return BUSY if isinstance(error, Busy) else 1, str(error) or type(error).__name__
 
 
 def _check(config: DictConfig) -> None:

@@ -16,7 +16,7 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -178,7 +178,7 @@ class ImageSet:
         for row in self.rows.remove_columns("image").with_format(None):
             yield json.dumps(row, sort_keys=True, separators=(",", ":"))
 
-    def pixels(self, indices: Sequence[int] | range | None = None) -> Images:
+    def pixels(self, indices: Sequence[int] | range | npt.NDArray[np.int64] | None = None) -> Images:
         """Decode the rows at ``indices`` (all by default): ``(len(indices), H, W)`` uint8."""
         from PIL import Image
 
@@ -221,7 +221,7 @@ def _digest(lines: Iterable[str]) -> str:
 def _in_order(lines: Iterator[str]) -> Iterator[str]:
     """Lines of ASCII in ascending order, of which few are in memory: sorted a few at a time, on disk, and merged."""
     with ExitStack() as held:
-        runs = []
+        runs: list[IO[str]] = []
         while run := sorted(islice(lines, SORTED)):
             if len(run) < SORTED and not runs:
                 yield from run

@@ -28,7 +28,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 from PIL import Image
 
-from bench.runtime.text_table import markdown_table
+from bench.storage.text_table import markdown_table
 from benchmarks.clock import status
 
 INTERVAL = 0.005  # seconds between two looks at the memory

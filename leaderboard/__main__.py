@@ -1,4 +1,4 @@
-"""``python -m leaderboard build|check|schema``."""
+"""``python -m leaderboard build|sweep|check|schema``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bench.storage.names import visible
 from leaderboard.build import build, write
 from leaderboard.check import json_schema
 from leaderboard.read import NoRuns, check_file, read_runs
+from leaderboard.sweep import NoScore, table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if chosen.command == "check":
         return _check(chosen.files)
+    if chosen.command == "sweep":
+        return _sweep(chosen.runs, chosen.metric)
     return _build(chosen.runs, chosen.out, chosen.validity)
 
 
@@ -35,6 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     making.add_argument("--out", type=Path, default=Path("site"), help="where the site goes (default: site)")
     seeing = "reports on what the metrics see, one folder a data set (default: validity)"
     making.add_argument("--validity", type=Path, default=Path("validity"), help=seeing)
+    sweeping = commands.add_parser(
+        "sweep", help="print one table of the settings in which runs differ and their scores"
+    )
+    sweeping.add_argument("--runs", type=Path, default=Path("runs"), help="the folder of runs (default: runs)")
+    naming = "EVALUATOR/METRIC/ENCODER, as objective= spells it; may be repeated (default: those that head the board)"
+    sweeping.add_argument("--metric", action="append", default=[], help=naming)
     checking = commands.add_parser("check", help="say what is wrong with records, by JSON pointer")
     checking.add_argument("files", nargs="+", type=Path, metavar="FILE", help="run.json or scores/<evaluator>.json")
     commands.add_parser("schema", help="print the JSON Schema of the records")
@@ -51,6 +60,18 @@ def _check(files: Sequence[Path]) -> int:
         if not problems:
             print(visible(f"{file}: ok"))
     return int(wrong)
+
+
+def _sweep(root: Path, metrics: Sequence[str]) -> int:
+    try:
+        runs, problems = read_runs(root)
+        print(table(runs, metrics))
+    except (NoRuns, NoScore) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return int(bool(problems))
 
 
 def _build(root: Path, out: Path, validity: Path) -> int:

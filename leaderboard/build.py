@@ -28,6 +28,7 @@ from leaderboard.check import Problem, parse_json
 from leaderboard.columns import Arm, Grid, Section, sections
 from leaderboard.compare import Estimate, loss
 from leaderboard.read import Run, artifact, inside
+from leaderboard.settings import columns_of, shown, swept_settings
 from leaderboard.tables import codes
 
 LARGEST = 32 * 2**20  # bytes of a picture, card or report
@@ -132,10 +133,10 @@ def tidy(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """One row a score, and one for each evaluator that has none.
 
     ``conformance`` is the same for records of one protocol whose code finds the same in the fixed material; ``None`` is
-    unknown.
+    unknown. ``settings`` are those in which runs of one data set and one class of generators differ.
     """
     rows = []
-    known = codes(runs)
+    known, settings = codes(runs), swept_settings(runs)
     for run in runs:
         record = run.record
         who = {
@@ -144,6 +145,7 @@ def tidy(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "generator": record.generator,
             "control": record.control,
             "seed": record.seed,
+            "settings": settings[run.place],
         }
         for evaluator, found in sorted(run.scores.items()):
             what: dict[str, Any] = {"evaluator": evaluator, "protocol": short_digest(found.protocol)}
@@ -163,13 +165,17 @@ SCORE = ("metric", "value", "low", "high", "n", "group", "encoder", "reason", "w
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The rows as CSV whose text cells no spreadsheet takes for a formula."""
+    """The rows as CSV whose text cells no spreadsheet takes for a formula; each swept setting is a column, last."""
     who = ("dataset", "split", "generator", "control", "seed")
     names = (*who, "evaluator", "protocol", "conformance", "status", *SCORE)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([_csv_cell(row[name]) for name in names] for row in rows)
+    swept = columns_of(rows)
+    writer.writerow([*names, *map(_csv_cell, swept)])
+    for row in rows:
+        own = row["settings"]
+        settings = [shown(own[name]) if name in own else None for name in swept]
+        writer.writerow(map(_csv_cell, [*(row[name] for name in names), *settings]))
     return text.getvalue().encode()
 
 

@@ -43,9 +43,10 @@ NAMES = ("tests/runtime/test_plugins.py",)
 NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
 PRIVACY = ("tests/evaluators/privacy/test_evaluator.py", "-k", "memoriser or holdout")
 PUBLICATION = ("tests/runtime/test_publication.py",)
+SWEEP = ("tests/runtime/test_sweep.py", "-k", "signal_handler or refused_score")
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
-SAMPLING = ("tests/pipeline/test_sampling.py",)
+SAMPLING = ("tests/pipeline/test_sampling.py", "-k", "further or fewer or failed")
 STATS = ("tests/statistics/test_resampling.py",)
 TAIL = (
     "tests/evaluators/privacy/test_patient_permutation.py",
@@ -982,5 +983,33 @@ BUGS = (
         "check is not None and run_mode == RunMode.RUN",
         'check is not None and "hydra.mode=MULTIRUN" not in overrides and run_mode == RunMode.RUN',
         ("tests/runtime/test_start.py", "-k", "sweep"),
+    ),
+    Bug(
+        "what a launcher's signal raises is an error like any other",
+        "bench/runtime/sweep.py",
+        "class _Passing(BaseException):",
+        "class _Passing(Exception):",
+        SWEEP,
+    ),
+    Bug(
+        "a refused score is told to an optimiser as a value",
+        "bench/runtime/sweep.py",
+        "return replace(result, status=JobStatus.FAILED, _return_value=refused)",
+        "return result",
+        SWEEP,
+    ),
+    Bug(
+        "settings that change no image make another run",
+        "bench/runtime/variant.py",
+        'if key.split(".")[0] not in aside',
+        "if key not in ()",
+        ("tests/runtime/test_variant.py", "-k", "decides_nothing"),
+    ),
+    Bug(
+        "an optimiser looks for the worst",
+        "bench/runtime/objective.py",
+        'return "maximize" if self.metric.better == "higher" else "minimize"',
+        'return "minimize" if self.metric.better == "higher" else "maximize"',
+        ("tests/runtime/test_objective.py",),
     ),
 )

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from bench.api import BenchError
 from bench.pipeline.filtering import REPORT
 from bench.pipeline.requests import PURPOSES
-from bench.runtime.text_table import markdown_cell, markdown_table
 from bench.storage.files import file_digest, read_json
 from bench.storage.record import Record, RunRecord, ScoreRow
+from bench.storage.text_table import markdown_cell, markdown_table
 
 if TYPE_CHECKING:
     import datasets

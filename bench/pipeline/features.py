@@ -15,7 +15,8 @@ import numpy as np
 
 from bench.api import BenchError, Encoder, ImageSet, Keys, Rows
 from bench.pipeline.stage import Made, Mark, Stage
-from bench.runtime.blocks import BlockEncoder, ahead
+from bench.runtime.ahead import ahead
+from bench.runtime.blocks import BlockEncoder
 from bench.runtime.code_digest import code_digest, part_digest
 from bench.runtime.device import resolve
 from bench.runtime.processes import ALONE, Team

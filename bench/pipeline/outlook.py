@@ -21,9 +21,9 @@ from bench.pipeline.plan import Plan
 from bench.pipeline.run import Evaluations, encoding_for_filter, filtering, requests_of, sampling
 from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import MARKS, Mark, Stage
-from bench.runtime.text_table import text_table
 from bench.storage.feature_rows import rows_of
 from bench.storage.files import Damaged, only_reading, read_checked
+from bench.storage.text_table import text_table
 
 FOUND = "found"
 AFTER = "to make, after the stage before it"  # and its key not known until then

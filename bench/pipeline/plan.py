@@ -20,7 +20,7 @@ from bench.runtime.code_digest import code_digest, part_digest
 from bench.runtime.plugins import Encoders, build
 from bench.runtime.publication import Publication
 from bench.statistics.randomness import named_rng
-from bench.storage.files import content_key, files_digest
+from bench.storage.files import content_key
 from bench.storage.names import path_name_faults
 
 _ID = re.compile(r"[a-z][a-z0-9_]*")
@@ -83,9 +83,10 @@ class Plan:
     @property
     def recorded_config(self) -> dict[str, Any]:
         """The configuration as it stands in records."""
-        # no filter leaves no trace, so that records made before there were filters stay the same
+        # what is not used leaves no trace, so that records made before there were filters and sweeps stay the same
+        traceless = ("filter", "objective", "sweep")
         found = self.publication.recorded()
-        return {key: value for key, value in found.items() if key != "hydra" and (key != "filter" or value)}
+        return {key: value for key, value in found.items() if key != "hydra" and (key not in traceless or value)}
 
     @property
     def purposes(self) -> tuple[Purpose, ...]:
@@ -125,12 +126,11 @@ class Plan:
     def fit_key(self, split: Split) -> dict[str, Any]:
         """All that decides what the generator learns, and what it does afterwards."""
         generator, chosen = self.generator, self.publication.identifying(self.config.generator)
-        reads = {path: files_digest(Path(path).expanduser()) for path in generator.reads}
         return {
             "generator": type(generator).__qualname__,
             "settings": {name: value for name, value in chosen.items() if name not in generator.incidental},
             "code": self.codes["generator"],
-            "reads": self.publication.value(reads),
+            "reads": self.publication.files(self.config.generator, generator.reads),
             generator.reads_part: getattr(split, generator.reads_part).digest,
             "description": meaning(split.info),
             "fit_seed": self.config.fit_seed,
@@ -169,7 +169,7 @@ class Plan:
     def protocol(self, name: str, split: Split, requests: Sequence[Request]) -> dict[str, Any]:
         """What must agree before a result of the evaluator called ``name`` is compared with another."""
         evaluator = self.evaluators[name]
-        chosen = self.publication.identifying(self.config.evaluator[name], placed=False)
+        chosen = self.publication.identifying(self.config.evaluator[name])
         return {
             "dataset": split.info.name,
             "split": split.digest,
@@ -191,7 +191,7 @@ class Plan:
         features: FeatureStore,
     ) -> dict[str, Any]:
         """All that decides a result: the protocol, the images and what they are said to show, and the code."""
-        read = {place: files_digest(Path(place)) for place in self.publication.paths(self.config.evaluator[name])}
+        files = self.publication.files(self.config.evaluator[name])
         return {
             "protocol": content_key(protocol),
             "images": {purpose: each.digest for purpose, each in images.items()},
@@ -199,7 +199,7 @@ class Plan:
             "code": self.codes[name],
             "encoders": {each: features.code(each) for each in protocol["encoders"]},
             "threads": self.config.threads,
-            **({"files": self.publication.value(read)} if read else {}),
+            **({"files": files} if files else {}),
         }
 
 

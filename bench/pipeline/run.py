@@ -21,6 +21,7 @@ from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
 from bench.runtime.processes import ALONE, Team
+from bench.runtime.variant import family
 from bench.storage.files import content_key, owned, remove_drafts
 from bench.storage.record import Record, RunRecord
 
@@ -86,7 +87,8 @@ def requests_of(plan: Plan, folder: Path, split: Split, team: Team = ALONE) -> l
 def sampling(plan: Plan, folder: Path, split: Split, requests: Sequence[Request]) -> Sampling:
     """The stage that makes the images, and within it the one that trains."""
     key = plan.training_key(split)
-    place = plan.cache / "fits" / f"{plan.config.name}-{content_key(key)}"
+    # variants that differ in how they sample share what was trained
+    place = plan.cache / "fits" / f"{family(plan.config.name)}-{content_key(key)}"
     told = (plan.config.wandb, plan.recorded_config)
     training = Training(place, key, plan.generator, split, plan.config.fit_seed, folder, *told)
     key = plan.sampling_key(split, requests)

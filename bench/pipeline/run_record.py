@@ -96,7 +96,9 @@ def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
             "conditions_unread": unread(split.info, sampled.uses),
             "trained_on": generator.trained_on,
         },
-        evaluators={**_earlier(folder, results.kept), **entries},
+        # those asked for first, so that the order in which they were added does not show
+        evaluators=entries
+        | {name: each for name, each in _earlier(folder, results.kept).items() if name not in entries},
         provenance=provenance(),
         cost=_cost(results),
     )
@@ -150,9 +152,11 @@ def _of(measured: Any, images: Mapping[str, str]) -> bool:
 def keep(record: RunRecord, folder: Path) -> RunRecord:
     """Write ``run.json`` unless the same results already stand there with their own provenance and cost."""
     old = _read(folder)
-    passing = {"provenance": None, "cost": None}
-    if old is not None and _comparable(old) | passing == _comparable(record) | passing:
-        return old
+    if old is not None and _results(old) == _results(record):
+        if old.config == record.config:
+            return old
+        # another sweep asked for the same
+        record = record.model_copy(update={"provenance": old.provenance, "cost": old.cost})
     write_json(folder / FILE, _comparable(record))
     return record
 
@@ -165,6 +169,12 @@ def _read(folder: Path) -> RunRecord | None:
     except (BenchError, ValidationError) as error:
         log.warning("%s is damaged (%s); making it again", folder / FILE, error)
         return None
+
+
+def _results(record: RunRecord) -> dict[str, Any]:
+    """What of a record is the same whenever and for whatever sweep the same is run."""
+    config = {key: value for key, value in record.config.items() if key not in ("objective", "sweep")}
+    return _comparable(record) | {"provenance": None, "cost": None, "config": config}
 
 
 def _comparable(record: RunRecord) -> dict[str, Any]:

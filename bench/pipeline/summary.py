@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.pipeline.run import Outcome
-from bench.runtime.text_table import text_table
 from bench.storage.record import MetricRow, Record, ScoreRow, sizes_words
-
-ARROWS = {"lower": "↓", "higher": "↑", "target": "→", "neither": ""}
+from bench.storage.text_table import ARROWS, text_table
 
 
 def summary(outcome: Outcome) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.api import BenchError
 from bench.runtime.scan import AGAIN, findings, replacements, shared_files
-from bench.runtime.text_table import text_table
+from bench.storage.text_table import text_table
 
 
 def main() -> None:

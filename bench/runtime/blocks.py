@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from bench.api import BenchError, Encoder, Generator, Images, Request
-
-Item = TypeVar("Item")
-Made = TypeVar("Made")
 
 
 def sample(generator: Generator, requests: Sequence[Request], size: tuple[int, int], bar: Any) -> Images:
@@ -81,19 +77,3 @@ class BlockEncoder:
             raise BenchError(f"encoder {encoder.id} gave {made.dtype}{made.shape}, needed {want}")
         self.rows[self._done : self._done + len(images)] = made[: len(images)]
         self._done += len(images)
-
-
-def ahead(work: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """``work`` of every item, in order; a thread is one item ahead of whoever takes the results.
-
-    What ``work`` raises is raised where its result would have been taken. The thread has ended when the last result is
-    taken, or the iterator is closed.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
-        coming: Future[Made] | None = None
-        for item in items:
-            ready, coming = coming, pool.submit(work, item)
-            if ready is not None:
-                yield ready.result()
-        if coming is not None:
-            yield coming.result()

@@ -25,6 +25,8 @@ from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
+import bench.runtime.variant  # noqa: F401 - the default name, wherever this loader composes
+
 OURS = Path(__file__).resolve().parents[2] / "conf"
 INSTALLED = ("hydra.conf", "hydra_plugins")  # packages whose own configuration comes with their code
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")

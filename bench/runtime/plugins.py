@@ -107,7 +107,7 @@ def resolve(target: Any, expected: type, allow: Sequence[str] = ()) -> Callable[
             f"{TARGET} {target!r} was not started: it is only a name for code of {home}, outside {', '.join(trusted)}; "
             f"if you trust that, add allow=[{home.split('.', 1)[0]}] on the command line"
         )
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _inside(name: str, packages: Sequence[str]) -> bool:

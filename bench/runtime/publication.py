@@ -18,7 +18,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from bench.runtime.environment_use import Leaf, leaves, replaced
 from bench.runtime.places import Places
-from bench.storage.files import WouldWrite, alone, canonical, write_atomic
+from bench.storage.files import WouldWrite, alone, canonical, files_digest, write_atomic
 from bench.storage.private_text import ABSOLUTE, FORMS, SECRET, is_secret, names_secret, without_secrets
 
 HOUSE = ".house"  # in the cache: the key under which digests of hidden settings are made
@@ -54,22 +54,30 @@ class Publication:
         found = replaced(self.config if part is None else part, self._as_recorded)
         return dict(found)
 
-    def identifying(self, part: DictConfig, *, placed: bool = True) -> dict[str, Any]:
+    def identifying(self, part: DictConfig) -> dict[str, Any]:
         """The settings of a plug-in, without ``_target_``, for what identifies a result: a key or a protocol.
 
         A secret is ``<secret>`` whatever it is: it opens a door and does not change what lies behind, so another one
-        makes no other result, and a digest of it could be guessed. A path that the environment gave is as written. Any
-        other value from there is as written too, with a digest that only this house can make, see ``HOUSE``: another
-        value is noticed, nobody outside can guess it, and no two houses' numbers pass for the same. Unless ``placed``,
-        of an absolute path the last part alone counts: for protocols, which do not depend on where files lie.
+        makes no other result, and a digest of it could be guessed. A path that the environment gave is as written, of
+        another absolute one the last part alone counts, wherever the command is given: see ``files``. Any other value
+        from the environment is as written too, with a digest that only this house can make, see ``HOUSE``: another
+        value is noticed, nobody outside can guess it, and no two houses' numbers pass for the same.
         """
-        found = replaced(part, lambda leaf: self._as_identity(leaf, placed))
+        found = replaced(part, self._as_identity)
         return {name: value for name, value in found.items() if name != "_target_"}
 
-    def paths(self, part: DictConfig) -> list[str]:
-        """The absolute paths among the settings of a plug-in; a record holds them in a form that loses something."""
+    def files(self, part: DictConfig, reads: Iterable[str] = ()) -> dict[str, str]:
+        """Digests of the names, sizes and times of the files at the absolute paths among the settings of a plug-in, and
+        at those that it ``reads``, by what ``identifying`` has in the place of the path: with them, other files behind
+        the same last part of a path are noticed."""
         values = [leaf.value for leaf in leaves(part)]
-        return [each for each in values if isinstance(each, str) and ABSOLUTE.fullmatch(each)]
+        found: dict[str, str] = {}
+        for path in dict.fromkeys((*reads, *(each for each in values if _is_path(each)))):
+            word = self.value(self._moved(path))
+            while word in found:
+                word += "'"
+            found[word] = files_digest(Path(path).expanduser())
+        return found
 
     def value(self, value: Any, name: str = "") -> Any:
         """The same JSON value, of a setting called ``name``, with nothing in it that stays in the house."""
@@ -112,10 +120,21 @@ class Publication:
     def places(self) -> Places:
         """The named folders of the configuration and of this process."""
         given = {f"<{name}>": _folder(self._resolved(*path)) for name, path in FOLDERS.items()}
-        variables = {name for leaf in self._leaves for name in leaf.variables}
-        told = {name: self.environment.get(name, "") for name in sorted(variables)}
-        named = {f"${{oc.env:{name}}}": value for name, value in told.items() if ABSOLUTE.fullmatch(value)}
-        return Places.known(given | named, self.environment)
+        return Places.known(given | self._told_folders, self.environment)
+
+    @cached_property
+    def _told_folders(self) -> dict[str, str]:
+        """The variables of the environment that gave a folder, as they are written."""
+        variables = sorted({name for leaf in self._leaves for name in leaf.variables})
+        told = {f"${{oc.env:{name}}}": self.environment.get(name, "") for name in variables}
+        return {written: value for written, value in told.items() if _is_path(value)}
+
+    def _moved(self, path: str) -> str:
+        """A path without the place where it lies."""
+        for written, folder in self._told_folders.items():
+            if path == folder or path.startswith(f"{folder}/"):
+                return written + path[len(folder) :]
+        return f"<elsewhere>/{Path(path).name}" if _is_path(path) else path
 
     @cached_property
     def _leaves(self) -> tuple[Leaf, ...]:
@@ -129,15 +148,14 @@ class Publication:
         """What is sought in texts, in every spelling it may have there, and what stands in its place."""
         found: dict[str, str] = {}
         for name, value in self.environment.items():
-            hidden = names_secret(name) or name.upper().endswith("_KEY") or _is_form(value)
-            if hidden and telling(value) and not ABSOLUTE.fullmatch(value):
+            if _hidden(name, value) and telling(value) and not ABSOLUTE.fullmatch(value):
                 found |= dict.fromkeys(_spellings(value), SECRET)
         for leaf in self._leaves:
             if _below_secret(leaf.path) and not leaf.read and telling(str(leaf.value)):
                 found |= dict.fromkeys(_spellings(str(leaf.value)), SECRET)
         for name in sorted({name for leaf in self._leaves for name in leaf.variables}):
             value = self.environment.get(name, "")
-            if (telling(value) or len(value) >= 16) and not ABSOLUTE.fullmatch(value):
+            if telling(value, _hidden(name, value)) and not ABSOLUTE.fullmatch(value):
                 found |= dict.fromkeys(_spellings(value), f"${{oc.env:{name}}}")
         return found
 
@@ -151,22 +169,20 @@ class Publication:
             return self._setting(leaf.value, hidden)
         return leaf.raw if _PLAIN.fullmatch(leaf.raw) else self.value(leaf.raw, hidden)
 
-    def _as_identity(self, leaf: Leaf, placed: bool) -> Any:
+    def _as_identity(self, leaf: Leaf) -> Any:
         if _below_secret(leaf.path):
             hidden = next(name for name in leaf.path if names_secret(name))
             return SECRET if is_secret(hidden, leaf.value) else leaf.value
-        is_path = isinstance(leaf.value, str) and bool(ABSOLUTE.fullmatch(leaf.value))
         if not leaf.read:
-            moved = is_path and not placed
-            return self._setting(f"/{Path(leaf.value).name}" if moved else leaf.value, leaf.path[-1])
+            return self.value(self._moved(leaf.value) if _is_path(leaf.value) else leaf.value, leaf.path[-1])
         written = self._as_recorded(leaf)
-        if is_path:
+        if _is_path(leaf.value):
             return written
         return f"{written} {self._digest(leaf.value)}"
 
     def _setting(self, value: Any, name: str) -> Any:
         """A setting that is a path is one to its last letter; in a message a path ends at a space."""
-        if isinstance(value, str) and ABSOLUTE.fullmatch(value) and not names_secret(name):
+        if _is_path(value) and not names_secret(name):
             value = self.places.path(value)
         return self.value(value, name)
 
@@ -190,10 +206,12 @@ class Publication:
 FOLDERS = {"data": ("dataset", "root"), "runs": ("runs",), "cache": ("cache",)}
 
 
-def telling(value: str) -> bool:
+def telling(value: str, secret: bool = True) -> bool:
     """Whether a value is sought in text: from 8 characters on, or 6 of two kinds (letters, digits, others), and not
-    a number of fewer than 12 digits."""
+    a number of fewer than 12 digits; one that need not be ``secret`` from 8 of two kinds, or 16 characters, on."""
     kinds = sum(bool(re.search(kind, value)) for kind in ("[A-Za-z]", r"\d", r"[^A-Za-z\d]"))
+    if not secret:
+        return len(value) >= (8 if kinds > 1 else 16)
     return len(value) >= (6 if kinds > 1 else 12 if value.isdigit() else 8)
 
 
@@ -219,6 +237,10 @@ def _told(text: str) -> bool:
     return text in (SECRET, "removed") or bool(_PLAIN.fullmatch(text))
 
 
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and bool(ABSOLUTE.fullmatch(value))
+
+
 def _folder(value: Any) -> str | None:
     return value if isinstance(value, str) and not value.startswith(("<", "${")) else None
 
@@ -227,8 +249,9 @@ def _below_secret(path: tuple[str, ...]) -> bool:
     return any(map(names_secret, path))
 
 
-def _is_form(value: str) -> bool:
-    return any(form.search(value) for _, form in FORMS)
+def _hidden(name: str, value: str) -> bool:
+    """Whether a variable of the environment is a secret."""
+    return names_secret(name) or name.upper().endswith("_KEY") or any(form.search(value) for _, form in FORMS)
 
 
 def _spellings(value: str) -> set[str]:

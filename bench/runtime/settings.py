@@ -7,7 +7,6 @@ the rule that the leaderboard has.
 from __future__ import annotations
 
 import copy
-import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.api import BenchError
 from bench.runtime.plugin_settings import TARGET, setting_faults, shown
-from bench.runtime.plugins import TRUSTED
+from bench.runtime.plugins import resolve
 from bench.storage.names import path_name_faults
 
 _SEED = "a whole number from 0 to 2^63 - 1"
@@ -51,6 +50,7 @@ class Wandb(Section):
     mode: Literal["offline", "online", "disabled"] = Field(description="offline, online or disabled")
     project: Text
     entity: str | None = Field(None, description="text or null")
+    group: str | None = Field(None, description="text or null")
     tags: list[str] = Field(description="a list of texts")
     timeout_seconds: float = Field(gt=0, description="a number above 0")
 
@@ -66,6 +66,8 @@ class Settings(BaseModel):
     evaluation_seed: Seed
     requests: Requests
     documentation: dict[str, str | int | float | None] = Field(description="text or null for each field")
+    objective: str | None = Field(None, description="null or evaluator/metric/encoder")
+    sweep: str | None = Field(None, description="text or null")
     blank_tolerance: int = Field(ge=0, description="a whole number of 0 or more")
     dry_run: bool = Field(description="true or false")
     device: str = Field(pattern=r"^(auto|(cpu|cuda|mps|xpu)(:\d+)?)$", description=_DEVICE)
@@ -152,7 +154,7 @@ def _description(model: type[BaseModel], place: list[str]) -> str:
 
 def _names(plain: Mapping[str, Any], config: DictConfig) -> Iterator[str]:
     chosen = OmegaConf.select(config, "hydra.runtime.choices.dataset")
-    names = {"name": plain.get("name"), "dataset": chosen}
+    names = {"name": plain.get("name"), "sweep": plain.get("sweep"), "dataset": chosen}
     dataset = plain.get("dataset")
     names |= {"dataset.name": dataset.get("name")} if isinstance(dataset, Mapping) else {}
     names |= {f"{group}.{name}": name for group in ("evaluator", "encoder") for name in plain.get(group) or {}}
@@ -207,11 +209,7 @@ def _part(where: str, part: Any) -> Iterator[str]:
 
 def _taker(target: Any) -> Callable[..., Any] | None:
     """The class or function of this project that ``target`` names; nothing else is imported, and gives ``None``."""
-    if not isinstance(target, str) or target.split(".", 1)[0] not in {each.rstrip(".") for each in TRUSTED}:
-        return None
-    module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        return None
-    return found if callable(found) else None
+        return resolve(target, object)
+    except BenchError:
+        return None  # building the part says why

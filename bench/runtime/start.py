@@ -30,7 +30,7 @@ SIGNALS = {
 
 
 def start(
-    task: Callable[[DictConfig], None], name: str, config_name: str, check: Callable[[DictConfig], None] | None = None
+    task: Callable[[DictConfig], Any], name: str, config_name: str, check: Callable[[DictConfig], None] | None = None
 ) -> int:
     """Run ``task`` with the configuration of the command line, which is judged first; gives 0 if Hydra could.
 
@@ -84,7 +84,7 @@ def _process() -> str:
 
 
 def _hydra(
-    task: Callable[[DictConfig], None], name: str, config_name: str, check: Callable[[DictConfig], None] | None
+    task: Callable[[DictConfig], Any], name: str, config_name: str, check: Callable[[DictConfig], None] | None
 ) -> int:
     import hydra
     from hydra.core.utils import env_override
@@ -94,27 +94,23 @@ def _hydra(
     from bench.api import BenchError
     from bench.runtime.foreign import refuse_foreign
     from bench.runtime.suggestions import first_lines
-    from bench.runtime.sweep import run_every_job
-    from bench.storage.disk_errors import explained
+    from bench.runtime.sweep import watch_sweeps
+    from bench.storage.disk_errors import explained as explained_disk
 
     refuse_foreign()
-    run_every_job()
+    watch_sweeps()
     judge_every_configuration(check)
     wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
     try:
         with env_override({"HYDRA_FULL_ERROR": "1"}):  # errors come here as they are
             hydra.main(version_base="1.3", config_path=str(CONFIGURATION), config_name=config_name)(task)()
-    except (BenchError, HydraException, OmegaConfBaseException) as error:
-        if wanted:
+    except (BenchError, HydraException, OmegaConfBaseException, OSError) as error:
+        # Hydra makes the folder of a run
+        found = explained_disk(error, "making") if isinstance(error, OSError) else error
+        if wanted or found is None:
             raise
-        said = str(error) if isinstance(error, BenchError) else first_lines(error)
+        said = str(found) if isinstance(found, BenchError) else first_lines(error)
         sys.stderr.writelines(f"{name}{_process()}: {line}\n" for line in said.splitlines())
-        return 1
-    except OSError as error:  # when Hydra makes the folder of a run
-        refused = explained(error, "making")
-        if wanted or refused is None:
-            raise
-        sys.stderr.write(f"{name}{_process()}: {refused}\n")
         return 1
     return 0
 

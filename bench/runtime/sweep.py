@@ -1,17 +1,35 @@
-"""Sweeps: every job runs whatever becomes of the others, and none that failed goes unnamed."""
+"""Sweeps: every job runs whatever becomes of the others, none that failed goes unnamed, and one table ends them.
+
+A run belongs to the sweep that ``config.sweep`` names; ``None`` is no sweep.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from typing import Any
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, flag_override
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from bench.runtime.objective import Objective
+    from bench.runtime.sweep_table import Row
+
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # every combination; asks for no values
 
 
 class JobFailed(CompactHydraException):
@@ -28,59 +46,244 @@ class JobFailed(CompactHydraException):
         return self.reason
 
 
-def run_every_job() -> None:
-    """Have Hydra's own sweeper, which stops at the first failure, run every job and end by naming those that failed.
+class Lost(JobFailed):
+    """Nobody knows what became of a job."""
 
-    Once in a process. It then ends with ``SystemExit`` and the highest code of those jobs.
+
+class _Passing(BaseException):
+    """On its way past every ``except Exception`` between a signal and the end of a job."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+@contextmanager
+def signals_pass() -> Iterator[None]:
+    """Let what a launcher's signal handler raises inside pass untouched to whoever started the job.
+
+    submitit answers the signal before a time limit by raising where the job happens to be, and takes the job for
+    finished if something in it catches that.
     """
-    # a yaml cannot name a sweeper outside hydra_plugins, and the search for plug-ins loads this class anew
-    Plugins.instance()
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    found = {each: signal.getsignal(each) for each in (signal.SIGUSR1, signal.SIGUSR2)}
+    handlers = {number: handler for number, handler in found.items() if callable(handler)}
 
-    sweep = BasicSweeper.sweep
-
-    def complete(self: BasicSweeper, arguments: list[str]) -> Sequence[JobReturn]:
-        assert self.launcher is not None
-        collected = Collected(self.launcher)
-        self.launcher = collected
+    def answer(number: int, frame: FrameType | None) -> None:
         try:
-            sweep(self, arguments)
-        finally:
-            # before whatever else went wrong, such as a batch that cannot be composed
-            code = name_failed(collected.results)
-        if code:
-            raise SystemExit(code)
-        return collected.results
+            handlers[signal.Signals(number)](number, frame)
+        except Exception as error:
+            raise _Passing(error) from error
 
-    BasicSweeper.sweep = complete  # type: ignore[method-assign]
-
-
-def name_failed(results: Sequence[JobReturn]) -> int:
-    """The highest exit code of the jobs that failed, 0 if none did."""
-    failed = [each for each in results if each.status != JobStatus.COMPLETED]
-    if failed:
-        lines = [f"  {' '.join(each.overrides or ())}: {each._return_value}" for each in failed]
-        log.error("%d of %d jobs failed:\n%s", len(failed), len(results), "\n".join(lines))
-    return max((getattr(each._return_value, "code", 1) for each in failed), default=0)
+    for number in handlers:
+        signal.signal(number, answer)
+    try:
+        yield
+    except _Passing as passing:
+        raise passing.error from None
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
+def watch_sweeps() -> None:
+    """Have Hydra's sweepers run every job, take failures as failures, and end with one table of all jobs.
+
+    Once in a process. A sweep with a failed job ends with ``SystemExit`` and the highest code of those jobs.
+    """
+    make_sweeper, make_launcher = Plugins.instantiate_sweeper, Plugins.instantiate_launcher
+    launchers: list[Collected] = []
+
+    def launcher(
+        self: Plugins, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> Launcher:
+        context: dict[str, Any] = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
+        launchers.append(Collected(_raising(make_launcher(self, **context), context), config))
+        return launchers[-1]
+
+    def sweeper(
+        self: Plugins, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> Sweeper:
+        objective = prepared(config)
+        made = make_sweeper(self, hydra_context=hydra_context, task_function=task_function, config=config)
+        return Whole(made, launchers[-1], objective)
+
+    # a yaml cannot name a sweeper or launcher outside hydra_plugins
+    Plugins.instantiate_launcher = launcher  # type: ignore[method-assign]
+    Plugins.instantiate_sweeper = sweeper  # type: ignore[method-assign]
+
+
+def prepared(config: DictConfig) -> Objective | None:
+    """The sweep's objective; the sweeper's direction follows from it, and a direction that is given must agree.
+
+    Raises:
+        CompactHydraException: the objective is not among what is configured, is missing, or is to go the wrong way.
+    """
+    from bench.api import BenchError
+    from bench.runtime.objective import objective_of
+
+    try:
+        objective = objective_of(config)
+    except BenchError as error:
+        raise CompactHydraException(str(error)) from error
+    sweeper = config.hydra.sweeper
+    if sweeper._target_ == GRID:
+        return objective
+    if objective is None:
+        raise CompactHydraException(
+            "this sweeper needs a value of every run: give objective=EVALUATOR/METRIC/ENCODER, for instance "
+            "objective=fidelity/fd/small_cnn"
+        )
+    if config.dry_run:
+        raise CompactHydraException("a dry run gives no values to optimise; leave dry_run or the sweeper out")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise CompactHydraException(
+            "an optimiser chooses in one process: start it without torchrun, and its jobs with hydra/launcher=slurm"
+        )
+    _direct(sweeper, objective)
+    return objective
+
+
+def _direct(sweeper: DictConfig, objective: Objective) -> None:
+    if "direction" not in sweeper:
+        return
+    given, wanted = sweeper.direction, objective.direction
+    if given is None:
+        with flag_override(sweeper, ["readonly", "struct"], False):
+            sweeper.direction = wanted
+    elif str(getattr(given, "name", given)) != wanted:
+        target = objective.metric.target
+        sense = f"the distance to {target:g} is minimised" if target is not None else objective.metric.better
+        raise CompactHydraException(
+            f"hydra.sweeper.direction={getattr(given, 'name', given)} contradicts objective={objective.text}, of which "
+            f"better is: {sense}; take hydra/sweeper=study, where it follows from the metric, or {wanted}"
+        )
+
+
+def _raising(launcher: Launcher, context: dict[str, Any]) -> Launcher:
+    """The same launcher, or one whose jobs fail where its own would be taken for finished."""
+    if not type(launcher).__module__.startswith("hydra_plugins.hydra_submitit_launcher"):
+        return launcher
+    from bench.runtime.submitit_jobs import raising
+
+    made = raising(launcher)
+    made.setup(**context)
+    return made
+
+
+@dataclass
 class Collected(Launcher):
-    """Keeps what another launcher gives back; the sweeper sees nothing of it, so nothing stops it."""
+    """Keeps what another launcher gives back. A sweeper that only wants every combination sees nothing of it, so that
+    nothing stops it; one that wants values is told a refused score as a failed job, which is all that it knows."""
 
-    def __init__(self, launcher: Launcher) -> None:
-        self._launcher = launcher
-        self.results: list[JobReturn] = []
+    launcher: Launcher
+    config: DictConfig
+    objective: Objective | None = None
+    results: list[JobReturn] = field(default_factory=list)
 
     def setup(self, **context: Any) -> None:
-        self._launcher.setup(**context)
+        self.launcher.setup(**context)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        jobs = [self._named(each) for each in job_overrides]
         try:
-            self.results += self._launcher.launch(job_overrides, initial_job_idx)
+            results = list(self.launcher.launch(jobs, initial_job_idx))
         except Exception as error:
             # a launcher that lost a job (killed, out of memory, out of time) tells nothing of the others of its batch
-            lost = JobFailed(f"not known to have finished: {type(error).__name__}: {error}", 1)
-            self.results += [
-                JobReturn(list(each), status=JobStatus.FAILED, _return_value=lost) for each in job_overrides
-            ]
-        return []
+            lost = Lost(f"not known to have finished: {type(error).__name__}: {error}", 1)
+            results = [JobReturn(status=JobStatus.FAILED, _return_value=lost) for _ in jobs]
+        results = [replace(each, overrides=own) for each, own in zip(results, job_overrides, strict=True)]
+        self.results += results
+        return [] if self.config.hydra.sweeper._target_ == GRID else [self._told(each) for each in results]
+
+    def _named(self, overrides: Sequence[str]) -> list[str]:
+        """A job's overrides with the sweep it belongs to."""
+        from bench.storage.files import content_key
+
+        if self.config.get("sweep") is not None:
+            return list(overrides)
+        return [*overrides, f"sweep={content_key(list(self.config.hydra.overrides.task))[:8]}"]
+
+    def _told(self, result: JobReturn) -> JobReturn:
+        if result.status != JobStatus.COMPLETED or not _missing(result._return_value):
+            return result
+        refused = JobFailed(row_of(result, self.objective).reason, 1)
+        return replace(result, status=JobStatus.FAILED, _return_value=refused)
+
+
+class Whole(Sweeper):
+    """A sweeper that ends with the table of all its jobs."""
+
+    def __init__(self, sweeper: Sweeper, launcher: Collected, objective: Objective | None) -> None:
+        self._sweeper, self._launcher, self._objective = sweeper, launcher, objective
+        launcher.objective = objective
+
+    def setup(self, **context: Any) -> None:
+        self._sweeper.setup(**context)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        code = 0
+        try:
+            found = self._sweeper.sweep(arguments)
+        except Exception as error:
+            if self._objective is None or self._values:
+                raise
+            raise CompactHydraException(f"no run gave a value of {self._objective.text}") from error
+        finally:
+            # before whatever else went wrong, such as a batch that cannot be composed
+            code = told(self._launcher.results, self._objective)
+        if code:
+            raise SystemExit(code)
+        return found
+
+    @property
+    def _values(self) -> list[float]:
+        values = [each._return_value for each in self._launcher.results if each.status == JobStatus.COMPLETED]
+        return [value for value in values if not _missing(value)]
+
+
+def told(results: Sequence[JobReturn], objective: Objective | None) -> int:
+    """Print the table; the highest exit code of the jobs that failed, 0 if none did."""
+    if not results or os.environ.get("RANK", "0") != "0":
+        return _code(results)
+    from bench.runtime.sweep_table import sweep_table
+
+    rows = [row_of(each, objective) for each in results]
+    failed = sum(each.status != JobStatus.COMPLETED for each in results)
+    ends = f"{failed} of {len(rows)} jobs failed" if failed else f"{len(rows)} jobs, none failed"
+    sys.stdout.write(f"\n{sweep_table(rows, objective.text if objective else None)}\n{ends}\n")
+    sys.stdout.flush()
+    return _code(results)
+
+
+def _code(results: Sequence[JobReturn]) -> int:
+    failed = [each._return_value for each in results if each.status != JobStatus.COMPLETED]
+    return max((getattr(each, "code", 1) for each in failed), default=0)
+
+
+def row_of(result: JobReturn, objective: Objective | None = None) -> Row:
+    """What the table says of a job: of one that failed, no scores, for those in its folder may be of an earlier run."""
+    from bench.api import BenchError
+    from bench.runtime.sweep_table import Row, read_records
+
+    settings = dict(each.lstrip("+").split("=", 1) for each in result.overrides or () if "=" in each)
+    error = result._return_value
+    if result.status != JobStatus.COMPLETED:
+        reason = str(error) if isinstance(error, JobFailed) else f"{type(error).__name__}: {error}"
+        return Row(settings, "lost" if isinstance(error, Lost) else "failed", reason)
+    assert result.hydra_cfg is not None and result.cfg is not None
+    if result.cfg.dry_run:
+        return Row(settings, "not run")
+    try:
+        records = read_records(Path(result.hydra_cfg.hydra.runtime.output_dir))
+    except BenchError as damaged:
+        return Row(settings, "ok", str(damaged))
+    value = result._return_value
+    missing = _missing(value)
+    reason = objective.refusal(records) if objective and missing else ""
+    return Row(settings, "refused" if reason else "ok", reason, None if missing else value, records)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or math.isnan(value)

@@ -57,8 +57,9 @@ class FeatureRows:
         path = self._path(keys)
         buffer = io.BytesIO()
         np.save(buffer, rows, allow_pickle=False)
-        digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
-        write_atomic(rows_of(path, digest), buffer.getbuffer())
+        content = buffer.getvalue()
+        digest = hashlib.sha256(content).hexdigest()
+        write_atomic(rows_of(path, digest), content)
         # the hashes come last: a shard without them does not exist
         write_atomic(path, "\n".join([f"{digest} {seconds:.2f}", *hexadecimal(keys)]).encode())
 

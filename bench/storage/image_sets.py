@@ -156,8 +156,10 @@ class _Span:
         """The same rows, looked at on their way."""
         for row in rows:
             size = row.get("own_size")
-            self._known = self._known and size is not None
-            self.own_size = size_span([*(self.own_size or ()), size]) if self._known else None
+            if size is None or not self._known:
+                self._known, self.own_size = False, None
+            else:
+                self.own_size = size_span([*(self.own_size or ()), size])
             yield row
 
 

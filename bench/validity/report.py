@@ -13,8 +13,8 @@ from bench.api import Dataset, Evaluator
 from bench.pipeline.features import FeatureStore
 from bench.runtime.plugins import Encoders, build
 from bench.runtime.publication import Publication
-from bench.runtime.text_table import text_table
 from bench.storage.files import write_atomic, write_json
+from bench.storage.text_table import text_table
 from bench.validity.measure import DAMAGES, Bench
 from bench.validity.page import Report, heat_map, page
 from bench.validity.response import LIMIT

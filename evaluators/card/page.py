@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import CONTROLS, DatasetInfo, ImageSet, Material, Metric, Score
-from bench.runtime.text_table import markdown_table
 from bench.storage.files import as_json
 from bench.storage.image_reader import contact_sheet
 from bench.storage.record import sizes_words
+from bench.storage.text_table import markdown_table
 
 SCHEMA = 1
 SHOWN = 32  # images on the card

@@ -50,7 +50,14 @@ def unit(rows: Rows) -> Floats:
     """Rows scaled to length 1, float64; a row of zeros stays."""
     wide = rows.astype(np.float64)
     length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(length == 0, 1.0, length)
+    wide /= np.where(length == 0, 1.0, length)
+    return wide
+
+
+def _squares(rows: Floats) -> Floats:
+    """Squared lengths, a few rows at a time."""
+    parts = (rows[start : start + TILE] for start in range(0, len(rows), TILE))
+    return np.concatenate([(part * part).sum(axis=1) for part in parts])
 
 
 def kernel_rows(first: Floats, second: Floats, folds: Indices, count: int) -> tuple[Floats, float]:
@@ -62,7 +69,7 @@ def kernel_rows(first: Floats, second: Floats, folds: Indices, count: int) -> tu
     import torch
 
     one, two = (torch.from_numpy(rows.astype(np.float32)) for rows in (first, second))
-    one_squares, two_squares = (torch.from_numpy((rows * rows).sum(axis=1)) for rows in (first, second))
+    one_squares, two_squares = (torch.from_numpy(_squares(rows)) for rows in (first, second))
     membership = torch.nn.functional.one_hot(torch.from_numpy(folds), count).double()
     sums, squares = np.empty((len(first), count)), 0.0
     for top in range(0, len(first), TILE):
@@ -91,7 +98,8 @@ def discrepancy(first: Rows, second: Rows, first_folds: Indices, second_folds: I
 
     x, y = unit(first), unit(second)
     centre = x.mean(axis=0)
-    x, y = x - centre, y - centre
+    x -= centre
+    y -= centre
     count = fold_count(first_folds, second_folds)
     xx, squares = kernel_rows(x, x, first_folds, count)
     yy, _ = kernel_rows(y, y, second_folds, count)

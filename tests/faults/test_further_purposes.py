@@ -6,7 +6,9 @@ import json
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.faults.conftest import Laboratory
 from tests.faults.places import Folders, differences, image_parts, kinds, results, score
@@ -22,7 +24,7 @@ def stamps(paths: list[Path]) -> dict[Path, tuple[bytes, int]]:
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
 
 
-@pytest.mark.parametrize("first", ["fidelity", "privacy"])
+@pytest.mark.parametrize("first", ["privacy", pytest.param("fidelity", marks=pytest.mark.slow)])
 def test_an_evaluator_that_is_added_samples_and_measures_only_what_is_missing(
     laboratory: Laboratory, first: str
 ) -> None:
@@ -41,15 +43,12 @@ def test_an_evaluator_that_is_added_samples_and_measures_only_what_is_missing(
     # what is not asked for now stays, and stays true
     again = laboratory.run(f"evaluator=[{first}]")
     assert again.code == 0 and "making" not in again.output, again.output
-    assert set(json.loads((folders.run / "run.json").read_text())["evaluators"]) == {
-        "fidelity",
-        "privacy",
-        "utility",
-        "card",
-    }
-    assert len(purposes(folders)) == 3
+    assert differences(results(folders), whole) == ["run.json: other content"], "it has another configuration"
+    old, new = (json.loads(each["run.json"]) for each in (whole, results(folders)))
+    assert {name for name in old if old[name] != new[name]} == {"config"}
 
 
+@pytest.mark.slow
 def test_a_kill_while_a_purpose_is_added_loses_nothing(laboratory: Laboratory) -> None:
     whole = laboratory.finished().results
     steps, killed = [], None
@@ -79,3 +78,27 @@ def test_a_folder_in_which_nothing_was_made_is_free(laboratory: Laboratory) -> N
     assert purposes(folders) == {"fidelity": 40}
     other = laboratory.run("evaluator=[fidelity]")
     assert other.code == 1 and "requests.fidelity: 40 images there, 48 now" in other.output
+
+
+@pytest.mark.slow
+def test_a_folder_of_few_images_is_measured_for_fidelity_alone(laboratory: Laboratory) -> None:
+    folders = laboratory.empty()
+    pictures = folders.home / "pictures"
+    pictures.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(48):
+        Image.fromarray(rng.integers(0, 256, (32, 32), np.uint8)).save(pictures / f"{number}.png")
+    (pictures / "metadata.csv").write_text("\n".join(["file_name", *(f"{number}.png" for number in range(48))]))
+    choice = ["generator=folder", "name=pca", f"generator.path={pictures}"]
+    done = laboratory.run(*choice, "evaluator=[fidelity]")
+    assert done.code == 0 and purposes(folders) == {"fidelity": 48}, done.output
+    before = results(folders)
+    more = laboratory.run(*choice, "evaluator=[fidelity,privacy]")
+    assert more.code == 1 and "privacy, any labels: 160 asked, 48 there" in more.output
+    assert more.output.index("requests.privacy=48") < more.output.index("generator.reuse=true")
+    # the lines to be filled are there, and the finished run is as it was
+    assert (folders.run / "requests.csv").read_text().count("\nprivacy-") == 160
+    assert laboratory.run(*choice, "evaluator=[fidelity]").code == 0
+    assert differences(results(folders), before) == []
+    fewer = laboratory.run(*choice, "evaluator=[fidelity,privacy]", "requests.privacy=48")
+    assert fewer.code == 0 and purposes(folders) == {"fidelity": 48, "privacy": 48}, fewer.output

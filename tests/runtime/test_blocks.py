@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 
 import numpy as np
 import pytest
 
 from bench.api import BenchError, Encoder, Images, Rows
-from bench.runtime.blocks import BlockEncoder, ahead
+from bench.runtime.ahead import ahead
+from bench.runtime.blocks import BlockEncoder
 
 
 class Blocky(Encoder):
@@ -91,9 +91,9 @@ def test_no_thread_stays_when_the_caller_fails_or_stops() -> None:
     with pytest.raises(KeyError):
         use()
     assert not helpers()
-    some: Iterator[int] = ahead(lambda item: item, range(100))
+    some = ahead(lambda item: item, range(100))
     next(some)
-    some.close()  # type: ignore[attr-defined]
+    some.close()
     assert not helpers()
 
 

@@ -142,6 +142,13 @@ def test_a_short_value_from_the_environment_stays_in_text_but_not_in_the_record(
     assert publication.recorded() == {"a": "${oc.env:TOLD}"} and publication.text("1 of 10") == "1 of 10"
 
 
+def test_a_word_from_the_environment_that_is_no_secret_stays_in_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINDING", "pneumonia")
+    monkeypatch.setenv("LAB", "lab-7-of-us")
+    publication = Publication(OmegaConf.create({"a": "${oc.env:FINDING}", "b": "${oc.env:LAB}"}))
+    assert publication.text("pneumonia at lab-7-of-us") == "pneumonia at ${oc.env:LAB}"
+
+
 def test_paths_are_written_from_named_folders(tmp_path: Path) -> None:
     text = f"{{dataset: {{root: /home/alice_smith/nih}}, runs: {tmp_path}/here/runs, cache: cache, a: data/x, b: ~/x}}"
     publication = of(text, HOME="/home/bob")
@@ -198,7 +205,7 @@ def test_an_override_is_hidden_by_any_part_of_its_key() -> None:
 def test_a_credential_identifies_nothing_and_a_place_by_its_name(tmp_path: Path) -> None:
     def identity(token: str, root: str) -> dict[str, Any]:
         config = OmegaConf.create({"part": {"_target_": "x.Y", "hf_token": token, "path": root, "k": 5}})
-        return Publication(config).identifying(config.part, placed=False)
+        return Publication(config).identifying(config.part)
 
     assert identity("a-b-c-d-1", f"{tmp_path}/one/weights.pt") == identity("e-f-g-h-2", "/data/weights.pt")
     assert identity("a-b-c-d-1", "/mnt/x") == {"hf_token": SECRET, "path": "<elsewhere>/x", "k": 5}
@@ -225,3 +232,35 @@ def test_another_value_from_the_environment_identifies_another_result(
     with only_reading():
         assert not (tmp_path / "third" / ".house").exists() and identity("20", "third") != first
     assert not (tmp_path / "third").exists()
+
+
+def test_what_identifies_a_result_does_not_depend_on_where_the_command_is_given_or_the_files_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def identity(folder: Path) -> tuple[Any, Any]:
+        config = OmegaConf.create({"part": {"_target_": "x.Y", "path": str(folder / "images"), "k": "a/b"}})
+        publication = Publication(config)
+        return publication.identifying(config.part), publication.files(config.part, [str(folder / "images")])
+
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "1.png").write_bytes(b"1")
+    first = identity(tmp_path)
+    assert first[0] == {"path": "<elsewhere>/images", "k": "a/b"} and list(first[1]) == ["<elsewhere>/images"]
+    monkeypatch.chdir(tmp_path)
+    assert identity(tmp_path) == first
+    (tmp_path / "other").mkdir()
+    images.rename(tmp_path / "other" / "images")
+    assert identity(tmp_path / "other") == first
+    (tmp_path / "other" / "images" / "1.png").write_bytes(b"22")
+    assert identity(tmp_path / "other")[1] != first[1]
+
+
+def test_a_folder_from_the_environment_identifies_by_how_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELS", str(tmp_path))
+    config: DictConfig = OmegaConf.create({"part": {"path": "${oc.env:MODELS}/sd15"}})
+    publication = Publication(config)
+    assert publication.identifying(config.part) == {"path": "${oc.env:MODELS}/sd15"}
+    assert list(publication.files(config.part, [f"{tmp_path}/sd15"])) == ["${oc.env:MODELS}/sd15"]

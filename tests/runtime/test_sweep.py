@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import pickle
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
+from omegaconf import OmegaConf
 
-from bench.runtime.sweep import Collected, JobFailed, name_failed
+from bench.api import Metric
+from bench.runtime.objective import Objective
+from bench.runtime.submitit_jobs import failure
+from bench.runtime.sweep import GRID, Collected, JobFailed, Lost, prepared, signals_pass, told
+from bench.runtime.sweep_table import Row, sweep_table
+from bench.storage.record import Failure, MetricRow, Record, ScoreRow
 from tests.conftest import ROOT
 
 LAUNCHERS = {
     "basic": ["hydra.sweeper.max_batch_size=1"],  # a failure in one batch must not stop the next
-    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-    "submitit": ["hydra/launcher=submitit_local"],
+    "joblib": ["hydra/launcher=processes", "hydra.launcher.n_jobs=2"],
+    "submitit": ["hydra/launcher=local"],
 }
 
 
@@ -34,23 +48,43 @@ def sweep(folder: Path, cache: Path, *overrides: str) -> subprocess.CompletedPro
     return subprocess.run(arguments, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
+def last(found: subprocess.CompletedProcess[str], lines: int) -> list[str]:
+    return found.stdout.splitlines()[-lines:]
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_failed_jobs_are_named_and_the_others_run(launcher: str, cache: Path, tmp_path: Path) -> None:
     found = sweep(tmp_path, cache, *LAUNCHERS[launcher], "generator=folder,noise,parquet")
     said = found.stdout + found.stderr
     assert found.returncode == 1, said
-    assert "2 of 3 jobs failed" in said
-    for failed in ("folder", "parquet"):
-        line = next(each for each in reversed(said.splitlines()) if f"generator={failed}" in each)
-        assert "generator.path is not set" in line
+    header, folder, noise, parquet, end = last(found, 5)
+    assert re.match(r"generator +status +fd ↓ radiomics +.* reason$", header)
+    for line, name in ((folder, "folder"), (parquet, "parquet")):
+        assert re.match(rf"{name} +failed  .*generator.path is not set", line)
+    assert re.match(r"noise +ok +[\d.e+]+ \[[\d.e+]+, [\d.e+]+\]", noise)
+    assert end == "2 of 3 jobs failed"
     assert (tmp_path / "runs" / "phantom" / "noise" / "seed=0" / "run.json").exists()
-    assert "Traceback" not in said
+    logs = [path.read_text() for path in (tmp_path / "runs").glob(".submitit/*/*_log.out")]
+    ended = [len([log for log in logs if text in log]) for text in ("triggered an exception", "completed successfully")]
+    assert ended == ([2, 1] if launcher == "submitit" else [0, 0])
 
 
-def test_a_sweep_without_a_failure_ends_with_0(cache: Path, tmp_path: Path) -> None:
-    found = sweep(tmp_path, cache, "hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "generator=noise", "seed=0,1")
+def test_a_setting_of_the_generator_makes_runs_of_their_own(cache: Path, tmp_path: Path) -> None:
+    found = sweep(
+        tmp_path, cache, "hydra/launcher=processes", "hydra.launcher.n_jobs=1", "generator=pca", "sweep=sizes",
+        "generator.components=2,3",
+    )  # fmt: skip
     assert found.returncode == 0, found.stdout + found.stderr
-    assert len(list((tmp_path / "runs").glob("*/*/seed=*/run.json"))) == 2
+    runs = sorted((tmp_path / "runs").glob("*/*/seed=*/run.json"))
+    assert [path.parts[-3] for path in runs] == ["pca-components=2", "pca-components=3"]
+    assert [json.loads(path.read_text())["config"]["sweep"] for path in runs] == ["sizes", "sizes"]
+    header, *jobs, end = last(found, 4)
+    assert header.startswith("generator.components  status  fd ↓ radiomics")
+    for line, path in zip(jobs, runs, strict=True):
+        scores = json.loads((path.parent / "scores" / "fidelity.json").read_text())["scores"]
+        fd = next(each for each in scores if each["metric"] == "fd" and each["group"] == "all")
+        assert f"{fd['value']:.4g} [{fd['low']:.4g}, {fd['high']:.4g}]" in line
+    assert end == "2 jobs, none failed"
 
 
 class Losing:
@@ -59,19 +93,216 @@ class Losing:
     def launch(self, job_overrides: list[list[str]], initial_job_idx: int) -> list[JobReturn]:
         if initial_job_idx:
             raise RuntimeError("job 7 was killed")
-        return [JobReturn(overrides=each, status=JobStatus.COMPLETED) for each in job_overrides]
+        failed = JobReturn(status=JobStatus.FAILED, _return_value=JobFailed("folder in use", 75))
+        return [failed for _ in job_overrides]
 
 
-def test_a_job_that_never_came_back_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    collected = Collected(Losing())  # type: ignore[arg-type]
+def configuration(**changes: Any) -> Any:
+    sweeper = {"_target_": GRID} | changes.pop("sweeper", {})
+    fields = {"dry_run": False, "allow": [], "objective": None, "sweep": None, "encoder": {"pixels": {}}}
+    fields["evaluator"] = {"fidelity": {"_target_": "evaluators.fidelity.evaluator.Fidelity"}}
+    return OmegaConf.create({**fields, **changes, "hydra": {"sweeper": sweeper, "overrides": {"task": ["seed=0,1"]}}})
+
+
+def test_a_job_that_never_came_back_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    collected = Collected(Losing(), configuration())  # type: ignore[arg-type]
     assert [*collected.launch([["seed=0"]], 0), *collected.launch([["seed=1"], ["seed=2"]], 1)] == []
-    assert name_failed(collected.results) == 1
-    assert "2 of 3 jobs failed" in caplog.text and "seed=0" not in caplog.text
-    assert "seed=2: not known to have finished: RuntimeError: job 7 was killed" in caplog.text
+    assert told(collected.results, None) == 75
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[2:5]] == [["0", "failed"], ["1", "lost"], ["2", "lost"]]
+    assert "not known to have finished: RuntimeError: job 7 was killed" in lines[4]
+    assert lines[-1] == "3 of 3 jobs failed"
 
 
-def test_the_highest_exit_code_counts_and_survives_the_way_between_processes() -> None:
+def test_jobs_of_a_sweep_know_its_name_which_is_that_of_its_command_line() -> None:
+    named = Collected(Losing(), configuration())._named(["seed=0"])  # type: ignore[arg-type]
+    assert re.fullmatch(r"sweep=[0-9a-f]{8}", named[1]) and named[0] == "seed=0"
+    assert Collected(Losing(), configuration())._named(["seed=1"])[1] == named[1]  # type: ignore[arg-type]
+    assert Collected(Losing(), configuration(sweep="mine"))._named(["seed=0"]) == ["seed=0"]  # type: ignore[arg-type]
+
+
+def test_exit_codes_survive_the_way_between_processes() -> None:
     failed = pickle.loads(pickle.dumps(JobFailed("in use by process 7", 75)))
     assert (str(failed), failed.code) == ("in use by process 7", 75)
-    results = [JobReturn(overrides=[], status=JobStatus.FAILED, _return_value=each) for each in (failed, ValueError())]
-    assert name_failed(results) == 75 and name_failed([]) == 0
+
+
+TRACE = """Job (task=0) failed during processing with trace:
+----------------------
+Traceback (most recent call last):
+  File "job.py", line 1, in <module>
+{raised}
+
+----------------------
+You can use `submitted job = ...` to debug
+"""
+
+
+def test_what_submitit_says_of_a_failed_job_is_read() -> None:
+    raised = "bench.runtime.sweep.JobFailed: two lines\nof a reason\nexit code 75"
+    found = failure(TRACE.format(raised=raised), "3_0")
+    assert (str(found), found.code) == ("two lines\nof a reason", 75)
+    late = "submitit.core.utils.UncompletedJobError: Job not requeued because: timed-out too many times."
+    assert "timed-out too many times; " in str(failure(TRACE.format(raised=late), "3_0"))
+    assert "hydra.launcher.max_num_timeout" in str(failure(TRACE.format(raised=late), "3_0"))
+    lost = failure("Job 3_0 (task: 0) with path x has not produced any output (state: OUT_OF_MEMORY)", "3_0")
+    assert isinstance(lost, Lost) and "OUT_OF_MEMORY" in str(lost)
+
+
+class TooLate(RuntimeError):
+    """What submitit raises in its signal handler."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_what_a_signal_handler_raises_passes_every_except(number: signal.Signals) -> None:
+    def late(*_: object) -> None:
+        raise TooLate("timed-out too many times")
+
+    before = signal.signal(number, late)
+    try:
+        with pytest.raises(TooLate), signals_pass():
+            try:
+                os.kill(os.getpid(), number)
+                time.sleep(1)
+            except Exception:
+                pytest.fail("a stage of the run took the signal for an error of its own")
+        assert signal.getsignal(number) is late
+    finally:
+        signal.signal(number, before)
+
+
+def optimiser(**changes: Any) -> Any:
+    return configuration(objective="fidelity/fd/pixels", sweeper={"_target_": "optuna", **changes})
+
+
+@pytest.mark.parametrize(("objective", "direction"), [("fidelity/fd", "minimize"), ("fidelity/coverage", "maximize")])
+def test_the_direction_follows_from_the_metric(objective: str, direction: str) -> None:
+    config = configuration(objective=objective, sweeper={"_target_": "optuna", "direction": None})
+    assert prepared(config) is not None
+    assert config.hydra.sweeper.direction == direction
+
+
+def test_a_direction_that_contradicts_the_metric_is_refused() -> None:
+    config = configuration(objective="fidelity/fd", sweeper={"_target_": "optuna", "direction": "maximize"})
+    with pytest.raises(CompactHydraException, match="direction=maximize contradicts objective=fidelity/fd"):
+        prepared(config)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"objective": None}, "needs a value of every run"),
+        ({"objective": "fidelity/fd", "dry_run": True}, "a dry run gives no values"),
+        ({"objective": "fidelity/fdd"}, "has no metric 'fdd'"),
+    ],
+)
+def test_an_optimiser_without_values_is_refused(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(CompactHydraException, match=reason):
+        prepared(configuration(**changes, sweeper={"_target_": "optuna"}))
+
+
+class Refusing:
+    """A launcher of one job that ended well and whose score was refused."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def launch(self, job_overrides: list[list[str]], initial_job_idx: int) -> list[JobReturn]:
+        place = OmegaConf.create({"hydra": {"runtime": {"output_dir": str(self.folder)}}})
+        config = OmegaConf.create({"dry_run": False})
+        done = {"cfg": config, "hydra_cfg": place, "status": JobStatus.COMPLETED}
+        return [JobReturn(**done, _return_value=float("nan")) for _ in job_overrides]
+
+
+def test_a_refused_score_is_told_to_an_optimiser_as_a_failed_trial_and_to_people_as_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("bench.runtime.sweep_table.read_records", lambda _: {"fidelity": record("3 images")})
+    metric = Metric(key="fd", title="", better="lower", reference="")
+    objective = Objective("fidelity/fd/radiomics", "fidelity", metric, "radiomics", "all")
+    config = configuration(objective=objective.text, sweeper={"_target_": "optuna"})
+    collected = Collected(Refusing(tmp_path), config, objective)  # type: ignore[arg-type]
+    (found,) = collected.launch([["seed=0"]], 0)
+    assert found.status == JobStatus.FAILED
+    assert str(found._return_value) == "fidelity/fd/radiomics was refused: 3 images"
+    assert told(collected.results, objective) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^refused .* fidelity/fd/radiomics was refused: 3 images$", said, re.MULTILINE)
+    assert said.splitlines()[-1] == "1 jobs, none failed"
+
+
+def record(distance: float | str, **changes: Any) -> Record:
+    metrics = [MetricRow(key="fd", title="", better="lower", reference="", role="headline")]
+    refused = {"value": None, "low": None, "high": None, "reason": distance}
+    measured = {"value": distance, "low": 0.0, "high": 99.0}
+    fields = refused if isinstance(distance, str) else measured
+    scores = [ScoreRow(metric="fd", n=9, encoder=each, **fields) for each in ("radiomics", "pixels")]
+    made = {"schema": 1, "evaluator": "fidelity", "status": "ok", "protocol": {}, "key": {}, "metrics": metrics}
+    return Record(**{**made, "scores": scores, **changes})
+
+
+def test_the_table_has_what_differs_and_each_headline_once() -> None:
+    broken = Failure(type="ValueError", message="singular", traceback="")
+    failed = record(1.0, scores=[], status="failed", error=broken)
+    rows = [
+        Row({"seed": "0", "generator": "pca", "generator.rate": "0.1"}, "ok", records={"fidelity": record(11.25)}),
+        Row({"seed": "0", "generator": "ldm"}, "failed", "no\n  weights"),
+        Row({"seed": "0", "generator": "pca", "generator.rate": "0.2"}, "ok", records={"fidelity": failed}),
+    ]
+    assert sweep_table(rows).splitlines() == [
+        "generator  generator.rate  status  fd ↓ radiomics  reason",
+        "pca        0.1             ok      11.25 [0, 99]",
+        "ldm                        failed                  no weights",
+        "pca        0.2             ok      failed",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="Optuna is not installed")
+def test_a_study_of_six_trials_is_told_what_the_records_say(cache: Path, tmp_path: Path) -> None:
+    found = sweep(
+        tmp_path, cache, "generator=pca", "hydra/sweeper=study", "objective=fidelity/fd/radiomics",
+        "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler.seed=1", "hydra.sweeper.study_name=six",
+        f"hydra.sweeper.storage=sqlite:///{tmp_path}/study.db",
+        "generator.components=range(1,60)", "requests.fidelity=choice(120,3)",
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout + found.stderr
+    import optuna
+
+    study = optuna.load_study(study_name="six", storage=f"sqlite:///{tmp_path}/study.db")
+    assert study.direction == optuna.study.StudyDirection.MINIMIZE
+    states = {optuna.trial.TrialState.COMPLETE: 0, optuna.trial.TrialState.FAIL: 0}
+    for trial in study.trials:
+        folder = tmp_path / "runs" / "phantom" / f"pca-components={trial.params['generator.components']}" / "seed=0"
+        scores = json.loads((folder / "scores" / "fidelity.json").read_text())["scores"]
+        named = [each for each in scores if (each["metric"], each["group"]) == ("fd", "all")]
+        assert trial.value == named[0]["value"]
+        assert (trial.value is None) == (trial.params["requests.fidelity"] == 3)
+        states[trial.state] += 1
+    assert sum(states.values()) == 6 and min(states.values()) > 0
+    refused = [line for line in last(found, 7) if "was refused: 3 images; 50 are needed" in line]
+    assert len(refused) == states[optuna.trial.TrialState.FAIL]
+
+
+def test_a_study_whose_objective_is_not_configured_ends_before_any_run(cache: Path, tmp_path: Path) -> None:
+    found = sweep(tmp_path, cache, "generator=pca", "hydra/sweeper=study", "objective=fidelity/fd/small_cnn")
+    said = found.stdout + found.stderr
+    assert found.returncode == 1
+    assert "encoder 'small_cnn' is not configured; this run has ['pixels', 'radiomics']" in said
+    assert "Traceback" not in said and not (tmp_path / "runs").exists()
+
+
+slurm = pytest.mark.skipif(
+    shutil.which("sinfo") is None or subprocess.run(["sinfo"], capture_output=True).returncode != 0,
+    reason="no Slurm answers here (sinfo)",
+)
+
+
+@pytest.mark.slow
+@slurm
+def test_a_failed_job_of_an_array_fails_for_slurm(cache: Path, tmp_path: Path) -> None:
+    found = sweep(tmp_path, cache, "hydra/launcher=slurm", "generator=pca", "generator.components=2,x")
+    assert found.returncode == 1, found.stdout + found.stderr
+    job = next((tmp_path / "runs" / ".submitit").glob("*_1")).name
+    said = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True).stdout
+    assert "JobState=FAILED" in said and "ExitCode=1:0" in said
+    assert (tmp_path / "runs" / "phantom" / "pca-components=2" / "seed=0" / "run.json").exists()

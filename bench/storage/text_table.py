@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+ARROWS = {"lower": "↓", "higher": "↑", "target": "→", "neither": ""}  # where better values of a metric lie
 WIDEST = 36  # characters up to which cells are brought to one width
 
 
