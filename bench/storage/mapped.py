@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from bench.storage.disk_errors import named
 
+
 def mapped(
     parts: Iterable[npt.NDArray[Any]], shape: tuple[int, ...], dtype: npt.DTypeLike, folder: Path | None = None
 ) -> npt.NDArray[Any]:
