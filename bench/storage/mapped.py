@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.storage.disk_errors import named
+
 
 def mapped(
     parts: Iterable[npt.NDArray[Any]], shape: tuple[int, ...], dtype: npt.DTypeLike, folder: Path | None = None
@@ -21,8 +23,10 @@ def mapped(
 
     Raises:
         ValueError: the parts do not make up the shape.
+        DiskError: the disk does not take them.
     """
-    with tempfile.TemporaryFile(dir=folder) as file:
+    place = folder or Path(tempfile.gettempdir())
+    with named("writing", place), tempfile.TemporaryFile(dir=place) as file:
         for part in parts:
             file.write(np.ascontiguousarray(part, dtype).data)
         file.flush()

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from bench.runtime.text_table import text_table
 
+from bench.storage.text_table import text_table
 from tests.faults.points import EVERY
 
 TOLD = 3000  # characters of the reason of a loss

@@ -60,10 +60,13 @@ def test_each_outcome_is_counted_once_and_what_is_lost_is_named(
     assert suite["tried"] == 4 and suite["trials"]["test_things.py::test_skipped"] == "skipped"
 
 
-def test_a_suite_that_survives_is_whole_and_an_unreadable_or_empty_one_is_not(tmp_path: Path) -> None:
+def test_a_suite_that_survives_is_whole_and_an_unreadable_or_empty_one_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "test_fine.py").write_text("def test_good():\n    pass\n")
     (tmp_path / "test_torn.py").write_text("def test_good(:\n")
     assert counted(tmp_path, "test_fine.py").whole
     torn = counted(tmp_path, "test_torn.py", "test_fine.py")
     assert not torn.whole and torn.to_repeat() == ["cannot be read: test_torn.py"]
     assert not Counting().whole
+    assert "SyntaxError" in capsys.readouterr().out

@@ -15,7 +15,7 @@ log = logging.getLogger("bench.example")
 
 
 def test_what_is_logged_stands_in_the_file(tmp_path: Path) -> None:
-    with logged(tmp_path / "bench.log"):
+    with logged(tmp_path / "bench.log", str):
         log.warning("one")
     log.warning("two")
     assert (tmp_path / "bench.log").read_text().splitlines()[0].endswith("[WARNING] - one")
@@ -26,7 +26,7 @@ def test_a_log_that_cannot_be_written_is_told_of_once_and_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "bench.log"
-    with small_files(200), logged(path):
+    with small_files(200), logged(path, str):
         for number in range(20):
             log.warning("line %d of a run that goes on", number)
     told = [each.message for each in caplog.records if "nothing is logged in a file" in each.message]
@@ -37,5 +37,8 @@ def test_a_log_that_cannot_be_written_is_told_of_once_and_stops_nothing(
 
 def test_a_log_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     name = "x" * 300
-    with pytest.raises(DiskError, match=rf"^writing {tmp_path}/{name}: the name is too long"), logged(tmp_path / name):
+    with (
+        pytest.raises(DiskError, match=rf"^writing {tmp_path}/{name}: the name is too long"),
+        logged(tmp_path / name, str),
+    ):
         pass
