@@ -908,6 +908,13 @@ BUGS = (
         CONCURRENCY,
     ),
     Bug(
+        "whoever waited for features encodes again",
+        "bench/pipeline/features.py",
+        "                self._open(name).renew()\n",
+        "                self._open(name)\n",
+        ("tests/faults/test_concurrency.py", "-k", "encodes_them"),
+    ),
+    Bug(
         "whoever waited for a training trains again",
         "bench/pipeline/stage.py",
         "            found = _looked_for(stage, team) if stage.contended else None",

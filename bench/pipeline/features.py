@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -23,9 +23,10 @@ from bench.runtime.processes import ALONE, Team
 from bench.runtime.progress import meter
 from bench.storage.digests import Places, hexadecimal
 from bench.storage.feature_rows import FeatureRows
-from bench.storage.files import content_key
+from bench.storage.files import alone, content_key
 
 SHARD = 4096
+SLOTS = 256  # files with which runs wait for one another
 DECODED = 2**24  # pixels decoded at a time: some of the next images while an encoder works on these
 Wanted = dict[str, Places]
 
@@ -63,10 +64,30 @@ class FeatureStore:
 
         The processes of ``team`` call this alike: each encodes whole blocks, the same that one process would cut.
         """
-        # what the main process misses counts: another may look later and see what was added meanwhile
-        wanted: Wanted = team.meet("encoding", self.missing(encoders, images) if team.is_main else None)[0]
+        names = list(encoders)
+        wanted = self._wanted(names, images, team)
         if not wanted:
             return
+        with self._alone(wanted, images) if team.is_main else nullcontext():
+            # another run may have encoded the same images meanwhile
+            for name in wanted:
+                self._open(name).renew()
+            wanted = self._wanted(names, images, team)
+            if wanted:
+                self._encode_all(wanted, images, team)
+
+    def _wanted(self, names: Sequence[str], images: ImageSet, team: Team) -> Wanted:
+        """What the main process misses: another may look later and see what was added meanwhile."""
+        found: Wanted = team.meet("encoding", self.missing(names, images) if team.is_main else None)[0]
+        return found
+
+    def _alone(self, wanted: Wanted, images: ImageSet) -> AbstractContextManager[None]:
+        """Inside, no other run encodes these very images with these encoders; others are kept out by chance only."""
+        keys = images.pixel_keys
+        what = [[str(self._open(name).folder), hexadecimal(keys[rows])] for name, rows in sorted(wanted.items())]
+        return alone(self._folder / f"encoding-{int(content_key(what), 16) % SLOTS}")
+
+    def _encode_all(self, wanted: Wanted, images: ImageSet, team: Team) -> None:
         todo = np.unique(np.concatenate(list(wanted.values())))
         keys = images.pixel_keys
         label = f"encoding with {', '.join(wanted)}"

@@ -31,9 +31,15 @@ class FeatureRows:
         self._keys = Numbered()
         self._shards: list[Rows] = []
         self._ends = np.zeros(1, np.int64)  # number of the first row of each shard, and of the row after the last
+        self._taken: set[str] = set()  # names of the shards
         remove_drafts(folder)
-        for path in sorted(folder.glob("*.hashes")):
-            self._add(path)
+        self.renew()
+
+    def renew(self) -> None:
+        """Take in the shards that others wrote meanwhile."""
+        for path in sorted(self.folder.glob("*.hashes")):
+            if path.name not in self._taken:
+                self._add(path)
 
     def find(self, keys: Keys) -> Places:
         """The number of the row of each image, ``(N,)``; -1 where there is none."""
@@ -104,6 +110,7 @@ class FeatureRows:
             table = np.load(rows, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:  # another process found it damaged
             return False
+        self._taken.add(path.name)
         self._shards.append(table)
         self._keys.add(keys)
         self._ends = np.append(self._ends, self._ends[-1] + len(keys))

@@ -11,7 +11,7 @@ from itertools import product
 import pytest
 
 from tests.faults.conftest import SMALL, Laboratory
-from tests.faults.fork_server import Job
+from tests.faults.fork_server import Done, Job
 from tests.faults.places import Folders, cached, differences, kinds, results
 
 Choice = tuple[str, ...]
@@ -102,6 +102,29 @@ def test_who_needs_a_training_waits_for_whoever_trains(laboratory: Laboratory, n
     again = laboratory.run()
     assert again.code == 0 and "training: making" not in again.output
     assert differences(results(folders), laboratory.finished().results) == []
+
+
+def encoded(done: Done) -> str:
+    return next(line for line in done.output.splitlines() if line.startswith("images encoded:"))
+
+
+def test_who_needs_features_waits_for_whoever_encodes_them(laboratory: Laboratory) -> None:
+    """The real images go through each encoder once, also where two runs want them at the same time."""
+    steps = laboratory.finished().done.steps
+    first_rows = next(number for number, step in enumerate(steps, 1) if "/features/" in step and ".npy" in step)
+    folders = laboratory.empty()
+    first = laboratory.start(at=first_rows, number=signal.SIGSTOP)
+    assert first.stands_still()
+    second = laboratory.server.start(command("pca", 1), folders.home)
+    try:
+        assert waits(second)
+    finally:
+        os.kill(first.process, signal.SIGCONT)
+    assert first.wait().code == 0
+    done = second.wait()
+    assert done.code == 0 and differences(results(folders), laboratory.finished().results) == []
+    third = laboratory.server.run(command("pca", 2), folders.home)
+    assert encoded(done) == encoded(third) != encoded(laboratory.finished().done)
 
 
 def test_who_waits_in_vain_says_for_whom_and_ends_with_1(laboratory: Laboratory) -> None:

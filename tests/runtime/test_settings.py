@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from bench.api import BenchError
+from bench.api import BenchError, Generator
 from bench.runtime.search import CONFIGURATION
 from bench.runtime.settings import Settings, ValiditySettings, check_settings
 
