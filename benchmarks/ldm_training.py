@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 import conf
-from bench.api import Encoder, Images, Split
-from bench.pipeline.features import encode
+from bench.api import Encoder, Images, Rows, Split
+from bench.runtime.blocks import BlockEncoder
 from bench.statistics.scaling import standardise
 from bench.storage.image_reader import contact_sheet
 from benchmarks.clock import Clock
@@ -115,8 +115,14 @@ class Course:
 def distances_of(real: Images, others: Mapping[str, Images]) -> dict[str, float]:
     """The plain FD of each set from ``real`` in standardised radiomics."""
     encoder = radiomics()
-    rows = encode(encoder, real, label="test images")
-    return {name: frechet(*standardise(rows, encode(encoder, images, label=name))) for name, images in others.items()}
+    rows = _encoded(encoder, real)
+    return {name: frechet(*standardise(rows, _encoded(encoder, images))) for name, images in others.items()}
+
+
+def _encoded(encoder: Encoder, images: Images) -> Rows:
+    blocks = BlockEncoder(encoder, len(images))
+    blocks.take(images)
+    return blocks.rows
 
 
 def radiomics() -> Encoder:

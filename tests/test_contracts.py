@@ -19,14 +19,14 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
 
-from bench.api import Area, BenchError, Better, Dataset, Encoder, Evaluator, Generator, Request, Split
+from bench.api import Area, BenchError, Better, Dataset, Encoder, Evaluator, Generator, Images, Request, Rows, Split
 from bench.pipeline.conformance import conformance
 from bench.pipeline.evaluation import metric_row
-from bench.pipeline.features import encode
 from bench.pipeline.requests import make_requests, request_seed, requests_key
 from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
+from bench.runtime.blocks import BlockEncoder
 from bench.runtime.plugins import build
 from leaderboard.check import parse_record
 from tests.conftest import ROOT
@@ -102,17 +102,23 @@ def test_a_generator_built_again_finds_what_it_learned(name: str, tiny_split: Sp
     assert np.array_equal(first, sampled(ready(name, tiny_split, tmp_path), requests))
 
 
+def encoded(encoder: Encoder, pixels: Images) -> Rows:
+    blocks = BlockEncoder(encoder, len(pixels))
+    blocks.take(pixels)
+    return blocks.rows
+
+
 @pytest.mark.parametrize("name", options("encoder"))
 def test_an_encoder_gives_one_finite_row_an_image(name: str, tiny_split: Split) -> None:
     encoder: Encoder = build(chosen("encoder", name), Encoder)
     pixels = tiny_split.test.pixels(range(5))
     try:
-        rows = encode(encoder, pixels, label=name)
+        rows = encoded(encoder, pixels)
     except BenchError as error:
         assert "path" in str(error), f"{name}: the error names no remedy: {error}"
         pytest.skip(f"{name} needs weights that are not here: {error}")
     assert rows.shape == (5, encoder.dim) and np.isfinite(rows).all()
-    assert np.array_equal(rows, encode(encoder, pixels, label=name))
+    assert np.array_equal(rows, encoded(encoder, pixels))
     assert np.abs(rows - rows[0]).max() > 0 and encoder.id
 
 
