@@ -137,7 +137,10 @@ def _write(folder: Path, record: RunRecord, features: datasets.Features, purpose
                 purposes[each] = purposes.get(each, 0) + 1
     _close(writer)
     if not rows:
-        raise BenchError(f"{folder} has no image for purpose={purpose}; it has {_asked(record)}")
+        raise BenchError(
+            f"{folder} has no image for purpose={purpose}; it has {_asked(record)}. The same command with an evaluator "
+            "that reads such images makes them, and with evaluator=[] makes images for every purpose"
+        )
     for number, shard in enumerate(shards):
         shard.rename(data / f"train-{number:05d}-of-{len(shards):05d}.parquet")
     return Written(rows, memory, sum(path.stat().st_size for path in data.iterdir()), purposes)

@@ -42,6 +42,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "run"
     start(configure(cache, *CHOICES), folder)
+    # the images of the purposes that these evaluators do not read
+    start(configure(cache, *("evaluator=[]" if each.startswith("evaluator") else each for each in CHOICES)), folder)
     return folder
 
 
@@ -145,6 +147,14 @@ def test_the_card_has_front_matter_licence_counts_and_scores(finished: Path, tmp
     assert f"{shown['value']:.4g}" in body
     assert "## Card" in body and "\n### " in body.split("## Card")[1]
     assert datasets.load_dataset_builder(str(out)).info.splits["train"].num_examples == written.rows
+
+
+def test_a_purpose_without_images_is_named_with_the_remedy(cache: Path, tmp_path: Path) -> None:
+    start(configure(cache, "generator=noise", "evaluator=[fidelity]", *CHOICES[2:]), tmp_path / "run")
+    with pytest.raises(
+        BenchError, match=r"for purpose=utility; it has \{'fidelity': 60\}.*evaluator=\[\] makes images"
+    ):
+        export(tmp_path / "run", tmp_path / "out", "utility")
 
 
 def test_only_what_a_filter_kept_is_exported_with_its_grade(cache: Path, tmp_path: Path) -> None:
