@@ -14,18 +14,18 @@ SETTINGS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("conf/
 PROGRAMS = r"(?:python3? -m|bench|leaderboard|torchrun|accelerate|hf|pip|make)"
 COMMAND = re.compile(rf"(?:\w+=\S+ )*{PROGRAMS} \S")
 QUOTED = re.compile(r"""'[^']*'|"[^"$`\\]*"|\\.""")
-READ_BY_ZSH = re.compile(r"[\[\]*?(){}<>|;&!$`^]")
+READ_BY_ZSH = re.compile(r"^#|[\[\]*?(){}<>|;&!$`^]")  # at its prompt a # begins no comment
 
 
 def commands(text: str) -> Iterator[str]:
-    """Commands in blocks, in comments and between backticks, without their own comments."""
+    """Commands in blocks, in comments and between backticks."""
     blocks = re.findall(r"^```(?:bash|sh|shell|console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     lines += re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
     lines += [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
     for line in lines:
         if COMMAND.match(line):
-            yield re.split(r"\s#\s", line)[0].strip()
+            yield line.strip()
 
 
 def unquoted(command: str) -> list[str]:
@@ -49,6 +49,7 @@ def test_there_are_commands() -> None:
     "command",
     [
         "bench evaluator=[fidelity,card]",
+        "bench dry_run=true  # what is found",
         "bench generator.path=*.png",
         "bench generator.path=image?.png",
         "bench 'evaluator=[fidelity]' encoder=[pixels]",
