@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.runtime.search import own_packages_first
 from bench.runtime.start import start
+from bench.runtime.threads import use_threads
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -40,9 +40,7 @@ def _job(config: DictConfig) -> float | None:
 
 def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str, float | None]:
     """The exit code, above 0 the reason, and the value of the objective if there is one."""
-    # numerical libraries read these when they are imported, which is below
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(config.threads)
+    use_threads(config.threads)
     if config.dry_run:
         return *_outlook(config, folder), None
     from hydra.core.hydra_config import HydraConfig

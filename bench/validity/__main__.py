@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.runtime.start import start
+from bench.runtime.threads import use_threads
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -25,9 +25,7 @@ def _job(config: DictConfig) -> None:
 
 
 def _carry_out(config: DictConfig, folder: Path) -> int:
-    # numerical libraries read these when they are imported, which is below
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(config.threads)
+    use_threads(config.threads)
     from bench.api import BenchError
     from bench.validity.report import report
 
