@@ -10,17 +10,18 @@ from itertools import product
 
 import pytest
 
-from tests.faults.conftest import SMALL, Laboratory
+from tests.faults.conftest import DIFFUSION, SMALL, Laboratory
 from tests.faults.fork_server import Done, Job
 from tests.faults.places import Folders, cached, differences, kinds, results
 
 Choice = tuple[str, ...]
-GENERATORS = ("pca", "copy", "noise", "holdout")
+GENERATORS = ("ldm", "pca", "copy", "noise")
 AT_ONCE = 8
 
 
 def command(generator: str, seed: int) -> Choice:
-    return (*(each for each in SMALL if not each.startswith("generator=")), f"generator={generator}", f"seed={seed}")
+    chosen = [*DIFFUSION, "name=ldm"] if generator == "ldm" else [f"generator={generator}"]
+    return (*SMALL, *chosen, f"seed={seed}")
 
 
 def all_of(folders: Folders) -> dict[str, bytes]:

@@ -7,18 +7,9 @@ import signal
 import pytest
 
 from bench.runtime.start import SIGNALS
-from tests.faults.conftest import Laboratory
+from tests.faults.conftest import DIFFUSION, Laboratory
 from tests.faults.fork_server import Done
 from tests.faults.places import differences, kinds, results
-
-TINY_DIFFUSION = (
-    "generator=ldm",
-    "generator.autoencoder.steps=4",
-    "generator.diffusion.steps=4",
-    "generator.checkpoint_every=1",
-    "generator.sampling.steps=2",
-    "evaluator=[fidelity]",
-)
 
 
 def assert_interrupted(done: Done) -> None:
@@ -41,15 +32,15 @@ def test_ctrl_c_in_each_part_of_a_run_changes_no_byte(laboratory: Laboratory, pa
 
 @pytest.mark.slow
 def test_ctrl_c_in_a_training_of_the_diffusion_model(laboratory: Laboratory) -> None:
-    steps = kinds(laboratory.finished(*TINY_DIFFUSION).done.steps)["cache/fits"]
+    steps = kinds(laboratory.finished(*DIFFUSION).done.steps)["cache/fits"]
     for place in (len(steps) // 4, len(steps) // 2):
         folders = laboratory.empty()
-        stopped = laboratory.run(*TINY_DIFFUSION, at=steps[place], number=signal.SIGINT)
+        stopped = laboratory.run(*DIFFUSION, at=steps[place], number=signal.SIGINT)
         assert_interrupted(stopped)
         assert "training: making" in stopped.output and "fidelity: making" not in stopped.output
-        again = laboratory.run(*TINY_DIFFUSION)
+        again = laboratory.run(*DIFFUSION)
         assert again.code == 0, again.output
-        assert differences(results(folders), laboratory.finished(*TINY_DIFFUSION).results) == []
+        assert differences(results(folders), laboratory.finished(*DIFFUSION).results) == []
 
 
 def test_ctrl_c_stops_a_sweep(laboratory: Laboratory) -> None:

@@ -6,29 +6,13 @@ import signal
 
 import pytest
 
-from tests.faults.conftest import Laboratory
+from tests.faults.conftest import DIFFUSION, Laboratory
 from tests.faults.places import differences, kinds, learned, results, torn
 from tests.faults.points import Point, everywhere
 
 # in the default suite one kill in each; which are there is checked
 PARTS = ("cache/phantom", "cache/prepared", "cache/fits", "cache/features", "run/images", "run/scores", "run")
 PCA: tuple[str, ...] = ()
-# trains both networks with checkpoints in between, in two seconds; measured is only what pca does not show
-LDM = (
-    "generator=ldm",
-    "name=pca",  # into the folder that tests/faults/places.py knows
-    "generator.autoencoder.channels=[16]",
-    "generator.autoencoder.latent_channels=4",
-    "generator.autoencoder.steps=6",
-    "generator.diffusion.channels=[16,16]",
-    "generator.diffusion.head_channels=[16,16]",
-    "generator.diffusion.steps=6",
-    "generator.sampling.steps=2",
-    "generator.checkpoint_every=3",
-    "encoder=[pixels]",
-    "evaluator=[fidelity]",
-    "requests.privacy=40",
-)
 
 
 def test_without_a_kill_nothing_is_made_again(laboratory: Laboratory) -> None:
@@ -79,7 +63,7 @@ def test_a_kill_anywhere_changes_no_byte(laboratory: Laboratory, point: Point) -
 @pytest.mark.slow
 @everywhere(40)
 def test_a_kill_anywhere_in_a_diffusion_model_changes_no_byte(laboratory: Laboratory, point: Point) -> None:
-    wrong = killed_at(laboratory, LDM, point.step(laboratory.finished(*LDM, started=True).done.steps))
+    wrong = killed_at(laboratory, DIFFUSION, point.step(laboratory.finished(*DIFFUSION, started=True).done.steps))
     assert not wrong, "\n".join(wrong)
 
 
@@ -96,7 +80,7 @@ def test_a_kill_while_the_fixed_material_is_measured_changes_no_byte(laboratory:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("choice", [PCA, LDM], ids=["pca", "ldm"])
+@pytest.mark.parametrize("choice", [PCA, DIFFUSION], ids=["pca", "ldm"])
 @everywhere(10)
 def test_a_kill_of_the_resume_too_changes_no_byte(
     laboratory: Laboratory, choice: tuple[str, ...], point: Point
