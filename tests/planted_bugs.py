@@ -877,7 +877,7 @@ BUGS = (
         "what identifies a result is cleaned of what the machine knows",
         "bench/runtime/identity.py",
         "    text = without_secrets(value)\n",
-        "    text = Publication().text(value)\n",
+        "    from bench.runtime.publication import Publication\n\n    text = Publication().text(value)\n",
         (*IDENTITY, "-k", "same_identity"),
     ),
     Bug(
