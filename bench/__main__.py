@@ -54,7 +54,7 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str, float | None
     from bench.runtime.publication import Publication
     from bench.runtime.run_folder import logged
     from bench.storage.files import owned
-    from bench.tracking.publication import publish, publish_stop
+    from bench.tracking.publication import publish, publish_stop, reason_for_others
 
     team, publication = ALONE, Publication(config)
     with ExitStack() as held:
@@ -75,7 +75,7 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str, float | None
             # the main process answers for it; a launcher ends the main process when another exits with an error
             quiet = told and not team.is_main
             if team.is_main and code != BUSY:
-                publish_stop(folder, config.wandb, publication.recorded, publication.text(reason))
+                publish_stop(folder, config.wandb, publication.recorded, reason_for_others(error, config))
             return (0, "", None) if quiet else (code, reason, None)
         if not team.is_main:
             return 0, "", None

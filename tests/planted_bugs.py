@@ -36,6 +36,7 @@ FRECHET = (
     "tests/evaluators/fidelity/test_frechet_closed_forms.py",
     "tests/evaluators/fidelity/test_frechet_distance.py",
 )
+IDENTITY = ("tests/runtime/test_identity.py",)
 IMAGES = ("tests/storage/test_images.py",)
 KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py",)
 MEMBERSHIP = ("tests/evaluators/privacy/test_membership_inference.py",)
@@ -867,10 +868,31 @@ BUGS = (
     ),
     Bug(
         "a token in the protocol",
-        "bench/runtime/publication.py",
-        "return SECRET if is_secret(hidden, leaf.value) else leaf.value",
-        "return leaf.value",
-        (*PUBLICATION, "-k", "credential"),
+        "bench/runtime/identity.py",
+        "    if is_secret(name, value):\n        return SECRET\n",
+        "",
+        (*IDENTITY, "-k", "credential"),
+    ),
+    Bug(
+        "what identifies a result is cleaned of what the machine knows",
+        "bench/runtime/identity.py",
+        "    text = without_secrets(value)\n",
+        "    from bench.runtime.publication import Publication\n\n    text = Publication().text(value)\n",
+        (*IDENTITY, "-k", "same_identity"),
+    ),
+    Bug(
+        "two encoders of one name",
+        "bench/runtime/identity.py",
+        'return f"{clean} {self._digest(text) if hidden else content_key(text)}"',
+        "return clean",
+        (*IDENTITY, "-k", "two_encoders"),
+    ),
+    Bug(
+        "ids of patients are sent with the reason of a stop",
+        "bench/tracking/publication.py",
+        'return f"{type(error).__name__}{about}; bench.log of the run says more"',
+        "return str(error)",
+        ("tests/tracking/test_publication.py", "-k", "patient"),
     ),
     Bug(
         "a traceback is recorded as it was raised",

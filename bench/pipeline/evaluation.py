@@ -144,7 +144,10 @@ class Evaluation(Stage[Measured]):
 
     def _published(self, record: Record) -> Record:
         """A refusal, an error and its traceback may quote a secret or say where on this machine something lies."""
-        return Record.model_validate(self.publication.value(record.model_dump(by_alias=True)))
+        told = record.model_dump(by_alias=True)
+        # what identifies says nothing more, and files are called as they are called
+        kept = {name: told.pop(name) for name in ("protocol", "key", "artifacts")}
+        return Record.model_validate(self.publication.value(told) | kept)
 
     @property
     def _measuring(self) -> dict[str, Any]:
@@ -173,7 +176,7 @@ class Evaluation(Stage[Measured]):
                 raise BenchError(f"{self.name} would leave {name!r}, which is no name of its own; choose another")
             if name in taken:
                 raise BenchError(f"{self.name} would leave {name!r}, which {taken[name]} has left already")
-            write_atomic(self.folder / name, self.publication.content(content))
+            write_atomic(self.folder / name, self.publication.content(name, content))
             left[name] = file_digest(self.folder / name)
 
         return leave

@@ -17,6 +17,7 @@ from bench.pipeline.filtering import described
 from bench.pipeline.requests import PURPOSES, asked_for, images_by_purpose, requests_key
 from bench.runtime.blocks import sample
 from bench.runtime.code_digest import code_digest, part_digest
+from bench.runtime.identity import Identity
 from bench.runtime.plugins import Encoders, build
 from bench.runtime.publication import Publication
 from bench.statistics.randomness import named_rng
@@ -31,8 +32,7 @@ class Plan:
     """The parts of one run; making it opens no data and trains nothing.
 
     Keys say what decides a stored result and so hold digests of code; protocols say what must agree before two results
-    are compared, and hold lasting names only. Both are written down, so settings stand in them as
-    ``Publication.identifying`` has them.
+    are compared, and hold lasting names only. Both are written down: settings stand in them as ``Identity`` has them.
     """
 
     config: DictConfig
@@ -80,6 +80,10 @@ class Plan:
     def publication(self) -> Publication:
         return Publication(self.config)
 
+    @cached_property
+    def identity(self) -> Identity:
+        return Identity(self.cache)
+
     @property
     def recorded_config(self) -> dict[str, Any]:
         """The configuration as it stands in records."""
@@ -125,22 +129,24 @@ class Plan:
 
     def fit_key(self, split: Split) -> dict[str, Any]:
         """All that decides what the generator learns, and what it does afterwards."""
-        generator, chosen = self.generator, self.publication.identifying(self.config.generator)
+        return self._fitting(split, self.generator.incidental)
+
+    def training_key(self, split: Split) -> dict[str, Any]:
+        """``fit_key`` less the settings that only sampling depends on."""
+        return self._fitting(split, (*self.generator.incidental, *self.generator.sampling_only))
+
+    def _fitting(self, split: Split, aside: Sequence[str]) -> dict[str, Any]:
+        generator, chosen = self.generator, self.identity.settings(self.config.generator, at_home=True)
         return {
             "generator": type(generator).__qualname__,
-            "settings": {name: value for name, value in chosen.items() if name not in generator.incidental},
+            "settings": {name: value for name, value in chosen.items() if name not in aside},
             "code": self.codes["generator"],
-            "reads": self.publication.files(self.config.generator, generator.reads),
+            "reads": self.identity.files(self.config.generator, generator.reads, aside),
             generator.reads_part: getattr(split, generator.reads_part).digest,
             "description": meaning(split.info),
             "fit_seed": self.config.fit_seed,
             "threads": self.config.threads,
         }
-
-    def training_key(self, split: Split) -> dict[str, Any]:
-        """``fit_key`` less the settings that only sampling depends on."""
-        key, apart = self.fit_key(split), self.generator.sampling_only
-        return key | {"settings": {name: each for name, each in key["settings"].items() if name not in apart}}
 
     def sampling_key(self, split: Split, requests: Sequence[Request]) -> dict[str, Any]:
         """All that decides the generated images."""
@@ -158,7 +164,7 @@ class Plan:
         assert self.judge is not None
         code = {name: features.code(name) for name in self.judge.encoders}
         return {
-            **self.publication.value(described(self.judge, self.encoders)),
+            **self._filter,
             "images": {purpose: each.digest for purpose, each in images_by_purpose(images).items()},
             "split": split.digest,
             "description": meaning(split.info),
@@ -169,17 +175,17 @@ class Plan:
     def protocol(self, name: str, split: Split, requests: Sequence[Request]) -> dict[str, Any]:
         """What must agree before a result of the evaluator called ``name`` is compared with another."""
         evaluator = self.evaluators[name]
-        chosen = self.publication.identifying(self.config.evaluator[name])
+        chosen = self.identity.settings(self.config.evaluator[name])
         return {
             "dataset": split.info.name,
             "split": split.digest,
             "description": _compared(split.info, evaluator),
             "conditions": asked_for(requests, evaluator.purposes),
-            "encoders": self.publication.value(_identities(evaluator, self.encoders)),
+            "encoders": self._ids(_identities(evaluator, self.encoders)),
             "evaluator": f"{evaluator.id}/{evaluator.version}",
             "settings": {key: value for key, value in chosen.items() if key != "device"},
             "evaluation_seed": self.config.evaluation_seed,
-            **self.publication.value(described(self.judge, self.encoders)),
+            **self._filter,
         }
 
     def evaluation_key(
@@ -191,7 +197,7 @@ class Plan:
         features: FeatureStore,
     ) -> dict[str, Any]:
         """All that decides a result: the protocol, the images and what they are said to show, and the code."""
-        files = self.publication.files(self.config.evaluator[name])
+        files = self.identity.files(self.config.evaluator[name], aside=("device",))
         return {
             "protocol": content_key(protocol),
             "images": {purpose: each.digest for purpose, each in images.items()},
@@ -201,6 +207,20 @@ class Plan:
             "threads": self.config.threads,
             **({"files": files} if files else {}),
         }
+
+    @property
+    def _filter(self) -> dict[str, Any]:
+        """What a protocol says of the filter; nothing if there is none."""
+        return {
+            group: {
+                "id": self.identity.name(each["id"], self.config.filter),
+                "encoders": self._ids(each["encoders"]),
+            }
+            for group, each in described(self.judge, self.encoders).items()
+        }
+
+    def _ids(self, encoders: Mapping[str, str]) -> dict[str, str]:
+        return {name: self.identity.name(each, self.config.encoder[name]) for name, each in encoders.items()}
 
 
 def meaning(info: DatasetInfo) -> str:

@@ -44,18 +44,29 @@ def leaves(config: Container) -> Iterator[Leaf]:
         yield from _leaves(config, (), asked)
 
 
-def replaced(config: Container, put: Callable[[Leaf], Any]) -> Any:
-    """The configuration as plain containers with ``put(leaf)`` in the place of every setting."""
+def replaced(config: Container, put: Callable[[Leaf], Any], named: Callable[[str], str]) -> Any:
+    """The configuration as plain containers with ``put(leaf)`` in the place of every setting and ``named(key)`` in that
+    of every key."""
     found = {leaf.path: leaf for leaf in leaves(config)}
 
     def built(node: Any, path: tuple[str, ...]) -> Any:
         if path in found:
             return put(found[path])
         if isinstance(node, dict):
-            return {str(key): built(each, (*path, str(key))) for key, each in node.items()}
+            entries: dict[str, Any] = {}
+            for key, each in node.items():
+                add(entries, named(str(key)), built(each, (*path, str(key))))
+            return entries
         return [built(each, (*path, str(place))) for place, each in enumerate(node)]
 
     return built(OmegaConf.to_container(config, resolve=False), ())
+
+
+def add(entries: dict[str, Any], key: str, value: Any) -> None:
+    """Put another entry there; two folders may have one name."""
+    while key in entries:
+        key += "'"
+    entries[key] = value
 
 
 def _leaves(config: Container, path: tuple[str, ...], asked: set[str]) -> Iterator[Leaf]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bench.storage.private_text import with_places
+from bench.storage.private_text import last_part, with_places
 
 _HOMES = re.compile(r"/(?:home|Users)/[^/]+(?P<rest>/.*)?")
 _OTHER_HOME = re.compile(r"(?<![\w/.<>-])~[A-Za-z][\w.-]*(?=/)")
@@ -61,13 +61,13 @@ class Places:
                 return name + path[len(folder) :]
         if home := _HOMES.fullmatch(path):
             return f"<home>{home['rest'] or ''}"
-        return f"<elsewhere>/{Path(path).name}"
+        return last_part(path)
 
     def text(self, text: str) -> str:
         """The text without absolute paths, and without the name of the user or the machine where it is no word."""
         if _ALONE.fullmatch(text):
             return self._without_people(self.path(text))
-        if "/" in text:
+        if "/" in text or "\\" in text:
             text = self._folders.sub(lambda match: self._names[match[0]], text)
             text = with_places(text, self.path)
             text = _OTHER_HOME.sub("<home>", text)

@@ -12,28 +12,22 @@ A value is sought in text only if it is long or odd enough to be no ordinary wor
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import os
 import re
-import secrets
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from omegaconf import DictConfig, OmegaConf
 
-from bench.runtime.environment_use import Leaf, leaves, replaced
+from bench.runtime.environment_use import Leaf, add, leaves, replaced
 from bench.runtime.places import Places
-from bench.storage.files import WouldWrite, alone, canonical, files_digest, write_atomic
-from bench.storage.private_text import ABSOLUTE, FORMS, SECRET, is_secret, names_secret, without_secrets
+from bench.storage.private_text import FORMS, SECRET, is_path, is_secret, names_secret, without_secrets
 
-HOUSE = ".house"  # in the cache: the key under which digests of hidden settings are made
-_LOGIN = re.compile(r"(?!mailto:)[\w.+-]+:[^\s@/]+@[\w.-]+(?::\d+)?/?")
+_TAG = re.compile(r"(<[^<>]*>)")
 _PLAIN = re.compile(r"\$\{oc\.env:[A-Za-z_]\w*\}")
 
 
@@ -44,40 +38,18 @@ class Publication:
     Attributes:
         config: the configuration of a run, unresolved.
         environment: the variables whose values are not to be told.
+        names: those of the run and its data set, beside what the configuration calls its parts. They were judged, stand
+            in folders and on the page, and so hide nothing: what stands in one of them is not sought.
     """
 
     config: DictConfig = field(default_factory=lambda: OmegaConf.create({}))
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    names: tuple[str, ...] = ()
 
     def recorded(self, part: DictConfig | None = None) -> dict[str, Any]:
         """The configuration, or a part of it, for a record: resolved, but for what the environment said."""
-        found = replaced(self.config if part is None else part, self._as_recorded)
+        found = replaced(self.config if part is None else part, self._as_recorded, self.text)
         return dict(found)
-
-    def identifying(self, part: DictConfig) -> dict[str, Any]:
-        """The settings of a plug-in, without ``_target_``, for what identifies a result: a key or a protocol.
-
-        A secret is ``<secret>`` whatever it is: it opens a door and does not change what lies behind, so another one
-        makes no other result, and a digest of it could be guessed. A path that the environment gave is as written, of
-        another absolute one the last part alone counts, wherever the command is given: see ``files``. Any other value
-        from the environment is as written too, with a digest that only this house can make, see ``HOUSE``: another
-        value is noticed, nobody outside can guess it, and no two houses' numbers pass for the same.
-        """
-        found = replaced(part, self._as_identity)
-        return {name: value for name, value in found.items() if name != "_target_"}
-
-    def files(self, part: DictConfig, reads: Iterable[str] = ()) -> dict[str, str]:
-        """Digests of the names, sizes and times of the files at the absolute paths among the settings of a plug-in, and
-        at those that it ``reads``, by what ``identifying`` has in the place of the path: with them, other files behind
-        the same last part of a path are noticed."""
-        values = [leaf.value for leaf in leaves(part)]
-        found: dict[str, str] = {}
-        for path in dict.fromkeys((*reads, *(each for each in values if _is_path(each)))):
-            word = self.value(self._moved(path))
-            while word in found:
-                word += "'"
-            found[word] = files_digest(Path(path).expanduser())
-        return found
 
     def value(self, value: Any, name: str = "") -> Any:
         """The same JSON value, of a setting called ``name``, with nothing in it that stays in the house."""
@@ -91,8 +63,6 @@ class Publication:
 
     def text(self, text: str) -> str:
         """The same text with nothing in it that stays in the house."""
-        if _LOGIN.fullmatch(text):
-            return SECRET
         if self._values:
             text = self._sought.sub(lambda match: self._values[match[0]], text)
         return self.places.text(without_secrets(text))
@@ -109,32 +79,41 @@ class Publication:
         """Whether a hidden value or a named folder stands in it, whatever is around it; for files that are no text."""
         return any(each in text for each in (*self._values, *(f"{folder}/" for _, folder in self.places.named)))
 
-    def content(self, content: bytes) -> bytes:
-        """The same file if it is no text, else the text."""
+    def content(self, name: str, content: bytes) -> bytes:
+        """The same file called ``name`` if it is no text, else the text."""
         try:
-            return self.text(content.decode()).encode()
+            text = content.decode()
         except UnicodeDecodeError:
             return content
+        return (self.html(text) if name.endswith(".html") else self.text(text)).encode()
+
+    def html(self, text: str) -> str:
+        """``text`` of a page: what stands between two tags begins anew, and ``<home>`` is no tag."""
+        pieces = (self.text(f" {piece}")[1:] for piece in _TAG.split(text))
+        return "".join(STANDS.sub(r"&lt;\1&gt;", piece) for piece in pieces)
 
     @cached_property
     def places(self) -> Places:
         """The named folders of the configuration and of this process."""
         given = {f"<{name}>": _folder(self._resolved(*path)) for name, path in FOLDERS.items()}
-        return Places.known(given | self._told_folders, self.environment)
+        places = Places.known(given | self._told_folders, self.environment)
+        return replace(places, people={who: word for who, word in places.people.items() if not self._in_a_name(who)})
+
+    def _in_a_name(self, text: str) -> bool:
+        return any(text in name for name in self._judged)
+
+    @cached_property
+    def _judged(self) -> tuple[str, ...]:
+        given = [self._resolved(*path) for path in (("name",), ("sweep",), ("dataset", "name"))]
+        given += [leaf.path[1] for leaf in self._leaves if len(leaf.path) > 2 and leaf.path[0] in NAMING]
+        return (*self.names, *(each for each in given if isinstance(each, str)))
 
     @cached_property
     def _told_folders(self) -> dict[str, str]:
         """The variables of the environment that gave a folder, as they are written."""
         variables = sorted({name for leaf in self._leaves for name in leaf.variables})
         told = {f"${{oc.env:{name}}}": self.environment.get(name, "") for name in variables}
-        return {written: value for written, value in told.items() if _is_path(value)}
-
-    def _moved(self, path: str) -> str:
-        """A path without the place where it lies."""
-        for written, folder in self._told_folders.items():
-            if path == folder or path.startswith(f"{folder}/"):
-                return written + path[len(folder) :]
-        return f"<elsewhere>/{Path(path).name}" if _is_path(path) else path
+        return {written: value for written, value in told.items() if is_path(value)}
 
     @cached_property
     def _leaves(self) -> tuple[Leaf, ...]:
@@ -148,20 +127,21 @@ class Publication:
         """What is sought in texts, in every spelling it may have there, and what stands in its place."""
         found: dict[str, str] = {}
         for name, value in self.environment.items():
-            if _hidden(name, value) and telling(value) and not ABSOLUTE.fullmatch(value):
+            if _hidden(name, value) and _odd(value) and not is_path(value):
                 found |= dict.fromkeys(_spellings(value), SECRET)
         for leaf in self._leaves:
-            if _below_secret(leaf.path) and not leaf.read and telling(str(leaf.value)):
+            name = next(filter(names_secret, leaf.path), "")
+            if is_secret(name, leaf.value) and not leaf.read and telling(str(leaf.value)):
                 found |= dict.fromkeys(_spellings(str(leaf.value)), SECRET)
         for name in sorted({name for leaf in self._leaves for name in leaf.variables}):
             value = self.environment.get(name, "")
-            if telling(value, _hidden(name, value)) and not ABSOLUTE.fullmatch(value):
+            if telling(value, _hidden(name, value)) and not is_path(value):
                 found |= dict.fromkeys(_spellings(value), f"${{oc.env:{name}}}")
-        return found
+        return {value: word for value, word in found.items() if not self._in_a_name(value)}
 
     @cached_property
     def _sought(self) -> re.Pattern[str]:
-        return re.compile("|".join(re.escape(each) for each in sorted(self._values, key=len, reverse=True)))
+        return re.compile("|".join(map(_whole, sorted(self._values, key=len, reverse=True))))
 
     def _as_recorded(self, leaf: Leaf) -> Any:
         hidden = next((name for name in leaf.path if names_secret(name)), leaf.path[-1])
@@ -169,40 +149,21 @@ class Publication:
             return self._setting(leaf.value, hidden)
         return leaf.raw if _PLAIN.fullmatch(leaf.raw) else self.value(leaf.raw, hidden)
 
-    def _as_identity(self, leaf: Leaf) -> Any:
-        if _below_secret(leaf.path):
-            hidden = next(name for name in leaf.path if names_secret(name))
-            return SECRET if is_secret(hidden, leaf.value) else leaf.value
-        if not leaf.read:
-            return self.value(self._moved(leaf.value) if _is_path(leaf.value) else leaf.value, leaf.path[-1])
-        written = self._as_recorded(leaf)
-        if _is_path(leaf.value):
-            return written
-        return f"{written} {self._digest(leaf.value)}"
-
     def _setting(self, value: Any, name: str) -> Any:
         """A setting that is a path is one to its last letter; in a message a path ends at a space."""
-        if _is_path(value) and not names_secret(name):
+        if is_path(value) and not names_secret(name):
             value = self.places.path(value)
         return self.value(value, name)
-
-    def _digest(self, value: Any) -> str:
-        return hmac.new(self._house, canonical(value).encode(), hashlib.sha256).hexdigest()[:16]
-
-    @cached_property
-    def _house(self) -> bytes:
-        return house_key(Path(self.config.get("cache") or "cache"))
 
     def _mapping(self, value: Mapping[Any, Any], name: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, each in value.items():
-            word = self.text(str(key))
-            while word in found:  # two folders may have one name
-                word += "'"
-            found[word] = self.value(each, name if names_secret(name) else str(key))
+            add(found, self.text(str(key)), self.value(each, name if names_secret(name) else str(key)))
         return found
 
 
+NAMING = ("evaluator", "encoder")  # groups whose entries have names
+STANDS = re.compile(r"<(secret|user|host|data|runs|cache|project|start|packages|python|temporary|home|elsewhere)>")
 FOLDERS = {"data": ("dataset", "root"), "runs": ("runs",), "cache": ("cache",)}
 
 
@@ -215,21 +176,17 @@ def telling(value: str, secret: bool = True) -> bool:
     return len(value) >= (6 if kinds > 1 else 12 if value.isdigit() else 8)
 
 
-def house_key(cache: Path) -> bytes:
-    """A random key that stays in the cache, made when it is first needed.
+def _odd(value: str) -> bool:
+    """Whether a value is no words: a variable that no setting names may have any name and any value."""
+    return telling(value) and (len(value) >= 16 or not re.fullmatch(r"[A-Za-z_.-]+", value))
 
-    Whoever loses it with the cache gets other digests of hidden settings: runs with such settings are told that they
-    differ.
-    """
-    path = cache / HOUSE
-    try:
-        if not path.exists():
-            with alone(path):
-                if not path.exists():
-                    write_atomic(path, secrets.token_hex(32).encode())
-    except WouldWrite:
-        return secrets.token_bytes(32)  # nothing was made with one yet
-    return bytes.fromhex(path.read_text())
+
+def _whole(value: str) -> str:
+    """A pattern of the value where it is no part of a longer word; 16 characters are found in the midst of others."""
+    if len(value) >= 16:
+        return re.escape(value)
+    before = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))" if value[0].isalnum() else ""
+    return before + re.escape(value) + (r"(?![A-Za-z0-9])" if value[-1].isalnum() else "")
 
 
 def _told(text: str) -> bool:
@@ -237,16 +194,8 @@ def _told(text: str) -> bool:
     return text in (SECRET, "removed") or bool(_PLAIN.fullmatch(text))
 
 
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and bool(ABSOLUTE.fullmatch(value))
-
-
 def _folder(value: Any) -> str | None:
     return value if isinstance(value, str) and not value.startswith(("<", "${")) else None
-
-
-def _below_secret(path: tuple[str, ...]) -> bool:
-    return any(map(names_secret, path))
 
 
 def _hidden(name: str, value: str) -> bool:

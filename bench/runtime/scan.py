@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from bench.api import BenchError
-from bench.runtime.publication import Publication
+from bench.runtime.identity import identified
+from bench.runtime.publication import STANDS, Publication
 from bench.storage.files import read_json
 from bench.storage.private_text import forms_found, is_secret, names_secret
 
 SHEET = "sheet.png"
+# of a score record: what was decided from the settings alone, and names of files
+IDENTIFYING = ("/protocol", "/key", "/artifacts")
 SHARED = ("run.json", "scores/[!.]*.json", "card.json", "card.md", "card.html", "history.csv", SHEET)
-_PUT = re.compile(
-    r"<(?:secret|user|host|data|runs|cache|project|start|packages|python|temporary|home|elsewhere)>|\$\{oc\.env:[^}]*\}"
-)
+_PUT = re.compile(rf"{STANDS.pattern}|\$\{{oc\.env:[^}}]*\}}")
 AGAIN = (
     "it was written by an older version, or by hand: start the same command again, which writes run.json anew; for a "
     "file in scores/ or a card, remove it and its mark in stages/ first"
@@ -91,9 +93,26 @@ def replacements(folder: Path) -> list[tuple[str, str, str]]:
 
 def _publication(folder: Path) -> Publication:
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        config = json.loads((folder / "run.json").read_bytes())["config"]
-        return Publication(OmegaConf.create(config))
+        record = json.loads((folder / "run.json").read_bytes())
+        names = tuple(record[each] for each in ("dataset", "generator") if isinstance(record.get(each), str))
+        return Publication(OmegaConf.create(_readable(record["config"])), names=names)
     return Publication()
+
+
+def _readable(value: Any) -> Any:
+    """A recorded configuration without the texts that are no interpolation, though they look like the beginning of one.
+
+    They may quote a program, and name no variable.
+    """
+    if isinstance(value, dict):
+        return {key: _readable(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_readable(each) for each in value]
+    try:
+        OmegaConf.create([value])
+    except OmegaConfBaseException:
+        return ""
+    return value
 
 
 def _of_file(path: Path, name: str, publication: Publication) -> Iterator[Finding]:
@@ -102,8 +121,12 @@ def _of_file(path: Path, name: str, publication: Publication) -> Iterator[Findin
         content = path.read_bytes().decode("latin-1")
         if publication.known_in(content):
             yield Finding(name, "bytes", "the value of a variable or a secret, or a folder of this machine")
+    html = path.suffix == ".html"
     for place, key, text in texts:
-        clean = publication.value(text, key)
+        if place.startswith(IDENTIFYING):
+            clean = identified(text, key)
+        else:
+            clean = publication.html(text) if html else publication.value(text, key)
         if clean != text:
             yield Finding(name, place, _kind(text, clean))
 

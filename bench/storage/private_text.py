@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 SECRET = "<secret>"
@@ -18,6 +19,8 @@ _KEYS |= {"secret", "signing", "ssh", "wandb"}
 # tokens of a tokenizer, which are words
 _SPOKEN = {"bos", "class", "cls", "end", "eos", "image", "initializer", "mask", "pad", "placeholder", "prompt", "sep"}
 _SPOKEN |= {"special", "start", "stop", "text", "trigger", "unk", "unknown"}
+_SPOKEN |= {"concept", "instance", "modifier", "new", "subject"}
+_BRACKETED = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
 _JOINED = re.compile(
     r"(?:[a-z]*(?:password|passwd|passphrase|secret|credential)|(?:api|access|auth|secret|private)key|"
     r"(?:basic|http|proxy)auth|(?:hf|hub|access|auth|api|refresh|session|wandb|github|gitlab)token)s?"
@@ -32,9 +35,12 @@ _LOGIN = re.compile(
     r"(?!(?:bearer|basic|token)\b)(?![<\s$])[\w+/.=~-]{6,}"
 )
 _SIGNED = re.compile(
-    r"(?i)([?&](?:x-amz-(?:signature|credential|security-token)|sig|signature|access_token|token|api_?key|key|password)=)"
+    r"(?i)([?&](?:x-amz-(?:signature|credential|security-token)|sig|signature|access_token|token|api_?key|password)=)"
     r"(?!<)[^&\s'\"<>]+"
 )
+# the key of an archive is the name of a file in it
+_KEYED = re.compile(r"(?i)([?&]key=)(?=[\w%+-]*\d)[\w%+-]{16,}(?![\w%+./-])")
+_HOST_LOGIN = r"(?<![\w.+/:-])()(?!mailto:)[\w.+-]+:[^\s@/:'\"<>]+(?=@[\w.-]+:\d+(?!\w))"
 _ADDRESS = r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)(?!<secret>)[^\s/:@'\"<>]*:[^\s/'\"<>]+(?=@)"
 _PEM = r"()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 _HUB = r"()(?:hf_|api_org_)(?:[A-Za-z0-9]{20,}|(?=[A-Za-z]*\d)[A-Za-z0-9]{10,})"
@@ -43,7 +49,9 @@ _WANDB = r"(?i)((?:api[_ -]?key|wandb(?: login)?|relogin)[\"']?\W{1,4})[0-9a-f]{
 # a form and what stands before the secret in it, which stays
 FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("an address with a password", re.compile(_ADDRESS)),
+    ("an address with a password", re.compile(_HOST_LOGIN)),
     ("a signed address", _SIGNED),
+    ("a signed address", _KEYED),
     ("a Hugging Face token", re.compile(_BEGIN + _HUB)),
     ("a GitHub token", re.compile(_BEGIN + r"()(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,})")),
     ("a GitLab token", re.compile(_BEGIN + r"()glpat-[\w-]{16,}")),
@@ -62,8 +70,14 @@ _ASSIGNED = re.compile(
     r"(?<![\w-])(?P<name>[A-Za-z][\w-]*)(?P<given>[\"']?(?:=|: ?)[\"']?)"
     r"(?P<value>(?<=[\"'])[^\"'\n<>$]{5,}(?=[\"'])|[^\s\"',;&(){}\[\]<>$]{5,})"
 )
-_STOPS = r"\s/'\"`<>|*?;:,()\[\]{}=\\"
-_PLACE = re.compile(rf"(?:(?<=file://)|(?<![\w/.~<>+}}\\-])(?<!base64,)(?<!&gt;))/(?:[^{_STOPS}]+/)+[^{_STOPS}]*")
+_STOPS = r"\s/'\"`<>*?;:()\[\]{}\\"
+_PLACE = re.compile(
+    # in quotes a path ends with them, elsewhere at a space
+    r"(?<=\")/(?:[^\"/\n<>]+/)+[^\"/\n<>]*(?=\")|(?<=')/(?:[^'/\n<>]+/)+[^'/\n<>]*(?=')"
+    rf"|(?:(?<=file://)|(?<![\w/.~<>+}}\\-])(?<!base64,)(?<!&gt;))/(?:[^{_STOPS}]+/)+[^{_STOPS}]*"
+    r"|(?<=\")[A-Za-z]:\\+(?:[^\"\\/:\n<>]+\\+)+[^\"\\/:\n<>]*(?=\")|(?<=')[A-Za-z]:\\+(?:[^'\\/:\n<>]+\\+)+[^'\\/:\n<>]*(?=')"
+    rf"|(?<![A-Za-z0-9])[A-Za-z]:\\+(?:[^{_STOPS}]+\\+)+[^{_STOPS}]*"
+)
 
 
 def names_secret(name: str) -> bool:
@@ -87,7 +101,18 @@ def is_secret(name: str, value: Any) -> bool:
     """Whether the single ``value`` of a setting of this name is to be hidden; a number of tokens is not."""
     if value is None or isinstance(value, bool) or value == "" or not names_secret(name):
         return False
-    return isinstance(value, str) or not name.lower().endswith(("token", "tokens"))
+    of_a_tokenizer = not isinstance(value, str) or (value != SECRET and bool(_BRACKETED.fullmatch(value)))
+    return not (of_a_tokenizer and name.lower().endswith(("token", "tokens")))
+
+
+def is_path(value: Any) -> bool:
+    """Whether a setting is an absolute path."""
+    return isinstance(value, str) and bool(ABSOLUTE.fullmatch(value))
+
+
+def last_part(path: str) -> str:
+    """What is told of an absolute path that lies in no folder with a name."""
+    return f"<elsewhere>/{(PurePosixPath if path.startswith('/') else PureWindowsPath)(path).name}"
 
 
 def forms_found(text: str) -> list[str]:
@@ -107,7 +132,7 @@ def with_places(text: str, named: Callable[[str], str]) -> str:
     """The text with every absolute path of two parts or more replaced by what ``named`` makes of it."""
 
     def place(match: re.Match[str]) -> str:
-        path = match[0].rstrip(".!")
+        path = match[0].rstrip(".!,|=")
         return named(path) + match[0][len(path) :]
 
     return _PLACE.sub(place, text)

@@ -7,11 +7,15 @@ that no server, prompt or crash of the client can hold or change a run. The same
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
+from bench.runtime.environment_use import leaves
 from bench.storage.files import content_key, discard, file_digest
 from bench.tracking.child import command, handed
 from bench.tracking.client import staging_of
@@ -19,6 +23,7 @@ from bench.tracking.follower import training_run
 from bench.tracking.ledger import harmless, identified, note
 
 log = logging.getLogger(__name__)
+_SETTING = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+")
 
 
 def publish(folder: Path, settings: Mapping[str, Any], training: Path | None = None) -> None:
@@ -46,7 +51,7 @@ def publish_stop(
     Args:
         config: gives the resolved configuration, in which nothing is that must not be passed on. It may be what
             cannot be resolved.
-        reason: why it stopped, likewise.
+        reason: why it stopped, likewise; see ``reason_for_others``.
     """
     if settings["mode"] == "disabled":
         return
@@ -65,6 +70,18 @@ def publish_stop(
             "reason": reason,
         }
         _send_once(folder, settings, {"stop": content_key(about)}, about)
+
+
+def reason_for_others(error: Exception, config: DictConfig) -> str:
+    """The kind of an error and the settings it names.
+
+    Not its text: whether ids of patients and images may be passed on is known when the data set is loaded, and what
+    goes wrong before that is said with the ids.
+    """
+    settings = {".".join(leaf.path[:depth]) for leaf in leaves(config) for depth in range(2, len(leaf.path) + 1)}
+    named = dict.fromkeys(each for each in _SETTING.findall(str(error)) if each in settings)
+    about = f" about {', '.join(named)}" if named else ""
+    return f"{type(error).__name__}{about}; bench.log of the run says more"
 
 
 def _send_once(

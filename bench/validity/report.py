@@ -40,7 +40,8 @@ def report(config: DictConfig, folder: Path) -> str:
     picture, publication = heat_map(result), Publication(config)
     write_json(folder / "validity.json", publication.value(_json(result, encoders, split.digest)))
     write_atomic(folder / "validity.png", picture)
-    write_atomic(folder / "validity.html", publication.content(page(result, picture, bench.examples()).encode()))
+    told = page(result, picture, bench.examples()).encode()
+    write_atomic(folder / "validity.html", publication.content("validity.html", told))
     return table(result)
 
 

@@ -133,3 +133,34 @@ def test_a_folder_without_a_record_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(sys, "argv", ["bench.publish", os.fspath(tmp_path)])
     with pytest.raises(SystemExit, match=r"has no run\.json"):
         main()
+
+
+def test_a_run_that_is_called_after_a_person_is_sent(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "asmith3")
+    planted(finished, "run.json", "config", "name", value="asmith3_ldm")
+    planted(finished, "run.json", "generator", value="asmith3_ldm")
+    (finished / "card.md").write_text("# Card\n\nA run of asmith3_ldm.\n")
+    assert findings(finished) == []
+
+
+def test_what_identifies_a_result_is_judged_by_itself_alone(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "asmith3")
+    planted(finished, "scores/fidelity.json", "protocol", "settings", value={"prompt": "as asmith3 asked"})
+    assert findings(finished) == []
+    planted(finished, "scores/fidelity.json", "protocol", "settings", value={"prompt": f"as {HUB}", "x": "in /a/b/c"})
+    assert {each.place for each in findings(finished)} == {"/protocol/settings/prompt", "/protocol/settings/x"}
+
+
+def test_a_recorded_text_that_looks_like_an_interpolation_keeps_nothing_from_being_seen(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted(finished, "run.json", "config", "prompt", value="echo ${HOME")
+    assert shown(finished)[1]
+    monkeypatch.setenv("LAB_NOTE", "our-third-note")
+    (finished / "card.md").write_text("our-third-note\n")
+    assert [each.file for each in findings(finished)] == ["card.md"]
+
+
+def test_a_path_between_two_tags_is_seen(finished: Path) -> None:
+    (finished / "card.html").write_text("<p>&lt;home&gt;/x/y</p>\n<p>3</p>/<p>4</p>\n<td>/mnt/alice/x</td>\n")
+    assert [(each.file, each.place) for each in findings(finished)] == [("card.html", "line 3")]

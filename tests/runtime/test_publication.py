@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_module
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from bench.runtime.environment_use import leaves
+from bench.runtime.identity import Identity
 from bench.runtime.publication import Publication, telling
-from bench.storage.files import only_reading
 from bench.storage.private_text import SECRET
 from tests.conftest import ROOT
 
@@ -36,10 +36,9 @@ def test_shipped_options_are_recorded_as_they_are(option: str) -> None:
     plain: Any = OmegaConf.to_container(config, resolve=True)
     publication = Publication(config)
     assert publication.recorded() == plain == publication.value(plain)
-    assert {"_target_": plain["part"].get("_target_"), **publication.identifying(config.part)} == {
-        "_target_": None,
-        **plain["part"],
-    }
+    for at_home in (False, True):
+        identity = Identity(Path("nowhere")).settings(config.part, at_home)
+        assert {"_target_": plain["part"].get("_target_"), **identity} == {"_target_": None, **plain["part"]}
 
 
 def test_the_shipped_configuration_is_recorded_as_it_is() -> None:
@@ -102,7 +101,7 @@ def test_secrets_by_name_below_a_name_and_by_form() -> None:
     auth: [{HUSH}, true, null]
     hub: {{apiKey: {HUSH}, access-key: {HUSH}, tokens: 5, token: ''}}
     proxy: https://alice:password@host:80/x
-    other: alice:password@host
+    other: alice:password@host:3128
     note: {HUSH}
     """
     publication = of(text)
@@ -111,7 +110,7 @@ def test_secrets_by_name_below_a_name_and_by_form() -> None:
         "auth": [SECRET, True, None],
         "hub": {"apiKey": SECRET, "access-key": SECRET, "tokens": 5, "token": ""},
         "proxy": f"https://{SECRET}@host:80/x",
-        "other": SECRET,
+        "other": f"{SECRET}@host:3128",
         "note": SECRET,
     }
     for spelling in (HUSH, repr(HUSH), f"https://x/?q={HUSH}"):
@@ -202,65 +201,52 @@ def test_an_override_is_hidden_by_any_part_of_its_key() -> None:
         assert publication.override(given) == said
 
 
-def test_a_credential_identifies_nothing_and_a_place_by_its_name(tmp_path: Path) -> None:
-    def identity(token: str, root: str) -> dict[str, Any]:
-        config = OmegaConf.create({"part": {"_target_": "x.Y", "hf_token": token, "path": root, "k": 5}})
-        return Publication(config).identifying(config.part)
-
-    assert identity("a-b-c-d-1", f"{tmp_path}/one/weights.pt") == identity("e-f-g-h-2", "/data/weights.pt")
-    assert identity("a-b-c-d-1", "/mnt/x") == {"hf_token": SECRET, "path": "<elsewhere>/x", "k": 5}
+def test_keys_are_recorded_like_values(tmp_path: Path) -> None:
+    publication = of(f"{{part: {{weights: {{/home/alice/w.pt: 0.5, /home/bob/w.pt: 1}}}}, runs: {tmp_path}}}")
+    assert publication.recorded()["part"] == {"weights": {"<home>/w.pt": 0.5, "<home>/w.pt'": 1}}
 
 
-def test_another_value_from_the_environment_identifies_another_result(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def identity(value: str, cache: str = "cache") -> Any:
-        monkeypatch.setenv("STEPS", value)
-        config: DictConfig = OmegaConf.create(
-            {
-                "cache": str(tmp_path / cache),
-                "part": {"steps": "${oc.decode:${oc.env:STEPS}}", "path": "${oc.env:STEPS}"},
-            }
-        )
-        return Publication(config).identifying(config.part)
-
-    first = identity("20")
-    assert first["steps"].startswith("${oc.decode:${oc.env:STEPS}} ") and "20" not in first["steps"].split("}} ")[0]
-    assert identity("20") == first != identity("21")
-    assert identity("20", "another house") != first
-    assert identity("/mnt/x")["path"] == "${oc.env:STEPS}"
-    with only_reading():
-        assert not (tmp_path / "third" / ".house").exists() and identity("20", "third") != first
-    assert not (tmp_path / "third").exists()
+def test_what_was_judged_as_a_name_is_no_secret() -> None:
+    text = "{name: asmith3_ldm-big-2, lab: '${oc.env:KIND}', evaluator: {asmith3: {_target_: x.Y}}}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KIND", "ldm-big-2")
+        publication = of(text, USER="asmith3", KIND="ldm-big-2", MODEL_KEY="ldm-big-2")
+        recorded = publication.recorded()
+    assert recorded["name"] == "asmith3_ldm-big-2" and list(recorded["evaluator"]) == ["asmith3"]
+    assert publication.text("asmith3_ldm-big-2 of asmith3") == "asmith3_ldm-big-2 of asmith3"
+    assert of("name: ldm", USER="asmith3").text("of asmith3") == "of <user>"
+    assert Publication(environment={"USER": "asmith3"}, names=("asmith3_set",)).text("asmith3_set") == "asmith3_set"
 
 
-def test_what_identifies_a_result_does_not_depend_on_where_the_command_is_given_or_the_files_lie(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def identity(folder: Path) -> tuple[Any, Any]:
-        config = OmegaConf.create({"part": {"_target_": "x.Y", "path": str(folder / "images"), "k": "a/b"}})
-        publication = Publication(config)
-        return publication.identifying(config.part), publication.files(config.part, [str(folder / "images")])
-
-    images = tmp_path / "images"
-    images.mkdir()
-    (images / "1.png").write_bytes(b"1")
-    first = identity(tmp_path)
-    assert first[0] == {"path": "<elsewhere>/images", "k": "a/b"} and list(first[1]) == ["<elsewhere>/images"]
-    monkeypatch.chdir(tmp_path)
-    assert identity(tmp_path) == first
-    (tmp_path / "other").mkdir()
-    images.rename(tmp_path / "other" / "images")
-    assert identity(tmp_path / "other") == first
-    (tmp_path / "other" / "images" / "1.png").write_bytes(b"22")
-    assert identity(tmp_path / "other")[1] != first[1]
+def test_words_of_variables_that_no_setting_names_stay_in_texts() -> None:
+    publication = of("a: 1", BASIC_AUTH="disabled", SORT_KEY="patient_id", DB_PASSWORD="training")
+    text = "a disabled patient by patient_id in training"
+    assert publication.text(text) == text
+    assert publication.recorded(OmegaConf.create({"a": text})) == {"a": text}
 
 
-def test_a_folder_from_the_environment_identifies_by_how_it_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MODELS", str(tmp_path))
-    config: DictConfig = OmegaConf.create({"part": {"path": "${oc.env:MODELS}/sd15"}})
-    publication = Publication(config)
-    assert publication.identifying(config.part) == {"path": "${oc.env:MODELS}/sd15"}
-    assert list(publication.files(config.part, [f"{tmp_path}/sd15"])) == ["${oc.env:MODELS}/sd15"]
+def test_a_short_secret_is_no_part_of_a_longer_word() -> None:
+    publication = of("password: kerberos")
+    assert publication.text("kerberosene kerberos") == f"kerberosene {SECRET}"
+    assert publication.text(r"\nkerberos %2Fkerberos") == rf"\n{SECRET} %2F{SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("no /data/site=A/patient=BobMiller/x.png", "no <elsewhere>/x.png"),
+        ("no '/mnt/Study of Alice Smith/a/x.png' there", "no '<elsewhere>/x.png' there"),
+        ('no "/mnt/Alice, O\'Hara|1/x.png"', 'no "<elsewhere>/x.png"'),
+        (r"no C:\Users\alice\x.png", "no <elsewhere>/x.png"),
+        (repr("C:\\Users\\alice smith\\x.png"), "'<elsewhere>/x.png'"),
+    ],
+)
+def test_a_path_ends_where_it_ends(text: str, clean: str) -> None:
+    assert of("a: 1").text(text) == clean == of("a: 1").text(clean)
+
+
+def test_what_is_put_into_html_is_no_tag() -> None:
+    publication = of("a: 1")
+    assert publication.content("card.html", b"<p>/mnt/x/y</p>") == b"<p>&lt;elsewhere&gt;/y</p>"
+    assert publication.content("card.html", b"<p>&lt;elsewhere&gt;/y</p>") == b"<p>&lt;elsewhere&gt;/y</p>"
+    assert publication.content("card.md", b"/mnt/x/y") == b"<elsewhere>/y"

@@ -10,12 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
+from bench.api import BenchError
 from bench.storage.agreement import shared, short_digest
 from bench.storage.files import write_json
 from bench.tracking import sending
 from bench.tracking.follower import FollowedTraining, followed
-from bench.tracking.publication import publish, publish_stop
+from bench.tracking.publication import publish, publish_stop, reason_for_others
 from tests.conftest import ROOT
 from tests.tracking.runs import CONFIG, OFFLINE, PROTOCOL, run_folder, write_curves
 from tests.tracking.stand_in_server import stand_in_server
@@ -273,3 +275,11 @@ def test_a_folder_without_a_record_cannot_be_sent_again(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "bench.tracking", str(tmp_path), "--mode=offline"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 1 and "holds no run.json" in done.stderr
+
+
+def test_no_id_of_a_patient_is_sent_with_the_reason_of_a_stop() -> None:
+    config = OmegaConf.create({"dataset": {"root": "/data", "table": {"name": "x"}}, "seed": 0})
+    text = "cxr: patient-17.png is named twice: rows 3 and 9; correct dataset.table.name\n  patient 'P17': P18"
+    said = reason_for_others(BenchError(text), config)
+    assert said == "BenchError about dataset.table.name; bench.log of the run says more"
+    assert reason_for_others(MemoryError(), config) == "MemoryError; bench.log of the run says more"
