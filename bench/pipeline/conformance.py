@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.api import BenchError, Evaluator
 from bench.pipeline import fixed_material
+from bench.storage.disk_errors import DiskError
 from bench.storage.files import content_key, file_digest, read_checked, write_checked
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,8 @@ def _read(path: Path, identity: Mapping[str, Any]) -> dict[str, float] | None:
     """The numbers kept at ``path``; ``None`` if there are none or, after a warning, not those that were written."""
     try:
         kept = read_checked(path)
+    except DiskError:  # it may be whole
+        raise
     except (BenchError, OSError) as error:
         log.warning("%s; measured again", error)
         return None
