@@ -181,7 +181,9 @@ def test_words_alone_are_understood() -> None:
     assert "the disk did not take all of it; " in str(explained(short))
     with_frames = RuntimeError(f"{short}\nframe #0: c10::ThrowEnforceNotMet + 0x6c\nframe #1: <unknown>")
     assert "the disk did not take all of it; " in str(explained(with_frames))
-    few = "[enforce fail at inline_container.cc:863] . PytorchStreamWriter failed writing file data/0: file write failed"
+    few = (
+        "[enforce fail at inline_container.cc:863] . PytorchStreamWriter failed writing file data/0: file write failed"
+    )
     for said in (few, "basic_ios::clear: iostream error"):
         assert "the disk did not take all of it; " in str(explained(RuntimeError(said)))
     assert "the disk did not take all of it; " in str(explained(OSError("500000 requested and 131056 written")))
