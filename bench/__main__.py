@@ -112,15 +112,17 @@ def _reported(error: Exception, team: Team) -> tuple[int, str]:
     """The exit code and the reason, after saying it."""
     from bench.api import BenchError
     from bench.runtime.processes import Told
-    from bench.storage.disk_errors import explained
+    from bench.runtime.run_folder import MET
+    from bench.storage.disk_errors import DiskError, explained
     from bench.storage.files import Busy
 
-    error = explained(error) or error
+    met, error = error, explained(error) or error
     who = "" if team.is_main else f"process {team.rank} of {team.count}: "
     if not isinstance(error, BenchError):
         log.error("%sstopped by an error in the program", who, exc_info=error)
     elif team.is_main or not isinstance(error, Told):
-        log.error("%s%s", who, error)
+        # what looks like the disk's may be the program's
+        log.error("%s%s", who, error, extra={MET: met} if isinstance(error, DiskError) else None)
     return BUSY if isinstance(error, Busy) else 1, str(error) or type(error).__name__
 
 

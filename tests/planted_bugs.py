@@ -813,9 +813,9 @@ BUGS = (
     Bug(
         "a full disk is taken for a failure of the evaluator",
         "bench/pipeline/evaluation.py",
-        "except DiskError:  # no",
-        "except KeyboardInterrupt:  # no",
-        ("tests/pipeline/test_evaluation.py", "-k", "full_disk"),
+        "if refused := of_disk(error):",
+        "if refused := None:",
+        ("tests/pipeline/test_evaluation.py", "-k", "no_failure"),
     ),
     Bug(
         "a full disk is not known by the words of a library in another language",

@@ -20,6 +20,7 @@ import PIL
 from bench.api import BenchError, DatasetInfo, ImageSet, Keys, Split
 from bench.runtime.progress import track
 from bench.storage.digests import repeated, text_keys
+from bench.storage.disk_errors import DiskError, named
 from bench.storage.files import alone, remove_drafts
 from bench.storage.image_reader import READER_VERSION, Alpha, Aspect, ImageError, encode_png, read_grey, resize
 from bench.storage.image_sets import load_set, write_set
@@ -86,6 +87,7 @@ def prepare(sources: Sequence[Source], info: DatasetInfo, shape: Shape, cache: P
     Raises:
         BenchError: no sources, an id or a file given twice, or unreadable images (up to ``LISTED``, each with its
             row and remedy).
+        DiskError: the disk does not give what is there, or does not take what is prepared.
     """
     if not sources:
         raise BenchError(f"{info.name}: a part of the data set has no images, needed at least one")
@@ -107,7 +109,10 @@ def prepare(sources: Sequence[Source], info: DatasetInfo, shape: Shape, cache: P
 def _found(folder: Path, info: DatasetInfo) -> tuple[ImageSet | None, str]:
     """What an earlier run prepared, if it is there and what was written; else what is wrong with it."""
     try:
-        return (load_set(folder, info) if folder.exists() else None), ""
+        with named("reading", folder):
+            return (load_set(folder, info) if folder.exists() else None), ""
+    except DiskError:  # it may be whole
+        raise
     except (BenchError, OSError) as error:
         return None, str(error)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.api import BenchError, Evaluator
 from bench.pipeline import fixed_material
+from bench.storage.disk_errors import DiskError, of_disk
 from bench.storage.files import content_key, file_digest, read_checked, write_checked
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ def conformance(evaluator: Evaluator, key: Mapping[str, Any], folder: Path) -> d
 
     Returns:
         ``measure(evaluator)``; ``None``, after a warning that says why, if it cannot measure the material.
+
+    Raises:
+        DiskError: the disk does not give what is kept, or what measuring needs.
     """
     if not hasattr(evaluator, "id"):
         log.warning("%s has no id: its conformance is unknown", type(evaluator).__name__)
@@ -42,7 +46,11 @@ def conformance(evaluator: Evaluator, key: Mapping[str, Any], folder: Path) -> d
         values = measure(evaluator)
         if not values:
             raise BenchError("it gave no number")
+    except DiskError:
+        raise
     except Exception as error:  # the run's own scores do not depend on it
+        if refused := of_disk(error):
+            raise refused from error
         kind = type(error).__name__
         log.warning("%s: its conformance is unknown: on the fixed material, %s: %s", evaluator.id, kind, error)
         return None
@@ -88,6 +96,8 @@ def _read(path: Path, identity: Mapping[str, Any]) -> dict[str, float] | None:
     """The numbers kept at ``path``; ``None`` if there are none or, after a warning, not those that were written."""
     try:
         kept = read_checked(path)
+    except DiskError:  # it may be whole
+        raise
     except (BenchError, OSError) as error:
         log.warning("%s; measured again", error)
         return None

@@ -17,8 +17,8 @@ from bench.pipeline.stage import Made, Mark, Stage, result
 from bench.runtime.processes import Team
 from bench.runtime.publication import Publication
 from bench.statistics.randomness import named_rng
-from bench.storage.disk_errors import DiskError
-from bench.storage.files import file_digest, read_json, write_atomic, write_json
+from bench.storage.disk_errors import DiskError, of_disk
+from bench.storage.files import Waited, file_digest, read_json, write_atomic, write_json
 from bench.storage.record import SCHEMA, Entry, Failure, MetricRow, Record, ScoreRow, finite
 
 log = logging.getLogger(__name__)
@@ -135,9 +135,11 @@ class Evaluation(Stage[Measured]):
         except Refused as reason:
             log.warning("%s refused: %s", self.name, reason)
             return Record(**fixed, status="refused", scores=[], reason=str(reason))
-        except DiskError:  # no fault of the evaluator
+        except (DiskError, Waited):  # no fault of the evaluator
             raise
         except Exception as error:  # one failing evaluator costs only itself
+            if refused := of_disk(error):
+                raise refused from error
             log.exception("%s failed", self.name)
             failure = Failure(type=type(error).__name__, message=str(error), traceback=traceback.format_exc())
             return Record(**fixed, status="failed", scores=[], error=failure)

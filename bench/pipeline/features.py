@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -81,11 +82,19 @@ class FeatureStore:
         found: Wanted = team.meet("encoding", self.missing(names, images) if team.is_main else None)[0]
         return found
 
-    def _alone(self, wanted: Wanted, images: ImageSet) -> AbstractContextManager[None]:
-        """Inside, no other run encodes these very images with these encoders; others are kept out by chance only."""
+    @contextmanager
+    def _alone(self, wanted: Wanted, images: ImageSet) -> Iterator[None]:
+        """Inside, no other run encodes with one of these encoders the very images that it misses.
+
+        Runs that miss other images, if only one more, are kept out by chance only, and then encode shared ones twice.
+        Every run takes its slots in ascending order, so that runs never wait for one another in a circle.
+        """
         keys = images.pixel_keys
-        what = [[str(self._open(name).folder), hexadecimal(keys[rows])] for name, rows in sorted(wanted.items())]
-        return alone(self._folder / f"encoding-{int(content_key(what), 16) % SLOTS}")
+        slots = {_slot(self._open(name).folder.name, keys[rows]) for name, rows in wanted.items()}
+        with ExitStack() as held:
+            for slot in sorted(slots):
+                held.enter_context(alone(self._folder / f"encoding-{slot}"))
+            yield
 
     def _encode_all(self, wanted: Wanted, images: ImageSet, team: Team) -> None:
         todo = np.unique(np.concatenate(list(wanted.values())))
@@ -199,6 +208,13 @@ class Encoding(Stage[FeatureStore]):
 
     def load(self, mark: Mark) -> FeatureStore:
         return self.features
+
+
+def _slot(folder: str, keys: Keys) -> int:
+    """By which of the ``SLOTS`` runs wait that want these images in the encoder of this folder."""
+    digest = hashlib.sha256(folder.encode())
+    digest.update(keys.data)
+    return int.from_bytes(digest.digest()[:8]) % SLOTS
 
 
 def device_type(encoder: Encoder) -> str:

@@ -18,6 +18,7 @@ from bench.pipeline.plan import Plan
 from bench.pipeline.requests import requests_digest
 from bench.pipeline.sampling import Sampled, told, unread
 from bench.runtime.provenance import peak_memory_mb, provenance
+from bench.storage.disk_errors import DiskError
 from bench.storage.files import altered, read_json, write_json
 from bench.storage.image_reader import as_own_size, size_span
 from bench.storage.record import SCHEMA, Cost, Entry, RunRecord, Span
@@ -166,6 +167,8 @@ def _read(folder: Path) -> RunRecord | None:
     try:
         found = read_json(folder / FILE)
         return None if found is None else RunRecord.model_validate(found)
+    except DiskError:  # it may be whole
+        raise
     except (BenchError, ValidationError) as error:
         log.warning("%s is damaged (%s); making it again", folder / FILE, error)
         return None

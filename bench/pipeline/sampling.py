@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from bench.api import BenchError, DatasetInfo, Generator, ImageSet, Request
 from bench.pipeline.image_parts import OTHERWISE, PART, Parts, blank_rows, other_parts, other_requests, purposes_there
 from bench.pipeline.requests import write_requests
@@ -16,6 +18,7 @@ from bench.pipeline.stage import Made, Mark, Stage, listed, result, same
 from bench.pipeline.training import Training
 from bench.runtime.processes import Team
 from bench.runtime.publication import Publication
+from bench.storage.digests import first_places, text_keys
 from bench.storage.files import altered, content_key, write_atomic
 from bench.storage.image_reader import as_own_size, contact_sheet
 from bench.storage.image_sets import join_parts, open_set
@@ -152,7 +155,7 @@ class Sampling(Stage[Sampled]):
             # a process may have made none of the images, so its own counts say little
             counted = {name: before.get(name, 0) + count for name, count in _summed(accounts).items()}
             note["facts"] = dict(self.training.generator.facts) | counted
-        note |= {"digest": images.digest, "blank": blank, "repeated": repeated(images)}
+        note |= {"digest": images.digest, "blank": blank, "repeated": count_repeats(images)}
         note |= {"seconds": sum(each["seconds"] for each in accounts)}
         made = [path.relative_to(self.folder) for path in (*parts.paths, *(self.folder / COPY).iterdir())]
         return Made([*map(str, made), "requests.csv", "sheet.png", *self._pictures()], note, note["seconds"])
@@ -172,18 +175,15 @@ class Sampling(Stage[Sampled]):
         return Sampled(images, *counts, note["facts"], uses, note["fit_seconds"], tuple(mark.files))
 
 
-def repeated(images: ImageSet) -> int:
+def count_repeats(images: ImageSet) -> int:
     """How many images have the pixels of an earlier one of their purpose; if any do, a warning names the first."""
-    first: dict[tuple[str, str], str] = {}
-    again = []
-    for name, *kind in zip(images.ids, images.column("purpose"), images.column("pixel_hash"), strict=True):
-        earlier = first.setdefault((kind[0], kind[1]), name)
-        if earlier != name:
-            again.append((name, earlier))
-    if again:
-        log.warning(
-            "%d of %d images repeat another of their purpose, first %s", len(again), len(images), " = ".join(again[0])
-        )
+    kinds = zip(images.column("purpose"), images.column("pixel_hash"), strict=True)
+    first = first_places(text_keys(map(" ".join, kinds)))
+    again = np.flatnonzero(first != np.arange(len(first)))
+    if len(again):
+        ids = images.ids
+        names = f"{ids[again[0]]} = {ids[first[again[0]]]}"
+        log.warning("%d of %d images repeat another of their purpose, first %s", len(again), len(images), names)
     return len(again)
 
 

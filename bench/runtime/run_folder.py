@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.storage.disk_errors import explained, named
 
+MET = "met"  # of a record: an error whose traceback stands in the file only
 FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"
 
 
 class Said(logging.Formatter):
-    """Lines of the log after a function of text."""
+    """Lines of the log after a function of text, and the traceback of what a message was ``MET`` with."""
 
     def __init__(self, said: Callable[[str], str]) -> None:
         super().__init__(FORMAT)
         self._said = said
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._said(super().format(record))
+        text, met = super().format(record), getattr(record, MET, None)
+        return self._said(text if met is None else "\n".join([text, "".join(traceback.format_exception(met))]))
 
 
 @contextmanager

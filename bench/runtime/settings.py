@@ -174,9 +174,11 @@ def _folders(plain: Mapping[str, Any]) -> Iterator[str]:
             continue
         path = Path(plain[name]).absolute()
         there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+        # a cache that has all that is needed may be another's
+        needed = os.X_OK if name == "cache" and there == path else os.W_OK | os.X_OK
         if not there.is_dir():
             yield f"{name} is {plain[name]!r}, needed a folder, but {there} is none; name another with {name}=..."
-        elif not os.access(there, os.W_OK | os.X_OK):
+        elif not os.access(there, needed):
             yield f"{name} is {plain[name]!r}, but nothing can be written into {there}; name another with {name}=..."
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import BenchError
-from bench.storage.disk_errors import named
+from bench.storage.disk_errors import DiskError, explained, named
 from bench.storage.files import file_digest
 
 if TYPE_CHECKING:
@@ -81,14 +81,18 @@ class Location:
 
         Raises:
             BenchError: not pinned to a commit, of an unknown one, not to be had.
+            DiskError: the disk does not take them.
         """
         self._check_pinned()
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import constants, snapshot_download
 
         chosen: dict[str, Any] = {"allow_patterns": list(patterns), "ignore_patterns": list(ignored) or None}
         try:
             return Path(snapshot_download(repo_id=str(self.path), revision=self.revision, **chosen))
         except Exception as error:  # the hub client raises its own, httpx's and OSError
+            refused = explained(error, f"fetching {self.path} into", Path(constants.HF_HUB_CACHE))
+            if refused is not None:
+                raise DiskError(f"{refused}; HF_HOME=FOLDER in the environment moves that folder") from error
             said = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             raise BenchError(
                 f"{self.path_setting}: the hub id {self.path} at {self.revision} cannot be had ({said}). "

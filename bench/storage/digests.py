@@ -46,6 +46,12 @@ def repeated(keys: Keys) -> Places:
     return np.flatnonzero(count[kind] > 1)
 
 
+def first_places(keys: Keys) -> Places:
+    """For each digest, the place at which it stands first, ``(N,)``."""
+    _, first, kind = np.unique(keys, return_index=True, return_inverse=True)
+    return first[kind]
+
+
 class Numbered:
     """Digests numbered from 0 in the order in which they were added; of two that are equal, the first counts."""
 

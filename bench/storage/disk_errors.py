@@ -32,10 +32,17 @@ _FAULTS = {
 }
 # where a person asks how much is free
 _ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# the disk's alone, whatever a program asks of it: elsewhere a program may have asked for the wrong file
+_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EROFS}
+# answers to a process and a socket too, so that without a file they are no disk's
+_OF_A_FILE = {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
 # libraries in other languages leave only words: safetensors "(os error 28)", PyTorch "strerror: No space left ..."
 _NUMBERED = re.compile(r"\bos error (\d+)\)")
-# and some of them not even the reason: PyTorch's writer and numpy's
-_SHORT = re.compile(r"PytorchStreamWriter failed|unexpected pos \d+ vs \d+|\d+ requested and \d+ written")
+# and some of them not even the reason: all that PyTorch's writer says, calls of its own aside, and numpy's
+_SHORT = re.compile(
+    r"(\[enforce fail at inline_container\.cc:\d+\] \. (PytorchStreamWriter failed .+|unexpected pos \d+ vs \d+)"
+    r"|basic_ios::clear: iostream error)(\n(?s:.*))?|\d+ requested and \d+ written"
+)
 
 
 class DiskError(BenchError, OSError):
@@ -45,6 +52,8 @@ class DiskError(BenchError, OSError):
 def explained(error: BaseException, doing: str = "", path: Path | None = None, needed: str = "") -> DiskError | None:
     """An error in words if the disk is to blame, else ``None``.
 
+    What is not permitted or too long is the disk's only where a file is known: ``os.kill`` may not either.
+
     Args:
         doing: ``writing`` or ``reading``, what was being done to ``path``.
         path: the file that was worked on; where the error names another one, that one is meant.
@@ -53,14 +62,32 @@ def explained(error: BaseException, doing: str = "", path: Path | None = None, n
     if isinstance(error, DiskError):
         return error
     number = _number(error)
-    if number not in _FAULTS and not (number is None and _SHORT.search(str(error))):
+    place = _meant(error, path)
+    if number not in _FAULTS and not (number is None and _SHORT.fullmatch(str(error))):
+        return None
+    if number in _OF_A_FILE and place is None:
         return None
     fault, remedy = _FAULTS.get(number or 0, ("the disk did not take all of it", _FREE))
     code = f" ({errno.errorcode[number]})" if number else ""
-    place = _meant(error, path)
     room = f"; {needed}{_free(place or Path.cwd())}" if number in _ROOM or number is None else ""
     what = f"{doing or 'working on'} {place or 'a file that the system does not name'}"
     return DiskError(f"{what}: {fault}{code}{room}; {remedy}")
+
+
+def of_disk(error: BaseException) -> DiskError | None:
+    """``explained``, for an error of foreign code, where nothing but the disk can be to blame.
+
+    That is a ``DiskError``, a disk that is full, broken, lost or read-only, or what was raised from one of these. A
+    file that may not be read or has too long a name is not among them: foreign code may have chosen it.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        if isinstance(each, DiskError) or _number(each) in {None, *_DISKS}:
+            found = explained(each)
+            if found is not None:
+                return found
+        each = each.__cause__
+    return None
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class FeatureRows:
     def read(self, numbers: Places) -> Rows:
         """The rows of these numbers, in order: ``(len(numbers), dim)`` float32.
 
-        They lie in a file without a name beside the shards; see ``mapped``.
+        They lie in a file without a name, beside the shards where that may be; see ``mapped``.
 
         Raises:
             KeyError: there is no row of a number.

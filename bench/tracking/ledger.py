@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import BenchError
+from bench.storage.disk_errors import DiskError
 from bench.storage.files import read_json, write_json
 
 log = logging.getLogger(__name__)
@@ -36,9 +37,15 @@ def identified(folder: Path) -> dict[str, Any]:
 
 
 def kept(folder: Path) -> dict[str, Any]:
-    """What ``wandb.json`` holds; nothing if it is not there or damaged, for no run may end over it."""
+    """What ``wandb.json`` holds; nothing if it is not there or damaged, for no run may end over it.
+
+    Raises:
+        DiskError: the disk does not give it.
+    """
     try:
         found = read_json(folder / FILE)
+    except DiskError:  # it may be whole, and another would be another W&B run
+        raise
     except BenchError as error:
         log.warning("%s", error)
         return {}

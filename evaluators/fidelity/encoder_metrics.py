@@ -22,6 +22,7 @@ from bench.api import (
 )
 from bench.statistics.resampling import jackknife, student_interval
 from bench.statistics.scaling import standardise
+from bench.storage.disk_errors import DiskError
 from evaluators.fidelity.alpha_precision import AUTHENTICITY, authenticity
 from evaluators.fidelity.comparison import FEWEST_FOLDS, Members, Place, Sides
 from evaluators.fidelity.feature_metrics import too_few
@@ -186,6 +187,8 @@ def agreement(scene: Scene) -> Iterator[Score]:
         kinds, which = np.unique(np.asarray(prompts, dtype=np.str_), return_inverse=True)
         try:
             texts = encoder.texts(kinds.tolist())
+        except DiskError:
+            raise
         except BenchError as missing:
             yield place.refused(metric, str(missing))
             continue

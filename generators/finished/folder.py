@@ -19,7 +19,7 @@ from bench.storage.files import file_digest
 from bench.storage.image_reader import decode_file, resize, size_span
 from bench.storage.tables import Row, read_table
 from generators.assignment import shuffle_by_seeds
-from generators.finished.joining import fewer, join, repeated, some
+from generators.finished.joining import fewer, join, repeating, some
 
 log = logging.getLogger(__name__)
 Kind = tuple[tuple[str, int | None], ...]  # names of labels and their values
@@ -111,7 +111,7 @@ class Folder(Generator):
         else:
             self._given = allot(self._entries, requests, self.uses, reuse=self._reuse)
         used = {str(entry.path): entry for entry in self._given.values()}
-        again = repeated({name: entry.path for name, entry in self._given.items()}, requests)
+        again = repeating({name: entry.path for name, entry in self._given.items()}, requests)
         self.facts |= {"matched_by": "request_id" if by_id else "conditions", "images_used": len(used)}
         self.facts["repeats"] = len(again)
         if again:

@@ -33,7 +33,7 @@ def join(ids: Sequence[str], requests: Sequence[Request], remedy: str) -> dict[s
     return {name: row for name, row in given.items() if name in asked}
 
 
-def repeated(given: Mapping[str, Hashable], requests: Sequence[Request]) -> list[str]:
+def repeating(given: Mapping[str, Hashable], requests: Sequence[Request]) -> list[str]:
     """Requests whose image an earlier request of the same purpose has."""
     seen: set[tuple[str, Hashable]] = set()
     found = []

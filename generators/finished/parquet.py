@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +12,11 @@ import numpy as np
 from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingPath
-from bench.storage.disk_errors import named
 from bench.storage.image_reader import Aspect, Grey, decode_file, resize, size_span
+from bench.storage.mapped import nameless
 from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
 from generators.assignment import UNKNOWN, assign, conditions_of_requests, shuffle_by_seeds
-from generators.finished.joining import fewer, join, repeated, some
+from generators.finished.joining import fewer, join, repeating, some
 
 By = Literal["request_id", "conditions"]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
@@ -89,7 +87,7 @@ class Parquet(Generator):
         other = [each.request_id for each in requests if not self._fits(each)]
         what = "get an image of other conditions"
         _tolerate(other, self.other_conditions_tolerance, "other_conditions_tolerance", what, requests)
-        twice = repeated(self._given, requests)
+        twice = repeating(self._given, requests)
         what = "get an image that another of their purpose has"
         _tolerate(twice, self.repeat_tolerance, "repeat_tolerance", what, requests)
         self.facts |= {"matched_by": by, "images_used": len(set(self._given.values()))}
@@ -107,9 +105,7 @@ class Parquet(Generator):
         # rows of parquet come in groups, so picking them one by one would read each group many times over; the file
         # has no name and goes with the process
         room = max(1, len(rows)) * self._size[0] * self._size[1]
-        with named("writing", self._folder, size=room), tempfile.TemporaryFile(dir=self._folder) as file:
-            # a full disk would kill a process that maps more than there is room for
-            os.posix_fallocate(file.fileno(), 0, room)
+        with nameless(self._folder, room) as file:
             self._pixels = np.memmap(file, np.uint8, "w+", shape=(max(1, len(rows)), *self._size))
         images, sizes = self._source.images(rows, self.colour), set[tuple[int, int]]()
         for row, image in track(images, "reading images", total=len(rows), unit="image"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from bench.pipeline.features import FeatureStore
 from bench.pipeline.stage import Mark, result
 from bench.runtime.processes import ALONE, Lost, Team, Told
 from bench.storage.disk_errors import DiskError
+from bench.storage.files import Waited
 from tests.runtime.test_processes import in_threads
 
 GAP = Metric("gap", "Gap", "lower", "none")
@@ -108,6 +110,35 @@ def test_a_full_disk_is_no_failure_of_the_evaluator(
     with pytest.raises(DiskError, match=rf"^writing {tmp_path}/gap\.json: the disk is full"):
         stage.make(ALONE)
     assert not list(tmp_path.glob("scores/*"))
+
+
+class Refusing(Leaving):
+    """Meets an error of its own."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def __call__(self, material: Material) -> Iterator[Score]:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full"), OSError(errno.EIO, "broken"), Waited("features are in use")], ids=str
+)
+def test_what_an_evaluator_meets_of_disk_and_other_processes_is_no_failure_of_it(
+    tiny_split: Split, tmp_path: Path, error: Exception
+) -> None:
+    stage = replace(evaluation(tiny_split, tmp_path), evaluator=Refusing(error))
+    with pytest.raises((DiskError, Waited)):
+        result(stage)
+    assert not list(tmp_path.glob("scores/*"))
+
+
+def test_a_file_that_an_evaluator_may_not_read_is_its_failure(tiny_split: Split, tmp_path: Path) -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", "/data/of_another")
+    record = result(replace(evaluation(tiny_split, tmp_path), evaluator=Refusing(error))).record
+    assert record.status == "failed" and record.error is not None and record.error.type == "PermissionError"
 
 
 def test_an_encoder_that_fails_elsewhere_is_told_by_its_reason(tiny_split: Split, tmp_path: Path) -> None:

@@ -7,14 +7,18 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bench.api import BenchError, Encoder, Images, ImageSet, Rows, Split
-from bench.pipeline.features import FeatureStore, device_type
+from bench.pipeline import features as features_module
+from bench.pipeline.features import SLOTS, FeatureStore, device_type
 from bench.runtime.code_digest import part_digest
 from bench.storage.feature_rows import FeatureRows, rows_of
 from tests.toy import described, image_set
@@ -113,10 +117,8 @@ def test_a_damaged_shard_is_named_and_encoded_again(
     assert keys.stem in caplog.text and "encoding its images again" in caplog.text
 
 
-def test_rows_of_two_processes_that_differ_replace_no_other(
-    tiny_split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another kind of processor may give other last bits of the same rows, at the same time, where no lock is seen."""
+def test_rows_of_two_processes_that_differ_replace_no_other(tiny_split: Split, tmp_path: Path) -> None:
+    """Another kind of processor may give other last bits of the same rows, at the same time where no lock works."""
 
     class Other(Means):
         def __call__(self, images: Images) -> Rows:
@@ -125,8 +127,8 @@ def test_rows_of_two_processes_that_differ_replace_no_other(
     Other.__qualname__ = "Means"
     one, other = FeatureStore(tmp_path, {"means": Means()}), FeatureStore(tmp_path, {"means": Other()})
     assert len(other.missing(["means"], tiny_split.test)["means"]) == 24
-    with monkeypatch.context() as blind:
-        blind.setattr(FeatureRows, "renew", lambda self: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FeatureRows, "renew", lambda _: None)
         first, second = one("means", tiny_split.test), other("means", tiny_split.test)
     assert not np.array_equal(first, second) and len(list(tmp_path.rglob("*.npy"))) == 2
     assert np.array_equal(FeatureStore(tmp_path, {"means": Means()})("means", tiny_split.test), second)
@@ -229,6 +231,80 @@ def test_memory_does_not_grow_by_the_rows_of_images(tmp_path: Path) -> None:
         tracemalloc.stop()
         assert rows.shape == (count, 2048) and np.allclose(rows[-1], images.pixels([count - 1]).mean())
     assert most[1] - most[0] < 1000 * (1728 - 192) + 4 * 2**20  # a step of rows on their way to disk
+
+
+class Spread(Means):
+    """Another encoder."""
+
+    id = "spread-1"
+
+    def __call__(self, images: Images) -> Rows:
+        return np.asarray(super().__call__(images) - 100.0)
+
+
+class Standing(Means):
+    """Says that it works, and goes on when it is told to."""
+
+    id = "standing-1"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.works, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, images: Images) -> Rows:
+        self.works.set()
+        assert self.go_on.wait(60)
+        return super().__call__(images)
+
+
+def test_runs_that_differ_in_one_encoder_encode_once_with_the_other(tiny_split: Split, tmp_path: Path) -> None:
+    standing, late = Standing(), Standing()
+    first = FeatureStore(tmp_path, {"means": standing})
+    second = FeatureStore(tmp_path, {"means": late, "spread": Spread()})
+    with ThreadPoolExecutor() as runs:
+        ahead = runs.submit(first, "means", tiny_split.test)
+        assert standing.works.wait(60)
+        behind = runs.submit(second.prepare, ["means", "spread"], tiny_split.test)
+        with pytest.raises(TimeoutError):
+            behind.result(0.5)
+        standing.go_on.set()
+        rows = ahead.result(60)
+        behind.result(60)
+    assert late.seen == [] and second.encoded == {"spread": 24}
+    assert np.array_equal(second("means", tiny_split.test), rows)
+
+
+def test_runs_that_want_the_same_encoders_in_any_order_never_wait_in_a_circle(tmp_path: Path) -> None:
+    """Slots are entered in ascending order, each once, also where two encoders share one."""
+    images = image_set(np.arange(8 * 64, dtype=np.uint32).astype(np.uint8).reshape(8, 8, 8), described(), tmp_path)
+    encoders = {f"e{number}": Means() for number in range(2 * SLOTS)}
+    store = FeatureStore(tmp_path / "features", encoders)
+    wanted = {name: np.arange(8) for name in encoders}
+    entered = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features_module, "alone", lambda path: entered.append(path.name) or nullcontext())
+        for order in (wanted, dict(reversed(wanted.items()))):
+            with store._alone(order, images):
+                pass
+    numbers = [int(name.removeprefix("encoding-")) for name in entered]
+    once = numbers[: len(numbers) // 2]
+    assert numbers == once * 2 and once == sorted(set(once)) and SLOTS // 2 < len(once) < 2 * SLOTS
+
+
+def test_waiting_for_others_takes_the_memory_of_one_list_of_digests(tmp_path: Path) -> None:
+    """Lists of hex digits took 1,023 bytes an image with four encoders."""
+    keys = np.frombuffer(np.random.default_rng(0).bytes(32 * 8000), "S32")
+    encoders = {name: Means() for name in "abcd"}
+    store = FeatureStore(tmp_path, encoders)
+    for name in encoders:
+        store._open(name)
+    images: Any = SimpleNamespace(pixel_keys=keys)
+    wanted = {name: np.arange(8000) for name in encoders}
+    tracemalloc.start()
+    with store._alone(wanted, images):
+        peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 * 8000
 
 
 def test_the_next_images_are_decoded_in_a_thread_that_does_not_stay(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+import bench.runtime.variant  # noqa: F401 - the configuration names a run by it
 from bench.api import BenchError, Generator
 from bench.runtime.search import CONFIGURATION
 from bench.runtime.settings import Settings, ValiditySettings, check_settings
@@ -47,6 +49,19 @@ def test_the_shipped_configurations_are_right(right: DictConfig) -> None:
 def test_every_setting_of_the_top_level_has_a_type(name: str, model: type[Settings]) -> None:
     keys = {str(key) for key in composed(name)} - PARTS - {"hydra"}
     assert keys == set(model.model_fields)
+
+
+def test_a_cache_that_is_there_may_be_anothers(
+    right: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it lacks is told when it is needed; a folder for runs, or a cache yet to be made, is needed at once."""
+    monkeypatch.setattr(os, "access", lambda _, mode: not mode & os.W_OK)
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(BenchError) as caught:
+        check_settings(changed(right, runs=f"{tmp_path}/runs", cache=str(tmp_path)))
+    assert "runs is " in str(caught.value) and "cache is " not in str(caught.value)
+    with pytest.raises(BenchError, match=r"cache is .* but nothing can be written"):
+        check_settings(changed(right, cache=f"{tmp_path}/none"))
 
 
 WRONG = [

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from bench.storage.checkpoints import (
     read_tensors,
     sha256,
 )
+from bench.storage.disk_errors import DiskError
 
 COMMIT = "110cbc18d5133582e320b43d53bf5c44e410c936"
 WANTED = (("model.safetensors", "model.bin"), ("config.json",))
@@ -121,6 +124,20 @@ def test_a_hub_out_of_reach_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
         BenchError, match=rf"no network.*run `hf download lab/network --revision {COMMIT}.*set encoder\.net\.path"
     ):
         Weights.of("net", None, HUB, WANTED).files()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES], ids=errno.errorcode.get)
+def test_a_disk_that_does_not_take_what_is_fetched_is_named(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = huggingface_hub.constants.HF_HUB_CACHE
+
+    def refused(*_: Any, **__: Any) -> str:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refused)
+    said = rf"^fetching lab/network into {place}: .*\({errno.errorcode[number]}\).*HF_HOME"
+    with pytest.raises(DiskError, match=said) as caught:
+        Weights.of("net", None, HUB, WANTED).files()
+    assert "licence" not in str(caught.value)
 
 
 def test_unknown_origin_keys_and_no_origin_are_refused() -> None:

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from bench.storage.digests import Numbered, from_hexadecimal, hexadecimal, repeated, text_keys
+from bench.storage.digests import Numbered, first_places, from_hexadecimal, hexadecimal, repeated, text_keys
 
 
 def with_last_byte_zero() -> str:
@@ -42,6 +42,11 @@ def test_numbers_are_those_of_a_dictionary() -> None:
             count += 1
         asked = [str(each) for each in rng.integers(0, 300, 100)]
         assert numbered.find(text_keys(asked)).tolist() == [known.get(text, -1) for text in asked]
+
+
+def test_the_first_place_of_each() -> None:
+    assert first_places(text_keys(["a", "b", "a", "c", "b", "a"])).tolist() == [0, 1, 0, 3, 1, 0]
+    assert not len(first_places(text_keys([])))
 
 
 def test_all_places_of_what_is_repeated() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from bench.api import BenchError
-from bench.storage.disk_errors import DiskError, explained, named
+from bench.storage.disk_errors import DiskError, explained, named, of_disk
 from bench.storage.files import alone, file_digest, owned, read_checked, read_json, write_atomic, writing
 
 
@@ -50,10 +50,34 @@ def test_an_error_that_is_not_the_disks_stays_as_it_is(tmp_path: Path) -> None:
         ValueError("no"),
         RuntimeError("no"),
         ConnectionError(111, "x"),
+        RuntimeError("Expected 3 requested and 2 written"),
+        RuntimeError("my PytorchStreamWriter failed to be found"),
     ):
         assert explained(error) is None
         with pytest.raises(type(error)), named("writing", tmp_path):
             raise error
+
+
+def test_what_is_not_permitted_without_a_file_is_an_error_in_the_program() -> None:
+    """A process may be refused a signal and a port with the same numbers."""
+    for number in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
+        assert explained(OSError(number, os.strerror(number))) is None
+        assert explained(RuntimeError(f"the plug-in says: {os.strerror(number)}")) is None
+        assert isinstance(explained(OSError(number, os.strerror(number), "/data/one.png")), DiskError)
+
+
+def test_only_what_a_disk_alone_does_is_no_fault_of_foreign_code() -> None:
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE):
+        error = OSError(number, os.strerror(number), "/data/one.png")
+        assert isinstance(of_disk(error), DiskError)
+        wrapped = ValueError("no features")
+        wrapped.__cause__ = error
+        assert "/data/one.png" in str(of_disk(wrapped))
+    for number in (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EMFILE):
+        assert of_disk(OSError(number, os.strerror(number), "/data/one.png")) is None
+    known = DiskError("writing a: permission denied")
+    assert of_disk(known) is known
+    assert of_disk(RuntimeError("out of memory")) is None
 
 
 def test_the_file_that_the_error_names_is_named_unless_it_is_the_draft(tmp_path: Path) -> None:
@@ -155,6 +179,13 @@ def test_words_alone_are_understood() -> None:
     assert "the disk is read-only (EROFS)" in str(explained(read_only))
     short = RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 576 vs 534")
     assert "the disk did not take all of it; " in str(explained(short))
+    with_frames = RuntimeError(f"{short}\nframe #0: c10::ThrowEnforceNotMet + 0x6c\nframe #1: <unknown>")
+    assert "the disk did not take all of it; " in str(explained(with_frames))
+    few = (
+        "[enforce fail at inline_container.cc:863] . PytorchStreamWriter failed writing file data/0: file write failed"
+    )
+    for said in (few, "basic_ios::clear: iostream error"):
+        assert "the disk did not take all of it; " in str(explained(RuntimeError(said)))
     assert "the disk did not take all of it; " in str(explained(OSError("500000 requested and 131056 written")))
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from bench.api import BenchError, Request
-from generators.finished.joining import repeated
+from generators.finished.joining import repeating
 from generators.finished.parquet import Parquet
 
 
@@ -112,7 +112,7 @@ def test_misses_and_repeats_are_counted_and_a_choice(toy, train, tmp_path) -> No
     counted = [generator.facts[name] for name in ("other_conditions", "repeats", "images_used")]
     assert counted == [2, 2, 4]
     asked = [toy.request("a"), toy.request("b"), toy.request("c", "utility")]
-    assert repeated({"a": 1, "b": 1, "c": 1}, asked) == ["b"]
+    assert repeating({"a": 1, "b": 1, "c": 1}, asked) == ["b"]
 
 
 def test_a_filtered_export_is_matched_by_conditions(toy, train, tmp_path) -> None:
