@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from bench.api import BenchError
+from bench.runtime.device import device_faults
 from bench.runtime.plugin_settings import setting_faults, shown, unknown
 from bench.runtime.plugins import TARGET, resolve
 from bench.runtime.setting_types import Seed
@@ -88,14 +89,16 @@ class ValiditySettings(Settings):
 
 
 def check_settings(config: DictConfig, model: type[Settings] = Settings) -> None:
-    """Judge a composed configuration, the node ``hydra`` included; imports the modules of the chosen parts, no torch.
+    """Judge a composed configuration, the node ``hydra`` included; imports the modules of the chosen parts, and
+    torch only for a device that is none of the usual ones.
 
     Raises:
         BenchError: one line for each setting that is not what it has to be.
     """
     plain = _plain(config)
-    # the second half imports the modules of the parts
-    for faults in ([*_top_level(plain, model), *_names(plain, config), *_folders(plain)], _parts(plain)):
+    # the later ones import more: the modules of the parts, and for an unusual device torch
+    first = [*_top_level(plain, model), *_names(plain, config), *_folders(plain)]
+    for faults in (first, _parts(plain), _device(plain)):
         if found := "\n".join(dict.fromkeys(faults)):
             raise BenchError(found)
 
@@ -192,6 +195,10 @@ def _folders(plain: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} is {shown(plain[name])}, needed a folder, but {there} is none; name another with {name}=..."
         elif there != path and not plain.get("dry_run") and not os.access(there, os.W_OK | os.X_OK):
             yield f"{name} is {shown(plain[name])}, but it cannot be made in {there}; name another with {name}=..."
+
+
+def _device(plain: Mapping[str, Any]) -> Iterator[str]:
+    yield from device_faults(plain["device"])
 
 
 def _parts(plain: Mapping[str, Any]) -> Iterator[str]:

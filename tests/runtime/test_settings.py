@@ -72,6 +72,8 @@ WRONG = [
     ("blank_tolerance", -1, "blank_tolerance is -1"),
     ("dry_run", "yes", "dry_run is 'yes', needed true or false"),
     ("device", "gpu 1", "device is 'gpu 1', needed auto, or a kind of device"),
+    ("device", "gpu", "device is 'gpu', needed auto, or a device that PyTorch knows: "),
+    ("device", "auto:1", "device is 'auto:1', needed auto, or a device that PyTorch knows: "),
     ("threads", 0, "threads is 0, needed a whole number of 1 or more"),
     ("runs", "", "runs is ''"),
     ("runs", 5, "runs is 5, needed text"),
@@ -125,7 +127,8 @@ def test_a_wrong_setting_is_refused(right: DictConfig, key: str, value: Any, sai
 
 
 RIGHT = [
-    ("device", "npu:0"),
+    ("device", "xla:0"),
+    ("device", "cuda:1"),
     ("device", "hpu"),
     ("name", "sk-learn-random-forest-classifier-123"),
     ("name", "\u0939\u093f\u0928\u094d\u0926\u0940"),

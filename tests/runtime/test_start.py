@@ -62,7 +62,7 @@ EXPLAINED = [
     ("hydra/launcher=joblb", "hydra/launcher has no 'joblb'; did you mean 'joblib'?"),
     ("evaluator=fidelity,card", "as a list it is 'evaluator=[fidelity,card]', one run for each makes the option -m"),
     ("filter=null", "bench: filter=null: of filter names are chosen, none with filter=none; there are manifold,"),
-    ("evaluator=null", "bench: evaluator=null: of evaluator names are chosen, none with 'evaluator=[]'; there are card,"),
+    ("evaluator=null", "evaluator=null: of evaluator names are chosen, none with 'evaluator=[]'; there are card,"),
     ("evaluator=[card,null]", "of evaluator names are chosen, none with 'evaluator=[]'; there are card,"),
     ("dataset=null", "bench: dataset=null: of dataset names are chosen, there are csaw_m, imagefolder,"),
     ("generator=5", "bench: generator=5: of generator names are chosen, there are copy,"),
