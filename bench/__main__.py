@@ -8,7 +8,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.runtime.search import own_packages_first
 from bench.runtime.start import start
 from bench.runtime.threads import use_threads
 
@@ -28,7 +27,6 @@ def _job(config: DictConfig) -> float | None:
 
     from bench.runtime.sweep import JobFailed, signals_pass
 
-    own_packages_first()  # a launcher may have started another process
     with signals_pass():
         code, reason, value = _carry_out(config, Path(HydraConfig.get().runtime.output_dir))
     if code and HydraConfig.get().mode == RunMode.MULTIRUN:

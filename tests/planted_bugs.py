@@ -965,6 +965,13 @@ BUGS = (
         NAMES,
     ),
     Bug(
+        "a launcher's process imports the generators of the folder where it was started",
+        "bench/runtime/foreign.py",
+        "own_packages_first()\n\n\nclass Finding",
+        "\n\nclass Finding",
+        ("tests/runtime/test_foreign.py", "-k", "takes_no_folder"),
+    ),
+    Bug(
         "a file is this project's if it was found through this project's folder",
         "bench/runtime/foreign.py",
         "file.is_relative_to(home.resolve()) for home in trusted",
@@ -998,6 +1005,13 @@ BUGS = (
         "[ ._+=,@()",
         "[ ./_+=,@()",
         ("tests/storage/test_names.py",),
+    ),
+    Bug(
+        "the message on a wrong setting repeats a secret",
+        "bench/runtime/plugin_settings.py",
+        "return SECRET if secret else value",
+        "return value",
+        ("tests/runtime/test_settings.py", "-k", "wrong_setting and api_key or wandb"),
     ),
     Bug(
         "a number written as text is a number",

@@ -26,6 +26,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 import bench.runtime.variant  # noqa: F401 - the default name, wherever this loader composes
+from bench.runtime.search import own_packages_first
 
 OURS = Path(__file__).resolve().parents[2] / "conf"
 INSTALLED = ("hydra.conf", "hydra_plugins")  # packages whose own configuration comes with their code
@@ -58,6 +59,11 @@ SPACES = ("params", "search_space")
 SAMPLERS = tuple(
     f"optuna.samplers.{kind}Sampler" for kind in ("TPE", "Random", "CmaEs", "NSGAII", "Grid", "QMC", "GP", "BruteForce")
 )
+
+
+# at import, which is the first that a launcher's process does with what it was handed: to compose is to import the
+# generator's class for the default name
+own_packages_first()
 
 
 class Finding(NamedTuple):

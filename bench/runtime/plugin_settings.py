@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from bench.api import BenchError
+from bench.runtime.plugins import TARGET
 from bench.runtime.suggestions import did_you_mean
+from bench.storage.private_text import SECRET, forms_found, names_secret
 
-TARGET = "_target_"
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null"}
 
 
@@ -31,11 +32,11 @@ def setting_faults(taker: Callable[..., Any], settings: Mapping[str, Any], where
     for name, value in settings.items():
         parameter = named.get(name, several)
         if parameter is None:
-            yield f"{where} has no setting {name!r}{did_you_mean(name, named)}; it has {', '.join(named) or 'none'}"
+            yield unknown(where, name, named)
         elif not _has_target(value):
             needed = _needed(_hint(parameter, taker), value)
             if needed:
-                yield f"{where}.{name} is {shown(value)}, needed {needed}"
+                yield f"{where}.{name} is {shown(value, name)}, needed {needed}"
     for name, parameter in named.items():
         if parameter.default is parameter.empty and name not in settings:
             yield f"{where}.{name} is not set, needed {words(_hint(parameter, taker))}"
@@ -47,11 +48,27 @@ def check_taken(taker: Callable[..., Any], settings: Mapping[str, Any], where: s
         raise BenchError("\n".join(faults))
 
 
-def shown(value: Any) -> str:
-    """A value as a message shows it."""
+def unknown(where: str, name: str, known: Iterable[str]) -> str:
+    """That ``where`` has no setting ``name``, and what it has; the value is not repeated."""
+    names = list(known)
+    return f"{where} has no setting {name!r}{did_you_mean(name, names)}; it has {', '.join(names) or 'none'}"
+
+
+def shown(value: Any, name: str = "") -> str:
+    """The value of a setting ``name`` as a message shows it, with nothing in it that is a secret."""
+    value = _told(value, names_secret(name))
     text = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict | bool) else repr(value)
     text = "null" if value is None else text
     return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def _told(value: Any, hidden: bool) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _told(each, hidden or names_secret(str(key))) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_told(each, hidden) for each in value]
+    secret = (hidden and not isinstance(value, bool | None)) or (isinstance(value, str) and forms_found(value))
+    return SECRET if secret else value
 
 
 def _has_target(value: Any) -> bool:

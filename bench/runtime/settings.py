@@ -16,16 +16,19 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from bench.api import BenchError
-from bench.runtime.plugin_settings import TARGET, setting_faults, shown
-from bench.runtime.plugins import resolve
+from bench.runtime.device import device_faults
+from bench.runtime.plugin_settings import setting_faults, shown, unknown
+from bench.runtime.plugins import TARGET, resolve
+from bench.runtime.setting_types import Seed
 from bench.storage.names import path_name_faults
+from bench.storage.private_text import forms_found, without_secrets
 
-_SEED = "a whole number from 0 to 2^63 - 1"
+_NAME = """text; a number as text is 'name="2024"', one that is looked up has a letter before it: name='s${seed}'"""
 _COUNT = "null or a whole number of 0 or more"
-_DEVICE = "auto, cpu, or a kind of device with or without its number: cuda, cuda:1"
-Seed = Annotated[int, Field(ge=0, lt=2**63, description=_SEED)]
+_DEVICE = "auto, or a kind of device with or without its number: cpu, cuda, cuda:1"
 Limit = Annotated[int | None, Field(ge=0, description=_COUNT)]
 Text = Annotated[str, Field(min_length=1, description="text")]
 
@@ -51,7 +54,7 @@ class Wandb(Section):
     project: Text
     entity: str | None = Field(None, description="text or null")
     group: str | None = Field(None, description="text or null")
-    tags: list[str] = Field(description="a list of texts")
+    tags: list[str] = Field(description="""a list of texts; a number as text is 'wandb.tags=["2024"]'""")
     timeout_seconds: float = Field(gt=0, description="a number above 0")
 
 
@@ -60,7 +63,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(description="""text; a number as text is 'name="2024"'""")
+    name: str = Field(description=_NAME)
     seed: Seed
     fit_seed: Seed
     evaluation_seed: Seed
@@ -70,7 +73,7 @@ class Settings(BaseModel):
     sweep: str | None = Field(None, description="text or null")
     blank_tolerance: int = Field(ge=0, description="a whole number of 0 or more")
     dry_run: bool = Field(description="true or false")
-    device: str = Field(pattern=r"^(auto|(cpu|cuda|mps|xpu)(:\d+)?)$", description=_DEVICE)
+    device: str = Field(pattern=r"^[a-z]+(:\d+)?$", description=_DEVICE)
     threads: int = Field(ge=1, description="a whole number of 1 or more")
     runs: Text
     cache: Text
@@ -86,14 +89,16 @@ class ValiditySettings(Settings):
 
 
 def check_settings(config: DictConfig, model: type[Settings] = Settings) -> None:
-    """Judge a composed configuration, the node ``hydra`` included; imports the modules of the chosen parts, no torch.
+    """Judge a composed configuration, the node ``hydra`` included; imports the modules of the chosen parts, and
+    torch only for a device that is none of the usual ones.
 
     Raises:
         BenchError: one line for each setting that is not what it has to be.
     """
     plain = _plain(config)
-    # the second half imports the modules of the parts
-    for faults in ([*_top_level(plain, model), *_names(plain, config), *_folders(plain)], _parts(plain)):
+    # the later ones import more: the modules of the parts, and for an unusual device torch
+    first = [*_top_level(plain, model), *_names(plain, config), *_folders(plain)]
+    for faults in (first, _parts(plain), _device(plain)):
         if found := "\n".join(dict.fromkeys(faults)):
             raise BenchError(found)
 
@@ -107,7 +112,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
         plain = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         where = f"{error.full_key}: " if error.full_key else ""
-        raise BenchError(f"{where}{str(error).splitlines()[0]}; correct that setting") from error
+        raise BenchError(f"{where}{without_secrets(str(error).splitlines()[0])}; correct that setting") from error
     finally:
         HydraConfig.instance().cfg = kept
     assert isinstance(plain, dict)
@@ -120,10 +125,14 @@ def _top_level(plain: Mapping[str, Any], model: type[Settings]) -> Iterator[str]
     except ValidationError as error:
         for each in error.errors(include_url=False):
             place = [str(part) for part in each["loc"] if part in _keys(plain)]
+            where = ".".join(place)
+            if each["type"] == "extra_forbidden":
+                yield unknown(".".join(place[:-1]), place[-1], _fields(model, place[:-1]))
+                continue
             if each["type"] == "missing":
                 yield f"{'.'.join(map(str, each['loc']))} is not set, needed {_description(model, place)}"
                 continue
-            yield f"{'.'.join(place)} is {shown(_value(plain, place))}, needed {_description(model, place)}"
+            yield f"{where} is {shown(_value(plain, place), place[-1])}, needed {_description(model, place)}"
 
 
 def _keys(plain: Any) -> set[Any]:
@@ -142,14 +151,20 @@ def _value(plain: Any, place: list[str]) -> Any:
 def _description(model: type[BaseModel], place: list[str]) -> str:
     """What the deepest field on the way to ``place`` is described to need."""
     needed = "another value"
-    fields = model.model_fields
-    for key in place:
-        if key not in fields:
-            continue
-        needed = fields[key].description or "settings by name"
-        inner = fields[key].annotation
-        fields = inner.model_fields if isinstance(inner, type) and issubclass(inner, BaseModel) else {}
+    for depth, key in enumerate(place):
+        if field := _fields(model, place[:depth]).get(key):
+            texts = (each for each in field.metadata if isinstance(each, str))
+            needed = field.description or next(texts, "settings by name")
     return needed
+
+
+def _fields(model: type[BaseModel], place: list[str]) -> Mapping[str, FieldInfo]:
+    """The settings that the section at ``place`` has."""
+    fields: Mapping[str, FieldInfo] = model.model_fields
+    for key in place:
+        inner = fields[key].annotation if key in fields else None
+        fields = inner.model_fields if isinstance(inner, type) and issubclass(inner, BaseModel) else {}
+    return fields
 
 
 def _names(plain: Mapping[str, Any], config: DictConfig) -> Iterator[str]:
@@ -159,27 +174,31 @@ def _names(plain: Mapping[str, Any], config: DictConfig) -> Iterator[str]:
     names |= {"dataset.name": dataset.get("name")} if isinstance(dataset, Mapping) else {}
     names |= {f"{group}.{name}": name for group in ("evaluator", "encoder") for name in plain.get(group) or {}}
     for where, name in names.items():
-        if isinstance(name, str):
+        if isinstance(name, str) and (kinds := forms_found(name)):
+            yield f"{where} holds {', '.join(kinds)}, and names stand in records and links; give another {where}"
+        elif isinstance(name, str):
             for fault in path_name_faults(name):
                 yield f"{where}: {fault}; give another {where}"
 
 
 def _folders(plain: Mapping[str, Any]) -> Iterator[str]:
-    """What stands in the way of the folders that a run makes."""
+    """What stands in the way of the folders that a run makes; what it writes into them shows when it does."""
     for name in ("runs", "cache"):
         if not isinstance(plain.get(name), str) or not plain[name]:
             continue
         if "\0" in plain[name]:
-            yield f"{name} is {plain[name]!r}, needed a path without a NUL character"
+            yield f"{name} is {shown(plain[name])}, needed a path without a NUL character"
             continue
         path = Path(plain[name]).absolute()
         there = next(each for each in (path, *path.parents) if os.path.lexists(each))
-        # a cache that has all that is needed may be another's
-        needed = os.X_OK if name == "cache" and there == path else os.W_OK | os.X_OK
         if not there.is_dir():
-            yield f"{name} is {plain[name]!r}, needed a folder, but {there} is none; name another with {name}=..."
-        elif not os.access(there, needed):
-            yield f"{name} is {plain[name]!r}, but nothing can be written into {there}; name another with {name}=..."
+            yield f"{name} is {shown(plain[name])}, needed a folder, but {there} is none; name another with {name}=..."
+        elif there != path and not plain.get("dry_run") and not os.access(there, os.W_OK | os.X_OK):
+            yield f"{name} is {shown(plain[name])}, but it cannot be made in {there}; name another with {name}=..."
+
+
+def _device(plain: Mapping[str, Any]) -> Iterator[str]:
+    yield from device_faults(plain["device"])
 
 
 def _parts(plain: Mapping[str, Any]) -> Iterator[str]:
@@ -189,7 +208,7 @@ def _parts(plain: Mapping[str, Any]) -> Iterator[str]:
     for group in ("encoder", "evaluator"):
         parts = plain.get(group) or {}
         if not isinstance(parts, Mapping):
-            yield f"{group} is {shown(parts)}, needed a list of names: '{group}=[...]'"
+            yield f"{group} is {shown(parts, group)}, needed a list of names: '{group}=[...]'"
             continue
         for name, part in parts.items():
             yield from _part(f"{group}.{name}", part)
@@ -198,7 +217,7 @@ def _parts(plain: Mapping[str, Any]) -> Iterator[str]:
 def _part(where: str, part: Any) -> Iterator[str]:
     if not isinstance(part, Mapping):
         if part is not None:
-            yield f"{where} is {shown(part)}, needed settings with a {TARGET}"
+            yield f"{where} is {shown(part, where)}, needed settings with a {TARGET}"
         return
     taker = _taker(part.get(TARGET))
     if taker is not None:

@@ -96,6 +96,7 @@ def _hydra(
     from bench.runtime.suggestions import first_lines
     from bench.runtime.sweep import watch_sweeps
     from bench.storage.disk_errors import explained as explained_disk
+    from bench.storage.private_text import without_secrets
 
     refuse_foreign()
     watch_sweeps()
@@ -110,7 +111,7 @@ def _hydra(
         if wanted or found is None:
             raise
         said = str(found) if isinstance(found, BenchError) else first_lines(error)
-        sys.stderr.writelines(f"{name}{_process()}: {line}\n" for line in said.splitlines())
+        sys.stderr.writelines(f"{name}{_process()}: {line}\n" for line in without_secrets(said).splitlines())
         return 1
     return 0
 
@@ -132,12 +133,25 @@ def judge_every_configuration(check: Callable[[DictConfig], None] | None) -> Non
     def judged(
         self: ConfigLoaderImpl, config_name: str, overrides: list[str], run_mode: RunMode, **options: Any
     ) -> DictConfig:
+        # a sweep is composed once as a whole, and every job with what is its own
+        job = run_mode == RunMode.RUN and "hydra.mode=MULTIRUN" in overrides
+        who = f"job {' '.join(each for each in overrides if not each.startswith('hydra.'))}: " if job else ""
         try:
             config = load(self, config_name, overrides, run_mode, **options)
-        except HydraException as error:
-            raise BenchError(explained(self, config_name, overrides, error)) from error
-        if check is not None and run_mode == RunMode.RUN:
-            check(config)
+            if check is not None and run_mode == RunMode.RUN:
+                check(config)
+        except BenchError as error:
+            raise BenchError(_each(str(error), who)) from error
+        # Hydra answers some values of its groups with errors of Python
+        except (HydraException, ValueError, TypeError) as error:
+            said = explained(self, config_name, overrides, error)
+            if not said:
+                raise
+            raise BenchError(_each(said, who)) from error
         return config
 
     ConfigLoaderImpl.load_configuration = judged  # type: ignore[method-assign,assignment]
+
+
+def _each(text: str, who: str) -> str:
+    return "\n".join(f"{who}{line}" for line in text.splitlines())

@@ -23,17 +23,19 @@ def explained(loader: ConfigLoaderImpl, config_name: str, overrides: Sequence[st
 
     Args:
         loader: Hydra's, which could not compose ``config_name`` with ``overrides``.
-        error: what it said; its first lines are the answer where the command line is not at fault.
+        error: what it said; if it is an error of Hydra's own, its first lines are the answer where the command line is
+            not at fault, else there is none, ``""``.
     """
     from hydra.errors import HydraException
 
     try:
         parsed, repository = loader._parse_overrides_and_create_caching_repo(config_name, list(overrides))
-        lines = [*_sweeps_alone(parsed, overrides), *_options(parsed, repository)]
+        usual = _usual(repository, config_name)
+        lines = [*_sweeps_alone(parsed, overrides), *_options(parsed, repository, usual)]
         lines = lines or [*_keys(parsed, _as_chosen(loader, config_name, parsed, repository), repository)]
-    except HydraException:
+    except (HydraException, ValueError, TypeError):
         lines = []
-    return "\n".join(lines) or first_lines(error)
+    return "\n".join(lines) or (first_lines(error) if isinstance(error, HydraException) else "")
 
 
 def first_lines(error: BaseException) -> str:
@@ -59,8 +61,17 @@ def _sweeps_alone(parsed: Sequence[Override], overrides: Sequence[str]) -> Itera
             yield f"{each.input_line} names several values;{way} one run for each makes the option -m"
 
 
-def _options(parsed: Sequence[Override], repository: IConfigRepository) -> Iterator[str]:
-    """Choices that their group does not have."""
+def _usual(repository: IConfigRepository, config_name: str) -> dict[str, Any]:
+    """What is chosen from each group where nobody chooses."""
+    from hydra.core.default_element import GroupDefault
+
+    primary = repository.load_config(config_path=config_name)
+    listed = primary.defaults_list or () if primary else ()
+    return {str(each.group): each.value for each in listed if isinstance(each, GroupDefault)}
+
+
+def _options(parsed: Sequence[Override], repository: IConfigRepository, usual: Mapping[str, Any]) -> Iterator[str]:
+    """Choices that their group does not have, or that are no names."""
     from hydra.core.object_type import ObjectType
 
     for each in parsed:
@@ -68,11 +79,23 @@ def _options(parsed: Sequence[Override], repository: IConfigRepository) -> Itera
         if each.is_delete() or each.is_sweep_override() or not repository.group_exists(group):
             continue
         chosen = each.value()
+        known = repository.get_group_options(group, ObjectType.CONFIG)
         for option in chosen if isinstance(chosen, list) else [chosen]:
-            if isinstance(option, str) and not repository.config_exists(f"{group}/{option}"):
-                known = repository.get_group_options(group, ObjectType.CONFIG)
+            if not isinstance(option, str):
+                none = _none(group, known, usual.get(group, ""))
+                yield f"{each.input_line}: of {group} names are chosen, {none}there are {', '.join(known)}"
+            elif not repository.config_exists(f"{group}/{option}"):
                 near = did_you_mean(option, known) or f"; there are {', '.join(known)}"
                 yield f"{group}={option}: {group} has no {option!r}{near}"
+
+
+def _none(group: str, known: Sequence[str], usual: Any) -> str:
+    """How none of a group is chosen, where that can be."""
+    if isinstance(usual, list):
+        return f"none with '{group}=[]'; "
+    if "none" in known:
+        return f"none with {group}=none; "
+    return f"none by leaving {group} out; " if usual is None else ""
 
 
 def _as_chosen(

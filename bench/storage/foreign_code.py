@@ -25,7 +25,7 @@ def check_no_code(folder: Path, remedy: str) -> None:
         raise BenchError(f"{code[0]}: this part brings code of its own, which is not run; {remedy}")
 
 
-def read_json(path: Path) -> Any:
+def read_configuration(path: Path) -> Any:
     """The content of a configuration that came with weights.
 
     Raises:
@@ -38,7 +38,7 @@ def read_json(path: Path) -> Any:
 
 
 def _maps_code(path: Path) -> bool:
-    waiting = [read_json(path)]
+    waiting = [read_configuration(path)]
     while waiting:
         each = waiting.pop()
         if isinstance(each, dict) and any(each.get(key) for key in ("auto_map", "custom_pipelines")):

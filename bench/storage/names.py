@@ -10,6 +10,8 @@ LONGEST_NAME = 120
 # a file system takes 255 bytes; the folder of what was trained adds a key of 17, a draft 10 more
 LONGEST_IN_BYTES = 220
 _PART = re.compile(r"[^\W_]|[ ._+=,@()\[\]-]")
+# marks that nobody sees: joiners and selectors of variants
+_UNSEEN_MARK = re.compile("[\u034f\u17b4\u17b5\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 MADE_OF = "letters, digits, inner spaces and . _ - + = , @ ( ) [ ]"
 
 
@@ -42,10 +44,15 @@ def path_name_faults(name: str) -> Iterator[str]:
         return
     if len(name.encode()) > LONGEST_IN_BYTES:
         yield f"the name has {len(name.encode())} bytes, more than {LONGEST_IN_BYTES}"
-    strange = sorted({each for each in name if not _PART.fullmatch(each)})
+    strange = sorted({each for each in name if not (_PART.fullmatch(each) or _is_mark(each))})
     if strange:
         yield f"the name {name[:200]!r} has {' '.join(strange)}, needed {MADE_OF}"
-    if name.startswith((".", "-")):
+    if name.startswith((".", "-")) or _is_mark(name[0]):
         yield f"the name {name[:200]!r} begins with {name[0]!r}, needed a letter or a digit first"
     if unicodedata.normalize("NFC", name) != name:
         yield f"the name {name[:200]!r} has letters put together from parts; needed the composed form (NFC)"
+
+
+def _is_mark(character: str) -> bool:
+    """Whether it is written onto the letter before it, as the vowels of many scripts are."""
+    return unicodedata.category(character) in {"Mn", "Mc"} and not _UNSEEN_MARK.fullmatch(character)

@@ -44,6 +44,8 @@ _HOST_LOGIN = r"(?<![\w.+/:-])()(?!mailto:)[\w.+-]+:[^\s@/:'\"<>]+(?=@[\w.-]+:\d
 _ADDRESS = r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)(?!<secret>)[^\s/:@'\"<>]*:[^\s/'\"<>]+(?=@)"
 _PEM = r"()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
 _HUB = r"()(?:hf_|api_org_)(?:[A-Za-z0-9]{20,}|(?=[A-Za-z]*\d)[A-Za-z0-9]{10,})"
+# drawn by chance: capitals and digits within words, or small letters and digits without an end; no words with hyphens
+_SK = r"()sk-(?:(?=[\w-]*[a-z0-9][A-Z])(?=[\w-]*\d[A-Za-z])[\w-]{20,}|(?:[a-z0-9]+-)*(?=[a-z]*\d)[a-z0-9]{32,})"
 # 40 hex digits alone are a commit
 _WANDB = r"(?i)((?:api[_ -]?key|wandb(?: login)?|relogin)[\"']?\W{1,4})[0-9a-f]{40}"
 # a form and what stands before the secret in it, which stays
@@ -60,7 +62,7 @@ FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a web token", re.compile(_START + r"()eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
     ("a private key", re.compile(_PEM, re.DOTALL)),
     ("a Slack token", re.compile(_BEGIN + r"()xox[a-z]-[\w-]{10,}")),
-    ("an OpenAI key", re.compile(_BEGIN + r"()sk-(?=[A-Za-z_-]*\d)[\w-]{20,}")),
+    ("an OpenAI key", re.compile(_BEGIN + _SK)),
     ("a W&B key", re.compile(_WANDB + _END)),
     ("a W&B key", re.compile(_BEGIN + r"()(?:local-[0-9a-f]{40}|wandb_v1_\w{20,})")),
     ("a login", _LOGIN),

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.api import BenchError
 from bench.storage.checkpoints import folder_digest
-from bench.storage.foreign_code import read_json
+from bench.storage.foreign_code import read_configuration
 from generators.text_to_image.settings import Component, Settings
 from generators.text_to_image.source import (
     FILES,
@@ -224,7 +224,7 @@ def _declared(folder: Path | None, setting: str) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return read_json(path) if path.is_file() else {}
+    return read_configuration(path) if path.is_file() else {}
 
 
 def _plain(value: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.api import BenchError
 from bench.storage.checkpoints import Location, check_safetensors
-from bench.storage.foreign_code import check_no_code, read_json
+from bench.storage.foreign_code import check_no_code, read_configuration
 from generators.text_to_image.settings import Source
 
 LIBRARIES = ("diffusers", "transformers")
@@ -40,7 +40,7 @@ def resolve(source: Source, setting: str, parts: Sequence[str] = ()) -> Path:
 def _listed(folder: Path) -> list[str]:
     """The parts that the pipeline's index lists; none where there is no index."""
     index = folder / "model_index.json"
-    return list(components(read_json(index))) if index.is_file() else []
+    return list(components(read_configuration(index))) if index.is_file() else []
 
 
 def _patterns(parts: Sequence[str]) -> list[str]:
@@ -64,7 +64,7 @@ def read_index(folder: Path, setting: str) -> dict[str, Any]:
             f"{setting}.path: {folder} has no model_index.json, so it is not a whole diffusers pipeline; "
             f"for a single part of one set {setting}.components.NAME.path, for an adapter {setting}.lora.path"
         )
-    index = read_json(path)
+    index = read_configuration(path)
     name = index.get("_class_name") if isinstance(index, dict) else None
     if not isinstance(name, str) or not _CLASS.fullmatch(name):
         raise BenchError(f"{path}: the pipeline class {name!r} is custom code, which is never run; use a diffusers one")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pickle
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,3 +244,28 @@ def test_the_judge_goes_with_the_jobs_of_a_launcher(composed: Composed) -> None:
         with pytest.raises(ForeignSetting, match=r"^allow in "):
             search = f"hydra.searchpath=[file://{composed.folder}]"
             handed.load_configuration("config", [search, "experiment=theirs"], RunMode.RUN)
+
+
+# what a launcher's process does first: the loader arrives, and a configuration is composed with it
+CHILD = """
+import pickle, sys
+loader = pickle.load(sys.stdin.buffer)
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import setup_globals
+from hydra.types import RunMode
+setup_globals()
+config = loader.load_configuration("config", ["generator=pca", "generator.components=3"], RunMode.RUN)
+HydraConfig.instance().set_config(config)
+print(config.name)
+"""
+
+
+def test_a_job_of_a_launcher_takes_no_folder_of_the_user_for_this_projects(composed: Composed) -> None:
+    """Composing reads the generator's class for the default name, before any function of this project is called."""
+    composed.file("generators/__init__.py", "raise SystemExit('the code of somebody else ran')")
+    with initialize_config_module("conf", version_base="1.3"):
+        handed = pickle.dumps(GlobalHydra.instance().config_loader())
+    environment = {**os.environ, "PYTHONPATH": str(CONF.parent)}
+    command = [sys.executable, "-c", CHILD]
+    done = subprocess.run(command, input=handed, cwd=composed.folder, env=environment, capture_output=True, timeout=60)
+    assert done.stdout == b"pca-components=3\n", done.stderr.decode()

@@ -11,7 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-import bench.runtime.variant  # noqa: F401 - the configuration names a run by it
+import bench.runtime.variant  # noqa: F401 - the default name, which a run's loader brings along
 from bench.api import BenchError, Generator
 from bench.runtime.search import CONFIGURATION
 from bench.runtime.settings import Settings, ValiditySettings, check_settings
@@ -81,11 +81,13 @@ WRONG = [
     ("name", 2024, "name is 2024, needed text"),
     ("requests.privacy", -5, "requests.privacy is -5, needed null or a whole number"),
     ("requests.fidelity", "many", "requests.fidelity is 'many'"),
-    ("requests.speed", 5, "requests.speed is 5"),
+    ("requests.speed", 5, "requests has no setting 'speed'; it has fidelity, utility, privacy"),
     ("documentation.intended_use", [1], "documentation.intended_use is [1], needed text or null"),
     ("blank_tolerance", -1, "blank_tolerance is -1"),
     ("dry_run", "yes", "dry_run is 'yes', needed true or false"),
-    ("device", "gpu", "device is 'gpu', needed auto, cpu, or a kind of device"),
+    ("device", "gpu 1", "device is 'gpu 1', needed auto, or a kind of device"),
+    ("device", "gpu", "device is 'gpu', needed auto, or a device that PyTorch knows: "),
+    ("device", "auto:1", "device is 'auto:1', needed auto, or a device that PyTorch knows: "),
     ("threads", 0, "threads is 0, needed a whole number of 1 or more"),
     ("runs", "", "runs is ''"),
     ("runs", 5, "runs is 5, needed text"),
@@ -96,7 +98,12 @@ WRONG = [
     ("wandb.mode", "offlin", "wandb.mode is 'offlin', needed offline, online or disabled"),
     ("wandb.timeout_seconds", 0, "wandb.timeout_seconds is 0, needed a number above 0"),
     ("wandb.tags", "x", "wandb.tags is 'x', needed a list"),
-    ("wandb.foo", "x", "wandb.foo is 'x'"),
+    ("wandb.tags", [2024], """needed a list of texts; a number as text is 'wandb.tags=["2024"]'"""),
+    ("wandb.entty", "x", "wandb has no setting 'entty'; did you mean 'entity'?; it has mode, project, entity,"),
+    ("name", "${seed}", "name is 0, needed text; a number as text is"),
+    ("name", "sk-proj-" + "Zq7" * 14, "name holds an OpenAI key, and names stand in records and links; give another"),
+    ("name", "x-token=abcdefghijkl", "name holds the value of a secret"),
+    ("wandb.project", {"api_key": "abc"}, """wandb.project is {"api_key": "<secret>"}, needed text"""),
     ("generator.components", "x", "generator.components is 'x', needed a whole number"),
     ("generator.components", "3", "generator.components is '3', needed a whole number"),
     ("generator.components", 2.5, "generator.components is 2.5, needed a whole number"),
@@ -131,6 +138,34 @@ def test_a_wrong_setting_is_refused(right: DictConfig, key: str, value: Any, sai
     with pytest.raises(BenchError, match=re.escape(said.replace("FILE", file))):
         check_settings(changed(right, **{key: value}))
     assert OmegaConf.to_yaml(right) == before
+
+
+RIGHT = [
+    ("device", "xla:0"),
+    ("device", "cuda:1"),
+    ("device", "hpu"),
+    ("name", "sk-learn-random-forest-classifier-123"),
+    ("name", "\u0939\u093f\u0928\u094d\u0926\u0940"),
+    ("name", "s${seed}"),
+    ("wandb.tags", ["2024"]),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), RIGHT)
+def test_a_right_setting_is_taken(right: DictConfig, key: str, value: Any) -> None:
+    check_settings(changed(right, **{key: value}))
+
+
+def test_what_is_there_may_be_read_only_and_what_is_not_cannot_be_made_there(
+    right: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.runtime.settings.os.access", lambda *_: False)
+    there = {"runs": str(tmp_path), "cache": str(tmp_path)}
+    check_settings(changed(right, **there))
+    missing = there | {"cache": f"{tmp_path}/cache"}
+    with pytest.raises(BenchError, match=r"^cache is '.*/cache', but it cannot be made in .*name another with cache="):
+        check_settings(changed(right, **missing))
+    check_settings(changed(right, **missing, dry_run=True))
 
 
 def test_every_fault_is_named_at_once(right: DictConfig) -> None:

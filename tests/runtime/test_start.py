@@ -61,6 +61,12 @@ EXPLAINED = [
     ("dataset=xyz", "dataset has no 'xyz'; there are csaw_m, imagefolder, nih_cxr14, phantom, synthchex_75k"),
     ("hydra/launcher=joblb", "hydra/launcher has no 'joblb'; did you mean 'joblib'?"),
     ("evaluator=fidelity,card", "as a list it is 'evaluator=[fidelity,card]', one run for each makes the option -m"),
+    ("filter=null", "bench: filter=null: of filter names are chosen, none with filter=none; there are manifold,"),
+    ("evaluator=null", "evaluator=null: of evaluator names are chosen, none with 'evaluator=[]'; there are card,"),
+    ("evaluator=[card,null]", "of evaluator names are chosen, none with 'evaluator=[]'; there are card,"),
+    ("dataset=null", "bench: dataset=null: of dataset names are chosen, there are csaw_m, imagefolder,"),
+    ("generator=5", "bench: generator=5: of generator names are chosen, there are copy,"),
+    ("experiment=null", "of experiment names are chosen, none by leaving experiment out; there are "),
     ("generator", "bench: Error parsing override 'generator': missing EQUAL at '<EOF>'"),
     ("--config-dir=/nowhere", "bench: Additional config directory '/nowhere' not found"),
 ]
@@ -95,7 +101,29 @@ def test_a_wrong_setting_is_refused_before_there_is_a_folder(said: Said) -> None
 
 def test_every_job_of_a_sweep_is_judged_before_the_first_starts(said: Said) -> None:
     code, lines = said("-m", "generator=pca", "seed=0,1,x")
-    assert code == 1 and lines[-1] == "bench: seed is 'x', needed a whole number from 0 to 2^63 - 1"
+    said_of_it = "bench: job generator=pca seed=x: seed is 'x', needed a whole number from 0 to 2^63 - 1"
+    assert code == 1 and lines[-1] == said_of_it
+
+
+def test_what_a_job_of_a_sweep_chooses_is_answered_with_the_job(said: Said) -> None:
+    code, lines = said("-m", "generator=pca", "filter=none,null")
+    assert code == 1 and lines[-1].startswith("bench: job generator=pca filter=null: filter=null: of filter names are")
+
+
+@pytest.mark.parametrize("key", ["+wandb.api_key", "wandb.api_key", "+generator.token", "name", "wandb.mode"])
+def test_a_secret_is_not_repeated(said: Said, key: str) -> None:
+    token = "hf_" + "Zq7" * 11
+    code, lines = said("generator=pca", f"{key}={token}")
+    assert code == 1 and lines and "Zq7" not in "".join(lines), lines
+
+
+def test_an_error_of_the_program_is_not_explained_away(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Any) -> None:
+        raise ValueError("planted")
+
+    monkeypatch.setattr("tests.runtime.test_start._check", broken)
+    with pytest.raises(ValueError, match="planted"):
+        said("generator=pca")
 
 
 def test_another_process_of_a_launch_says_who_it_is(

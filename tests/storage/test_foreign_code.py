@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.api import BenchError
-from bench.storage.foreign_code import check_no_code, read_json, unasked
+from bench.storage.foreign_code import check_no_code, read_configuration, unasked
 
 MAPS = '{"auto_map": {"AutoTokenizer": "x.Y"}}'
 
@@ -42,7 +42,7 @@ def test_what_is_no_json_is_named(tmp_path: Path) -> None:
     for text in ("{", "[" * 100_000, "\ufeff{}"):
         path.write_text(text)
         with pytest.raises(BenchError, match=r"config\.json: not JSON .*copy the model again"):
-            read_json(path)
+            read_configuration(path)
 
 
 def test_a_library_that_would_ask_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ RIGHT = [
     "ldm-autoencoder.channels=[32,64],batch=8",
     "Müller 2024 (second try)",
     "模型+1@home",
+    "\u0939\u093f\u0928\u094d\u0926\u0940",  # Hindi, whose vowels are marks
+    "\u0e44\u0e17\u0e22 \u0e1b\u0e35\u0e48 1",
     "a" * 120,
     "é" * 110,
 ]
@@ -38,7 +40,10 @@ WRONG = [
     ("a" * 121, "121 characters"),
     ("a" * 300, "300 characters"),
     ("模" * 100, "300 bytes"),
-    ("e\u0301", "has \u0301"),
+    ("e\u0301", "put together from parts"),
+    ("\u093fa", "begins with"),
+    ("a\ufe0f", "has \ufe0f"),
+    ("a\u034f", "has \u034f"),
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -283,3 +284,21 @@ def test_no_id_of_a_patient_is_sent_with_the_reason_of_a_stop() -> None:
     said = reason_for_others(BenchError(text), config)
     assert said == "BenchError about dataset.table.name; bench.log of the run says more"
     assert reason_for_others(MemoryError(), config) == "MemoryError; bench.log of the run says more"
+
+
+def test_a_child_is_this_project_whatever_lies_where_the_run_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("bench", "conf", "wandb"):
+        (tmp_path / "home" / name).mkdir(parents=True)
+        (tmp_path / "home" / name / "__init__.py").write_text("raise SystemExit('the code of somebody else ran')")
+    monkeypatch.chdir(tmp_path / "home")
+    folder = run_folder(tmp_path / "run", failing=False)
+    publish(folder, OFFLINE)
+    (tmp_path / "fit").mkdir()
+    with followed(FollowedTraining(tmp_path / "fit", tmp_path / "fit", "toy", pictures=False), OFFLINE):
+        pass
+    for thread in threading.enumerate():  # the one that hears how the follower ended
+        if "_outcome" in thread.name:
+            thread.join(60)
+    assert not caplog.records and only_run(folder).code == 0
