@@ -78,9 +78,8 @@ class _Job:
 
     @cached_property
     def settings(self) -> Any:
-        return OmegaConf.to_container(
-            OmegaConf.masked_copy(self.config, [key for key in self.config if key != "hydra"])
-        )
+        plain: Any = OmegaConf.to_container(self.config)
+        return {key: value for key, value in plain.items() if key != "hydra"}
 
     def told(self, keys: list[str]) -> str:
         own = ", ".join(f"{key}={self.given[key]}" for key in keys if key in self.given)
