@@ -43,6 +43,16 @@ def shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def common(settings: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Settings of the runs of one row as text; ``differs`` where they have other values."""
+    every = list(settings)
+    found: dict[str, str] = {}
+    for key in dict.fromkeys(key for each in every for key in each):
+        values = {shown(each[key]) if key in each else "" for each in every}
+        found[key] = values.pop() if len(values) == 1 else "differs"
+    return found
+
+
 def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """The names of all swept settings of ``rows``, in alphabetical order."""
     return sorted({key for row in rows for key in row["settings"]})

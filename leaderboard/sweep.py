@@ -12,7 +12,7 @@ from leaderboard.check import visible
 from leaderboard.columns import Arm, Column, Row, Section, sections
 from leaderboard.compare import loss
 from leaderboard.read import Run
-from leaderboard.settings import shown, swept_settings
+from leaderboard.settings import common, swept_settings
 
 
 class NoScore(Exception):
@@ -65,10 +65,10 @@ def table(runs: Sequence[Run], metrics: Sequence[str] = ()) -> str:
     lines = [["data set", "generator", *(key.removeprefix("generator.") for key in keys), "seeds", *titles]]
     for section, own in chosen:
         for row in _best_first(section, own):
-            values = settings[row.runs[0].place]
+            values = common(settings[run.place] for run in row.runs)
             cells = {each.title: _cell(each.column, row) for each in own}
             who = [section.dataset if section.of == 1 else f"{section.dataset} {section.split}", row.name]
-            swept = [shown(values[key]) if key in values else "" for key in keys]
+            swept = [values.get(key, "") for key in keys]
             lines.append([*who, *swept, str(len(row.runs)), *(cells.get(title, "") for title in titles)])
     return "\n".join(text_table([[visible(cell).replace("\n", " ") for cell in line] for line in lines]))
 

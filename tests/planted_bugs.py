@@ -1028,6 +1028,20 @@ BUGS = (
         ("tests/runtime/test_start.py", "-k", "sweep"),
     ),
     Bug(
+        "jobs of a sweep may share a folder",
+        "bench/runtime/sweep_folders.py",
+        "if job.folder in self._owners:",
+        "if job.overrides in self._owners:",
+        ("tests/runtime/test_sweep.py", "-k", "one_folder"),
+    ),
+    Bug(
+        "one wrong trial takes its batch with it",
+        "bench/runtime/sweep.py",
+        "except (BenchError, HydraException, OmegaConfBaseException) as error:",
+        "except HydraException as error:",
+        ("tests/runtime/test_sweep.py", "-k", "trial_that_cannot_be"),
+    ),
+    Bug(
         "what a launcher's signal raises is an error like any other",
         "bench/runtime/sweep.py",
         "class _Passing(BaseException):",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher, LocalLauncher, SlurmLauncher
 
+from bench.api import BenchError
+from bench.runtime.foreign import CONTROL
 from bench.runtime.sweep import JobFailed, Lost
 
 # the end of a traceback as submitit hands it on: the exception, its message, and the note that says the exit code
@@ -45,9 +47,30 @@ class RaisingSlurm(Raising, SlurmLauncher):
 
 
 def raising(launcher: BaseSubmititLauncher) -> Launcher:
-    """A launcher like this one of submitit's, whose failed jobs fail."""
+    """A launcher like this one of submitit's, whose failed jobs fail.
+
+    Raises:
+        BenchError: one of its parameters, wherever it comes from, would have a line of its own in a batch script.
+    """
+    _check_lines("hydra.launcher", launcher.params)
     kind = RaisingSlurm if isinstance(launcher, SlurmLauncher) else RaisingLocal
     return kind(**launcher.params)
+
+
+def _check_lines(key: str, value: Any) -> None:
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            _check_lines(key, name)
+            _check_lines(f"{key}.{name}", each)
+    elif isinstance(value, str):
+        if CONTROL.search(value):
+            raise BenchError(
+                f"{key} is {value!r}: a line break or another control character there could begin a command in the "
+                "script that starts the jobs; take it out, also of runs, below which the jobs' logs lie"
+            )
+    elif isinstance(value, Sequence):
+        for each in value:
+            _check_lines(key, each)
 
 
 @contextmanager

@@ -10,26 +10,34 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from bench.api import BenchError
+from bench.runtime.sweep_folders import Folders, Overrides
 
 if TYPE_CHECKING:
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
     from bench.runtime.objective import Objective
     from bench.runtime.sweep_table import Row
 
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # every combination; asks for no values
+NO_RECORD = "no record"
 
 
 class JobFailed(CompactHydraException):
@@ -99,7 +107,8 @@ def watch_sweeps() -> None:
         self: Plugins, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> Launcher:
         context: dict[str, Any] = {"hydra_context": hydra_context, "task_function": task_function, "config": config}
-        launchers.append(Collected(_raising(make_launcher(self, **context), context), config))
+        folders = Folders(hydra_context.config_loader, config)
+        launchers.append(Collected(_raising(make_launcher(self, **context), context), config, folders))
         return launchers[-1]
 
     def sweeper(
@@ -120,7 +129,6 @@ def prepared(config: DictConfig) -> Objective | None:
     Raises:
         CompactHydraException: the objective is not among what is configured, is missing, or is to go the wrong way.
     """
-    from bench.api import BenchError
     from bench.runtime.objective import objective_of
 
     try:
@@ -179,37 +187,63 @@ class Collected(Launcher):
 
     launcher: Launcher
     config: DictConfig
+    folders: Folders
     objective: Objective | None = None
     results: list[JobReturn] = field(default_factory=list)
 
     def setup(self, **context: Any) -> None:
         self.launcher.setup(**context)
 
+    def judge(self, jobs: Iterable[Sequence[str]]) -> None:
+        """Judge jobs before any of them starts.
+
+        Raises:
+            Exception: see ``Folders.claim``.
+        """
+        for number, job in enumerate(jobs):
+            self.folders.claim(self._named(job), number)
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         jobs = [self._named(each) for each in job_overrides]
-        try:
-            results = list(self.launcher.launch(jobs, initial_job_idx))
-        except Exception as error:
-            # a launcher that lost a job (killed, out of memory, out of time) tells nothing of the others of its batch
-            lost = Lost(f"not known to have finished: {type(error).__name__}: {error}", 1)
-            results = [JobReturn(status=JobStatus.FAILED, _return_value=lost) for _ in jobs]
-        results = [replace(each, overrides=own) for each, own in zip(results, job_overrides, strict=True)]
+        answers: dict[Overrides, JobReturn] = {}
+        # the same job twice in a batch is one run, which cannot be two at a time
+        for number, job in enumerate(dict.fromkeys(jobs), initial_job_idx):
+            try:
+                self.folders.claim(job, number)
+            except (BenchError, HydraException, OmegaConfBaseException) as error:
+                answers[job] = _failed(JobFailed(str(error), 1))
+        good = [job for job in dict.fromkeys(jobs) if job not in answers]
+        answers |= zip(good, self._launched(good, initial_job_idx), strict=True)
+        results = [replace(answers[job], overrides=own) for job, own in zip(jobs, job_overrides, strict=True)]
         self.results += results
         return [] if self.config.hydra.sweeper._target_ == GRID else [self._told(each) for each in results]
 
-    def _named(self, overrides: Sequence[str]) -> list[str]:
+    def _launched(self, jobs: Sequence[Overrides], initial_job_idx: int) -> Sequence[JobReturn]:
+        if not jobs:
+            return []
+        try:
+            return self.launcher.launch(jobs, initial_job_idx)
+        except Exception as error:
+            # a launcher that lost a job (killed, out of memory, out of time) tells nothing of the others of its batch
+            return [_failed(Lost(f"not known to have finished: {type(error).__name__}: {error}", 1)) for _ in jobs]
+
+    def _named(self, overrides: Sequence[str]) -> Overrides:
         """A job's overrides with the sweep it belongs to."""
         from bench.storage.files import content_key
 
         if self.config.get("sweep") is not None:
-            return list(overrides)
-        return [*overrides, f"sweep={content_key(list(self.config.hydra.overrides.task))[:8]}"]
+            return tuple(overrides)
+        return (*overrides, f"sweep={content_key(list(self.config.hydra.overrides.task))[:8]}")
 
     def _told(self, result: JobReturn) -> JobReturn:
         if result.status != JobStatus.COMPLETED or not _missing(result._return_value):
             return result
         refused = JobFailed(row_of(result, self.objective).reason, 1)
         return replace(result, status=JobStatus.FAILED, _return_value=refused)
+
+
+def _failed(error: JobFailed) -> JobReturn:
+    return JobReturn(status=JobStatus.FAILED, _return_value=error)
 
 
 class Whole(Sweeper):
@@ -223,6 +257,7 @@ class Whole(Sweeper):
         self._sweeper.setup(**context)
 
     def sweep(self, arguments: list[str]) -> Any:
+        self._judge(arguments)
         code = 0
         try:
             found = self._sweeper.sweep(arguments)
@@ -237,6 +272,18 @@ class Whole(Sweeper):
             raise SystemExit(code)
         return found
 
+    def _judge(self, arguments: list[str]) -> None:
+        """Refuse a grid as a whole, whatever its batches, where one of its jobs is not as it has to be."""
+        if self._launcher.config.hydra.sweeper._target_ != GRID:
+            return
+        # Hydra imports its plug-ins a second time, so that it is no instance of this class
+        grid = cast("BasicSweeper", self._sweeper)
+        parser = OverridesParser.create()
+        batches = grid.split_arguments(parser.parse_overrides([*grid._parse_config(), *arguments]), None)
+        self._launcher.judge(job for batch in batches for job in batch)
+        # every job has been composed
+        grid.validate_batch_is_legal = lambda batch: None  # type: ignore[method-assign]
+
     @property
     def _values(self) -> list[float]:
         values = [each._return_value for each in self._launcher.results if each.status == JobStatus.COMPLETED]
@@ -250,11 +297,11 @@ def told(results: Sequence[JobReturn], objective: Objective | None) -> int:
     from bench.runtime.sweep_table import sweep_table
 
     rows = [row_of(each, objective) for each in results]
-    failed = sum(each.status != JobStatus.COMPLETED for each in results)
+    failed = sum(each.status in ("failed", "lost", NO_RECORD) for each in rows)
     ends = f"{failed} of {len(rows)} jobs failed" if failed else f"{len(rows)} jobs, none failed"
     sys.stdout.write(f"\n{sweep_table(rows, objective.text if objective else None)}\n{ends}\n")
     sys.stdout.flush()
-    return _code(results)
+    return max(_code(results), min(failed, 1))
 
 
 def _code(results: Sequence[JobReturn]) -> int:
@@ -264,7 +311,6 @@ def _code(results: Sequence[JobReturn]) -> int:
 
 def row_of(result: JobReturn, objective: Objective | None = None) -> Row:
     """What the table says of a job: of one that failed, no scores, for those in its folder may be of an earlier run."""
-    from bench.api import BenchError
     from bench.runtime.sweep_table import Row, read_records
 
     settings = dict(each.lstrip("+").split("=", 1) for each in result.overrides or () if "=" in each)
@@ -278,7 +324,7 @@ def row_of(result: JobReturn, objective: Objective | None = None) -> Row:
     try:
         records = read_records(Path(result.hydra_cfg.hydra.runtime.output_dir))
     except BenchError as damaged:
-        return Row(settings, "ok", str(damaged))
+        return Row(settings, NO_RECORD, str(damaged))
     value = result._return_value
     missing = _missing(value)
     reason = objective.refusal(records) if objective and missing else ""

@@ -23,7 +23,8 @@ class Row:
     Attributes:
         settings: its overrides by key.
         status: ``ok``, ``failed``, ``refused`` where there is no value of the objective, ``lost`` where nobody knows
-            what became of it, or ``not run`` in a dry run.
+            what became of it, ``no record`` where it ended well and its folder does not tell its scores, or ``not run``
+            in a dry run.
         reason: why it failed, or why there is no value of the objective.
         value: of the objective.
         records: the scores it left, by evaluator.

@@ -40,8 +40,13 @@ def _carry_out(config: DictConfig, folder: Path) -> int:
 
 
 def _check(config: DictConfig) -> None:
+    from hydra.types import RunMode
+
+    from bench.api import BenchError
     from bench.runtime.settings import ValiditySettings, check_settings
 
+    if config.hydra.mode == RunMode.MULTIRUN:
+        raise BenchError("bench.validity makes one report for a command line; leave -m out and start it for each value")
     check_settings(config, ValiditySettings)
 
 

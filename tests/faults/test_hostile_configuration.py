@@ -268,6 +268,16 @@ COMMANDS: dict[str, Case] = {
     "line break in the folder of runs": theirs(
         'runs: "a\\nmkdir {f}/canary\\n"\n', "hydra.sweep.dir, and so runs, is", "hydra/launcher=submitit_slurm", "-m"
     ),
+    "line break that a study's direction completes": Case(
+        {
+            "experiment/theirs.yaml": f"{GLOBAL}defaults:\n  - override /hydra/launcher: slurm\n"
+            "  - override /hydra/sweeper: study\nobjective: fidelity/fd/radiomics\n"
+            'by: {None: "", minimize: "\\nmkdir {f}/canary\\n"}\nruns: "r${by.${hydra.sweeper.direction}}"\n'
+            "hydra: {sweeper: {n_trials: 1, params: {seed: 'range(0,3)'}}}\n",
+        },
+        ["experiment=theirs", "-m"],
+        "hydra.launcher.submitit_folder is 'r\\nmkdir ",
+    ),
     "overrides": theirs(
         f"hydra: {{overrides: {{hydra: ['+hydra.job_logging.handlers.h={FILE_HANDLER}']}}}}\n",
         "hydra.overrides.hydra in ",

@@ -54,6 +54,14 @@ def test_the_table_has_a_line_a_variant_and_the_best_first(swept: list[Run]) -> 
     assert "13 [0, 26]" in table(swept, ["fidelity/fd/radiomics/view=CC"])
 
 
+def test_a_setting_in_which_the_seeds_of_a_variant_differ_is_not_that_of_one_of_them(tmp_path: Path) -> None:
+    for seed, steps in enumerate((50, 20)):
+        run = run_record("ldm", seed, config=settings(seed, 0.001, steps=steps))
+        write_run(tmp_path, run, [fidelity((12.0, 1), (0.5, 0.1))])
+    header, line = table(read_runs(tmp_path)[0], ["fidelity/fd/radiomics"]).splitlines()
+    assert header.split()[3] == "steps" and line.split()[1:4] == ["ldm", "differs", "2"]
+
+
 def test_a_metric_that_nobody_has_is_named_with_what_is_near(swept: list[Run]) -> None:
     with pytest.raises(NoScore, match="no run has a score 'fidelity/fd/radiomic'; there are fidelity/fd/radiomics"):
         table(swept, ["fidelity/fd/radiomic"])

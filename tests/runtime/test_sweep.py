@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.conf import HydraConf
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from omegaconf import OmegaConf
 
-from bench.api import Metric
+from bench.api import BenchError, Metric
 from bench.runtime.objective import Objective
 from bench.runtime.submitit_jobs import failure
 from bench.runtime.sweep import GRID, Collected, JobFailed, Lost, prepared, signals_pass, told
+from bench.runtime.sweep_folders import Folders
 from bench.runtime.sweep_table import Row, sweep_table
 from bench.storage.record import Failure, MetricRow, Record, ScoreRow
 from tests.conftest import ROOT
@@ -69,6 +71,13 @@ def test_failed_jobs_are_named_and_the_others_run(launcher: str, cache: Path, tm
     assert ended == ([2, 1] if launcher == "submitit" else [0, 0])
 
 
+def test_a_grid_whose_jobs_share_a_folder_ends_before_any_run_whatever_its_batches(cache: Path, tmp_path: Path) -> None:
+    found = sweep(tmp_path, cache, "hydra.sweeper.max_batch_size=1", "generator=noise", "evaluation_seed=0,1")
+    said = found.stdout + found.stderr
+    assert found.returncode == 1 and not list(tmp_path.iterdir()), said
+    assert "bench: jobs 0 (evaluation_seed=0) and 1 (evaluation_seed=1) of this sweep both write " in said
+
+
 def test_a_setting_of_the_generator_makes_runs_of_their_own(cache: Path, tmp_path: Path) -> None:
     found = sweep(
         tmp_path, cache, "hydra/launcher=processes", "hydra.launcher.n_jobs=1", "generator=pca", "sweep=sizes",
@@ -97,6 +106,23 @@ class Losing:
         return [failed for _ in job_overrides]
 
 
+class Composing:
+    """A loader whose jobs write the folders that real ones do; ``seed=x`` is judged wrong."""
+
+    def load_sweep_config(self, master_config: Any, sweep_overrides: list[str]) -> Any:
+        given = OmegaConf.from_dotlist([each.lstrip("+") for each in sweep_overrides])
+        if given.get("seed") == "x":
+            raise BenchError("seed is 'x', needed a whole number")
+        node = OmegaConf.structured(HydraConf())
+        node.sweep.dir, node.sweep.subdir = "runs", "${name}/seed=${seed}"
+        defaults = {"name": "noise", "seed": 0, "evaluation_seed": 0, "hydra": node}
+        return OmegaConf.merge(OmegaConf.create(defaults), given)
+
+
+def collected(launcher: Any, config: Any, objective: Objective | None = None) -> Collected:
+    return Collected(launcher, config, Folders(Composing(), config), objective)  # type: ignore[arg-type]
+
+
 def configuration(**changes: Any) -> Any:
     sweeper = {"_target_": GRID} | changes.pop("sweeper", {})
     fields = {"dry_run": False, "allow": [], "objective": None, "sweep": None, "encoder": {"pixels": {}}}
@@ -105,9 +131,9 @@ def configuration(**changes: Any) -> Any:
 
 
 def test_a_job_that_never_came_back_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    collected = Collected(Losing(), configuration())  # type: ignore[arg-type]
-    assert [*collected.launch([["seed=0"]], 0), *collected.launch([["seed=1"], ["seed=2"]], 1)] == []
-    assert told(collected.results, None) == 75
+    made = collected(Losing(), configuration())
+    assert [*made.launch([["seed=0"]], 0), *made.launch([["seed=1"], ["seed=2"]], 1)] == []
+    assert told(made.results, None) == 75
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[2:5]] == [["0", "failed"], ["1", "lost"], ["2", "lost"]]
     assert "not known to have finished: RuntimeError: job 7 was killed" in lines[4]
@@ -115,10 +141,60 @@ def test_a_job_that_never_came_back_is_named(capsys: pytest.CaptureFixture[str])
 
 
 def test_jobs_of_a_sweep_know_its_name_which_is_that_of_its_command_line() -> None:
-    named = Collected(Losing(), configuration())._named(["seed=0"])  # type: ignore[arg-type]
+    named = collected(Losing(), configuration())._named(["seed=0"])
     assert re.fullmatch(r"sweep=[0-9a-f]{8}", named[1]) and named[0] == "seed=0"
-    assert Collected(Losing(), configuration())._named(["seed=1"])[1] == named[1]  # type: ignore[arg-type]
-    assert Collected(Losing(), configuration(sweep="mine"))._named(["seed=0"]) == ["seed=0"]  # type: ignore[arg-type]
+    assert collected(Losing(), configuration())._named(["seed=1"])[1] == named[1]
+    assert collected(Losing(), configuration(sweep="mine"))._named(["seed=0"]) == ("seed=0",)
+
+
+class Counting:
+    """A launcher whose jobs give the number of their place among all that were started."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, ...]] = []
+
+    def launch(self, job_overrides: list[tuple[str, ...]], initial_job_idx: int) -> list[JobReturn]:
+        self.started += [each[:-1] for each in job_overrides]  # without the name of the sweep
+        places = range(len(self.started) - len(job_overrides), len(self.started))
+        return [JobReturn(status=JobStatus.COMPLETED, _return_value=float(place)) for place in places]
+
+
+def test_jobs_that_would_write_one_folder_are_refused_before_any_starts() -> None:
+    made = collected(Counting(), configuration())
+    with pytest.raises(BenchError, match=r"jobs 0 \(evaluation_seed=0\) and 2 \(evaluation_seed=1\)") as refused:
+        made.judge([["seed=0", "evaluation_seed=0"], ["seed=1", "evaluation_seed=0"], ["seed=0", "evaluation_seed=1"]])
+    assert str(Path("runs/noise/seed=0").absolute()) in str(refused.value)
+    assert "add 'name=${hydra:runtime.choices.generator}_${evaluation_seed}'" in str(refused.value)
+    with pytest.raises(BenchError, match="their settings have the same values; leave one of them out"):
+        collected(Counting(), configuration()).judge([["evaluation_seed=2"], ["evaluation_seed=+2"]])
+    with pytest.raises(BenchError, match=r"start each alone, with name=\.\.\. of its own") as refused:
+        collected(Counting(), configuration()).judge([["+generator.token=a"], ["+generator.token=b"]])
+    names = [["name=n_${evaluation_seed}", f"evaluation_seed={each}"] for each in (0, 1)]
+    collected(Counting(), configuration()).judge(names)
+
+
+def test_a_trial_that_cannot_be_is_failed_and_the_others_of_its_batch_run() -> None:
+    launcher = Counting()
+    made = collected(launcher, optimiser())
+    batch = [["seed=1"], ["seed=x"], ["seed=1", "evaluation_seed=7"], ["seed=2"], ["seed=1"]]
+    first, wrong, other, second, again = made.launch(batch, 0)
+    assert launcher.started == [("seed=1",), ("seed=2",)]
+    assert [each._return_value for each in (first, second, again)] == [0.0, 1.0, 0.0]
+    assert [each.overrides for each in made.results] == batch
+    assert wrong.status == other.status == JobStatus.FAILED
+    assert type(wrong._return_value) is JobFailed and str(wrong._return_value) == "seed is 'x', needed a whole number"
+    assert re.match(r"jobs 0 \(without these settings\) and \d \(evaluation_seed=7\)", str(other._return_value))
+    (later,) = made.launch([["seed=2"]], 5)
+    assert later.status == JobStatus.COMPLETED and launcher.started[-1] == ("seed=2",)
+
+
+def test_a_finished_job_without_a_record_is_not_ok(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = collected(Refusing(tmp_path), configuration())
+    made.launch([["seed=0"]], 0)
+    assert told(made.results, None) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"^no record +\S.* holds no run\.json", said, re.MULTILINE)
+    assert said.splitlines()[-1] == "1 of 1 jobs failed"
 
 
 def test_exit_codes_survive_the_way_between_processes() -> None:
@@ -220,11 +296,11 @@ def test_a_refused_score_is_told_to_an_optimiser_as_a_failed_trial_and_to_people
     metric = Metric(key="fd", title="", better="lower", reference="")
     objective = Objective("fidelity/fd/radiomics", "fidelity", metric, "radiomics", "all")
     config = configuration(objective=objective.text, sweeper={"_target_": "optuna"})
-    collected = Collected(Refusing(tmp_path), config, objective)  # type: ignore[arg-type]
-    (found,) = collected.launch([["seed=0"]], 0)
+    made = collected(Refusing(tmp_path), config, objective)
+    (found,) = made.launch([["seed=0"]], 0)
     assert found.status == JobStatus.FAILED
     assert str(found._return_value) == "fidelity/fd/radiomics was refused: 3 images"
-    assert told(collected.results, objective) == 0
+    assert told(made.results, objective) == 0
     said = capsys.readouterr().out
     assert re.search(r"^refused .* fidelity/fd/radiomics was refused: 3 images$", said, re.MULTILINE)
     assert said.splitlines()[-1] == "1 jobs, none failed"
@@ -300,9 +376,9 @@ slurm = pytest.mark.skipif(
 @pytest.mark.slow
 @slurm
 def test_a_failed_job_of_an_array_fails_for_slurm(cache: Path, tmp_path: Path) -> None:
-    found = sweep(tmp_path, cache, "hydra/launcher=slurm", "generator=pca", "generator.components=2,x")
+    found = sweep(tmp_path, cache, "hydra/launcher=slurm", "generator=noise,folder")
     assert found.returncode == 1, found.stdout + found.stderr
     job = next((tmp_path / "runs" / ".submitit").glob("*_1")).name
     said = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True).stdout
     assert "JobState=FAILED" in said and "ExitCode=1:0" in said
-    assert (tmp_path / "runs" / "phantom" / "pca-components=2" / "seed=0" / "run.json").exists()
+    assert (tmp_path / "runs" / "phantom" / "noise" / "seed=0" / "run.json").exists()

@@ -187,3 +187,12 @@ def test_the_command_measures_a_configured_data_set(tmp_path: Path) -> None:
 def test_images_keep_no_patient_twice(bench: Bench, tmp_path: Path) -> None:
     twice: ImageSet = bench._written(bench._images(np.zeros(3, np.int64)), tmp_path / "set")
     assert len(set(twice.patients)) == 3 and len(set(twice.column("pixel_hash"))) == 1
+
+
+def test_a_sweep_of_reports_which_would_share_a_folder_is_refused() -> None:
+    from bench.validity.__main__ import _check
+
+    with initialize_config_module("conf", version_base="1.3"):
+        config = compose("validity", overrides=["hydra.mode=MULTIRUN"], return_hydra_config=True)
+    with pytest.raises(BenchError, match="makes one report for a command line; leave -m out"):
+        _check(config)
