@@ -182,7 +182,7 @@ def _names(plain: Mapping[str, Any], config: DictConfig) -> Iterator[str]:
 
 
 def _folders(plain: Mapping[str, Any]) -> Iterator[str]:
-    """What stands in the way of the folders that a run makes; what it writes into them shows when it does."""
+    """What stands in the way of the folders that a run makes; a cache that is there may have all that is needed."""
     for name in ("runs", "cache"):
         if not isinstance(plain.get(name), str) or not plain[name]:
             continue
@@ -193,8 +193,8 @@ def _folders(plain: Mapping[str, Any]) -> Iterator[str]:
         there = next(each for each in (path, *path.parents) if os.path.lexists(each))
         if not there.is_dir():
             yield f"{name} is {shown(plain[name])}, needed a folder, but {there} is none; name another with {name}=..."
-        elif there != path and not plain.get("dry_run") and not os.access(there, os.W_OK | os.X_OK):
-            yield f"{name} is {shown(plain[name])}, but it cannot be made in {there}; name another with {name}=..."
+        elif (name == "runs" or there != path) and not plain.get("dry_run") and not os.access(there, os.W_OK | os.X_OK):
+            yield f"{name} is {shown(plain[name])}, but nothing can be made in {there}; name another with {name}=..."
 
 
 def _device(plain: Mapping[str, Any]) -> Iterator[str]:
