@@ -179,7 +179,8 @@ def linked(path: Path, place: Place) -> None:
 
 def features(place: Place) -> Any:
     """Rows of a shared cache, with the digest that they should have."""
-    from bench.pipeline.features import FeatureStore, rows_of
+    from bench.pipeline.features import FeatureStore
+    from bench.storage.feature_rows import rows_of
     from evaluators.encoders.pixels import Pixels
 
     images, cache, encoders = toy_set(place.folder / "set", "made", 4), place.folder / "cache", {"pixels": Pixels(4)}

@@ -222,7 +222,7 @@ COMMANDS: dict[str, Case] = {
         ["dataset=nice"],
         "'bench.api.np.load' cannot be imported",
     ),
-    "setting of a good generator": theirs(f"generator: {{x: {PANDAS}}}\n", "'pandas.read_pickle' is outside"),
+    "setting of a good generator": theirs(f"generator: {{x: {PANDAS}}}\n", "generator has no setting 'x'"),
     "target out of the environment": theirs(
         "generator: {_target_: '${oc.env:CANARY_TARGET}', filepath_or_buffer: {f}/weights.npy}\n",
         "'pandas.read_pickle' is outside",
@@ -249,11 +249,12 @@ COMMANDS: dict[str, Case] = {
     "log factory": theirs(f"hydra: {{job_logging: {{{logs(FACTORY)}}}}}\n", "hydra.job_logging.handlers.h.() in "),
     "Hydra's own log": chosen("hydra_logging", logs(FILE_HANDLER), "hydra.hydra_logging.", "-m"),
     "Hydra's own log, by a factory": chosen("hydra_logging", logs(FACTORY), "hydra.hydra_logging."),
-    "launcher": theirs(f"hydra: {{launcher: {PANDAS}}}\n", "hydra", "-m"),
+    # what does not fit Hydra's own schema is refused by Hydra, in its words
+    "launcher": theirs(f"hydra: {{launcher: {PANDAS}}}\n", "not in 'BasicLauncherConf'", "-m"),
     "setting of a launcher": theirs(
-        f"hydra: {{launcher: {{n_jobs: {PANDAS}}}}}\n", "hydra", "-m", "hydra/launcher=joblib"
+        f"hydra: {{launcher: {{n_jobs: {PANDAS}}}}}\n", "In 'experiment/theirs'", "-m", "hydra/launcher=joblib"
     ),
-    "sweeper": theirs(f"hydra: {{sweeper: {PANDAS}}}\n", "hydra", "-m"),
+    "sweeper": theirs(f"hydra: {{sweeper: {PANDAS}}}\n", "not in 'BasicSweeperConf'", "-m"),
     "swept object": theirs(f"hydra: {{sweeper: {{params: {{seed: {PANDAS}}}}}}}\n", "hydra", "-m"),
     "swept log": theirs(
         f"hydra: {{sweeper: {{params: {{+hydra.job_logging.handlers.h: '{FILE_HANDLER}'}}}}}}\n",
