@@ -83,7 +83,7 @@ def waits(job: Job, seconds: float = 60) -> bool:
     return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGCONT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGCONT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_who_needs_a_training_waits_for_whoever_trains(laboratory: Laboratory, number: int) -> None:
     """The first stands still while it trains, then goes on or dies; the second takes what is there or trains."""
     steps = kinds(laboratory.finished().done.steps)["cache/fits"]
@@ -128,6 +128,7 @@ def test_who_needs_features_waits_for_whoever_encodes_them(laboratory: Laborator
     assert encoded(done) == encoded(third) != encoded(laboratory.finished().done)
 
 
+@pytest.mark.slow
 def test_who_waits_in_vain_says_for_whom_and_ends_with_1(laboratory: Laboratory) -> None:
     steps = kinds(laboratory.finished().done.steps)["cache/fits"]
     folders = laboratory.empty()
