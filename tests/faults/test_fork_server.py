@@ -22,7 +22,7 @@ def test_a_wrong_name_ends_as_on_the_command_line(laboratory: Laboratory) -> Non
         command, cwd=folders.home, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
     assert (copied.code, copied.output) == (real.returncode, real.stdout + real.stderr)
-    assert copied.code == 1 and "Could not find 'generator/ldn'" in copied.output
+    assert copied.code == 1 and "generator has no 'ldn'" in copied.output
 
 
 def test_a_run_of_its_own_reads_its_own_settings(laboratory: Laboratory) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench.api import BenchError, Generator
+from bench.runtime.identity import Identity
 from bench.runtime.plugins import build
-from bench.runtime.publication import Publication
 from generators.text_to_image.lora_training import ADAPTER, LoraTraining, captions
 from tests.generators.text_to_image.tiny_families import OPTIONS, family_of, killed_at, option
 
@@ -133,9 +133,13 @@ def test_the_key_of_a_training_leaves_out_what_decides_nothing(name) -> None:
         chosen.update(changed)
         assert isinstance(build(chosen, Generator), LoraTraining)
         left_out = (*LoraTraining.incidental, *LoraTraining.sampling_only)
-        return {each: value for each, value in Publication().identifying(chosen).items() if each not in left_out}
+        return {
+            each: value
+            for each, value in Identity(Path("unused")).settings(chosen, at_home=True).items()
+            if each not in left_out
+        }
 
-    before = Publication().identifying(option(name, Path("unused")))
+    before = Identity(Path("unused")).settings(option(name, Path("unused")), at_home=True)
     others = UNTRAINED | {"gradient_checkpointing": not before["gradient_checkpointing"]}
     assert all(before[each] != value for each, value in others.items())
     assert key(**others) == key() != key(resize="crop")
