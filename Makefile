@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNS := tests/pipeline tests/runtime tests/export tests/generators tests/faults
 
-.PHONY: demo test check install clean
+.PHONY: demo test test-runs test-rest check install clean
 
 # Install, run the default benchmark and the controls on procedural mammograms, build the page.
 demo: install
@@ -11,8 +12,15 @@ demo: install
 	$(BIN)/python -m leaderboard build
 	@echo "Open $(CURDIR)/site/index.html"
 
+# In two halves at a time; the tests of RUNS start whole runs, and take as long as all others.
 test: install
-	$(BIN)/python -m pytest
+	$(MAKE) -j 2 test-runs test-rest
+
+test-runs:
+	$(BIN)/python -m pytest -p no:cacheprovider $(RUNS)
+
+test-rest:
+	$(BIN)/python -m pytest -p no:cacheprovider $(addprefix --ignore=,$(RUNS))
 
 # Style, types and the arrows between packages.
 check: install
