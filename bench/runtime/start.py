@@ -135,7 +135,8 @@ def judge_every_configuration(check: Callable[[DictConfig], None] | None) -> Non
     ) -> DictConfig:
         # a sweep is composed once as a whole, and every job with what is its own
         job = run_mode == RunMode.RUN and "hydra.mode=MULTIRUN" in overrides
-        who = f"job {' '.join(each for each in overrides if not each.startswith('hydra.'))}: " if job else ""
+        own = [each for each in overrides if not each.startswith(("hydra.", "sweep="))]
+        who = f"job {' '.join(own)}: " if job else ""
         try:
             config = load(self, config_name, overrides, run_mode, **options)
             if check is not None and run_mode == RunMode.RUN:

@@ -113,14 +113,17 @@ def test_a_full_disk_is_no_failure_of_the_evaluator(
 
 
 class Refusing(Leaving):
-    """Meets an error of its own."""
+    """Meets an error of its own, once the fixed material is measured."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
-        self.error = error
+        self.error, self.calls = error, 0
 
     def __call__(self, material: Material) -> Iterator[Score]:
-        raise self.error
+        self.calls += 1
+        if self.calls > 1:
+            raise self.error
+        yield from super().__call__(material)
 
 
 @pytest.mark.parametrize(
