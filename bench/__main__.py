@@ -47,7 +47,6 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str, float | None
     from bench.pipeline.plan import Plan
     from bench.pipeline.run import carry_out
     from bench.pipeline.summary import summary
-    from bench.runtime.objective import objective_of
     from bench.runtime.processes import ALONE, Told, launched
     from bench.runtime.publication import Publication
     from bench.runtime.run_folder import logged
@@ -64,9 +63,8 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str, float | None
                 held.enter_context(logged(folder / "bench.log", publication.text))
                 log.info("bench %s", " ".join(map(publication.override, HydraConfig.get().overrides.task)))
             plan = Plan.of(config)
-            objective = objective_of(config)
             outcome = carry_out(plan, folder, team)
-            value = objective.value(outcome.records) if objective else None
+            value = plan.objective.value(outcome.records) if plan.objective else None
         except Exception as error:
             code, reason = _reported(error, team)
             told = isinstance(error, Told) or team.fail(error)
@@ -87,13 +85,10 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str, float | None
 def _outlook(config: DictConfig, folder: Path) -> tuple[int, str]:
     from bench.pipeline.outlook import outlook
     from bench.pipeline.plan import Plan
-    from bench.runtime.objective import objective_of
     from bench.runtime.processes import ALONE
 
     try:
-        plan = Plan.of(config)
-        objective_of(config)
-        print(outlook(plan, folder), flush=True)
+        print(outlook(Plan.of(config), folder), flush=True)
         return 0, ""
     except Exception as error:
         return _reported(error, ALONE)

@@ -18,6 +18,7 @@ from bench.pipeline.requests import PURPOSES, asked_for, images_by_purpose, requ
 from bench.runtime.blocks import sample
 from bench.runtime.code_digest import code_digest, part_digest
 from bench.runtime.identity import Identity
+from bench.runtime.objective import Objective
 from bench.runtime.plugins import Encoders, build
 from bench.runtime.publication import Publication
 from bench.statistics.randomness import named_rng
@@ -42,13 +43,15 @@ class Plan:
     encoders: Encoders
     evaluators: Mapping[str, Evaluator]
     codes: Mapping[str, str]
+    objective: Objective | None = None
 
     @classmethod
     def of(cls, config: DictConfig) -> Plan:
         """Build and check all parts of a configuration.
 
         Raises:
-            BenchError: a part cannot be built, an encoder or filter lacks its weights, an evaluator has no id.
+            BenchError: a part cannot be built, an encoder or filter lacks its weights, an evaluator has no id, or
+                the objective is not among what is configured.
         """
 
         def made(part: DictConfig, expected: type) -> Any:
@@ -70,7 +73,9 @@ class Plan:
         codes |= {"generator": part_digest(generator, config.generator._target_)}
         codes |= {"filter": part_digest(judge, config.filter._target_)} if judge else {}
         dataset = made(config.dataset, Dataset)
-        return cls(config, dataset, generator, judge, encoders, evaluators, codes)
+        text = config.get("objective")
+        objective = None if text is None else Objective.of(str(text), evaluators, list(encoders))
+        return cls(config, dataset, generator, judge, encoders, evaluators, codes, objective)
 
     @property
     def cache(self) -> Path:
