@@ -529,11 +529,30 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """How a score moves with the images behind it.
+
+    Attributes:
+        deviations: one for each resample of the folds, which the split fixes: the square root of the sum of their
+            squares is the standard error. Those of two generators on one split may be subtracted before they are
+            squared, which leaves out what the real images do to both.
+        real: the standard error that the finite real set alone brings; ``None`` where unknown.
+        synthetic: the same of the synthetic set.
+    """
+
+    deviations: tuple[float, ...]
+    real: float | None = None
+    synthetic: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """One number: its 95% interval, the number ``n`` of images behind it, and for whom and in which features.
 
     ``value`` is ``None`` exactly when the score was refused; ``reason`` then says why. ``low`` and ``high`` are
     ``None`` together, with the reason. ``words`` are shown in the place of the number, which then codes a verdict.
+    ``spread`` says how the score moves with the images, where that is known. ``ranked`` is false where the number must
+    be shown and not judged: in a group by what the generator was never told.
     """
 
     metric: str
@@ -545,6 +564,8 @@ class Score:
     encoder: str | None = None
     reason: str | None = None
     words: str | None = None
+    spread: Spread | None = None
+    ranked: bool = True
 
 
 class Leave(Protocol):

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from bench.api import BenchError, Evaluator, ImageSet, Leave, Material, Metric, Purpose, Refused, Score, Split
+from bench.api import BenchError, Evaluator, ImageSet, Leave, Material, Metric, Purpose, Refused, Score, Split, Spread
 from bench.pipeline.conformance import conformance
 from bench.pipeline.features import Encoding, FeatureStore
 from bench.pipeline.stage import Made, Mark, Stage, result
@@ -199,4 +199,10 @@ def metric_row(metric: Metric) -> MetricRow:
 
 def as_scores(record: Record) -> list[Score]:
     """The scores of a record as the evaluators' own type."""
-    return [Score(**row.model_dump()) for row in record.scores]
+    return [_as_score(row) for row in record.scores]
+
+
+def _as_score(row: ScoreRow) -> Score:
+    fields = row.model_dump()
+    spread = fields.pop("spread")
+    return Score(**fields, spread=spread and Spread(**spread))

@@ -41,10 +41,19 @@ class MetricRow(Strict):
     ceiling_of: str | None = None
 
 
+class SpreadRow(Strict):
+    """How a score moves with the images behind it, as its ``Spread`` states it."""
+
+    deviations: Annotated[tuple[float, ...], Field(min_length=2, max_length=1000)]
+    real: float | None = Field(default=None, ge=0)
+    synthetic: float | None = Field(default=None, ge=0)
+
+
 class ScoreRow(Strict):
     """One score; ``value`` is ``null`` exactly when it was refused, and ``reason`` then says why.
 
-    ``words`` are shown in the place of the number of a metric that only describes.
+    ``words`` are shown in the place of the number of a metric that only describes. ``spread`` lets the differences of
+    generators be judged on the same real images; ``ranked`` is false where the number is shown and not judged.
     """
 
     metric: str
@@ -56,6 +65,8 @@ class ScoreRow(Strict):
     encoder: str | None = None
     reason: str | None = None
     words: str | None = None
+    spread: SpreadRow | None = None
+    ranked: bool = True
 
     @model_validator(mode="after")
     def _agree(self) -> ScoreRow:
@@ -65,8 +76,8 @@ class ScoreRow(Strict):
             raise ValueError("an interval has both ends or none")
         if self.low is None and not self.reason:
             raise ValueError("a score without an interval needs a reason")
-        if self.value is None and (self.low is not None or self.words is not None):
-            raise ValueError("a refused score has no interval and no words")
+        if self.value is None and (self.low is not None or self.words is not None or self.spread is not None):
+            raise ValueError("a refused score has no interval, no words and no spread")
         if self.value is None or self.low is None or self.high is None:
             return self
         if not self.low <= self.value <= self.high:
