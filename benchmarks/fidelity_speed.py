@@ -24,8 +24,9 @@ import numpy as np
 import torch
 
 from bench.api import Rows
+from bench.statistics.clusters import Clusters
 from bench.statistics.distances import nearest, operand, product
-from bench.statistics.neighbours import neighbours
+from bench.statistics.neighbours import View, neighbourhood
 from bench.statistics.resampling import folds
 from benchmarks import peers
 from benchmarks.clock import status
@@ -36,6 +37,7 @@ from evaluators.fidelity.pairwise_pass import compare
 from evaluators.fidelity.vendi import effective_number
 
 FOLDS = 20
+PRDC = (View.precision, View.recall, View.density, View.coverage)
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,10 @@ def cases() -> dict[str, Callable[[], Case]]:
 QUICK = ("fd-768-2000", "fd-2048-500", "prdc-768-2000", "kid-768-2000", "nearest-768-2000x10000", "all-768-2000x10000")
 
 
-def _sets(n: int, columns: int) -> tuple[Rows, Rows, np.ndarray, np.ndarray]:
+def _sets(n: int, columns: int) -> tuple[Rows, Rows, Clusters, Clusters]:
     rng = np.random.default_rng(0)
     real, fake = features(1, n, columns), features(2, n, columns) * np.float32(1.05)
-    return real, fake, folds(n, FOLDS, rng), folds(n, FOLDS, rng)
+    return real, fake, Clusters.apart(folds(n, FOLDS, rng)), Clusters.apart(folds(n, FOLDS, rng))
 
 
 def fd_case(columns: int, n: int) -> Case:
@@ -117,7 +119,7 @@ def prdc_case(columns: int, n: int) -> Case:
     real, fake, a, b = _sets(n, columns)
 
     def ours() -> list[float]:
-        return [each.value for each in neighbours(real, fake, 5, a, b)]
+        return [each.value for each in neighbourhood(real, fake, 5, a, b).estimates(PRDC)]
 
     return Case(f"PRDC {columns} x {n}", 4.0 * n * n * columns, ours, {"prdc": partial(peers.prdc_package, real, fake)})
 
@@ -130,7 +132,7 @@ def kid_case(columns: int, n: int) -> Case:
     }
 
     def ours() -> float:
-        return kernel_distance(real, fake, a, b).value
+        return kernel_distance(real, fake, a, b).distance()
 
     return Case(f"KID {columns} x {n}", 4.0 * n * n * columns, ours, others)
 
@@ -160,11 +162,13 @@ def all_case(columns: int, n: int, references: int) -> Case:
     fake, train = _with_train(columns, n, references)
 
     def ours() -> list[float]:
-        kid, found = compare(real, fake, 5, a, b)
-        return [kid.value, *(each.value for each in found), float(nearest(fake, train)[0].sum())]
+        found = compare(real, fake, 5, a, b)
+        shares = [each.value for each in found.neighbourhood.estimates(PRDC)]
+        distances = [found.kernel_distance.distance(), found.discrepancy.distance()]
+        return [*distances, *shares, float(nearest(fake, train)[0].sum())]
 
     operations = (4.0 * n * n + 2.0 * n * references) * columns
-    return Case(f"PRDC + KID + nearest {columns} x {n} x {references}", operations, ours, {})
+    return Case(f"PRDC + KID + CMMD + nearest {columns} x {n} x {references}", operations, ours, {})
 
 
 def vendi_case(columns: int, n: int) -> Case:

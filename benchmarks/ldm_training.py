@@ -15,7 +15,7 @@ import torch
 import conf
 from bench.api import Encoder, Images, Rows, Split
 from bench.runtime.blocks import BlockEncoder
-from bench.statistics.scaling import standardise
+from bench.statistics.scaling import scale_of
 from bench.storage.image_reader import contact_sheet
 from benchmarks.clock import Clock
 from benchmarks.ldm_loops import SEED, Monai, Ours, Sampler, Task, Variant, material_of, networks, seeds_of
@@ -116,7 +116,8 @@ def distances_of(real: Images, others: Mapping[str, Images]) -> dict[str, float]
     """The plain FD of each set from ``real`` in standardised radiomics."""
     encoder = radiomics()
     rows = _encoded(encoder, real)
-    return {name: frechet(*standardise(rows, _encoded(encoder, images))) for name, images in others.items()}
+    scale = scale_of(rows)
+    return {name: frechet(scale(rows), scale(_encoded(encoder, images))) for name, images in others.items()}
 
 
 def _encoded(encoder: Encoder, images: Images) -> Rows:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from bench.api import Refused, Rows
 from bench.statistics.arrays import Floats, Mask
 
 CONSTANT = 1e-6  # a column whose SD is a smaller part of its mean is constant but for rounding
+LINEAR = 5.0  # standard deviations up to which a scaled value is left as it is
 
 
 def standard_deviations(reference: Rows, constant: float = CONSTANT) -> tuple[Floats, Mask]:
@@ -22,20 +25,42 @@ def column_scale(reference: Rows, constant: float = CONSTANT) -> Floats:
     return np.where(varies, spread, 1.0)
 
 
-def standardise(reference: Rows, other: Rows) -> tuple[Rows, Rows]:
-    """Both sets with the columns of the reference brought to mean 0 and SD 1; those constant in it left out.
+def limited(values: Floats) -> Floats:
+    """Values in standard deviations with those beyond ``LINEAR`` drawn in: ``L + log(1 + |z| - L)``, the sign kept.
 
-    Args:
-        reference: ``(N, D)``.
-        other: ``(M, D)``, moved and scaled as the reference is.
+    Increasing, so that no order is lost, and equal to ``z`` where nearly all images are; but a single value at a
+    thousand standard deviations is not allowed to be all that a distance consists of.
+    """
+    away = np.abs(values)
+    return np.where(away <= LINEAR, values, np.sign(values) * (LINEAR + np.log1p(np.maximum(away - LINEAR, 0.0))))
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Brings the columns of rows to the mean 0 and SD 1 of a reference, far values drawn in by ``limited``.
+
+    Attributes:
+        mean, spread: ``(D,)`` over the reference.
+        varies: ``(D,)`` whether a column varies over the reference: the others are left out.
+    """
+
+    mean: Floats
+    spread: Floats
+    varies: Mask
+
+    def __call__(self, rows: Rows) -> Rows:
+        """``(N, D)`` rows on the scale, float32, one column for each that varies."""
+        kept = rows[:, self.varies] - self.mean[self.varies]
+        return limited(kept / self.spread[self.varies]).astype(np.float32)
+
+
+def scale_of(reference: Rows) -> Scale:
+    """The scale of a reference ``(N, D)``.
 
     Raises:
         Refused: all columns are constant.
     """
-    mean = reference.mean(axis=0, dtype=np.float64)
     spread, varies = standard_deviations(reference)
     if not varies.any():
         raise Refused(f"all {len(varies)} features are constant over the reference images")
-    scaled = ((rows[:, varies] - mean[varies]) / spread[varies] for rows in (reference, other))
-    reference_scaled, other_scaled = (rows.astype(np.float32) for rows in scaled)
-    return reference_scaled, other_scaled
+    return Scale(reference.mean(axis=0, dtype=np.float64), spread, varies)

@@ -16,8 +16,9 @@ import numpy as np
 
 from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Refused, Rows, Score, Split
 from bench.statistics.arrays import Floats, Indices, Mask
+from bench.statistics.clusters import Clusters
 from bench.statistics.inception_score import SPLITS, score
-from bench.statistics.neighbours import neighbours
+from bench.statistics.neighbours import neighbourhood
 from evaluators.chexgenbench.metrics import (
     ALL,
     COVERAGE,
@@ -110,10 +111,10 @@ class CheXGenBench(Evaluator):
             values[kid] = kernel_distance(*rows, material.rng)
         values[INCEPTION_SCORE] = inception_score(material.features(self.encoders[0], fake), material.rng)
         real_rows, fake_rows = (material.features(self.encoders[1], each) for each in (real, fake))
-        folds = (np.arange(len(rows)) % 10 for rows in (real_rows, fake_rows))
-        found = neighbours(real_rows, fake_rows, NEAREST, *folds)
-        for metric, each in zip((PRECISION, RECALL, DENSITY, COVERAGE), found, strict=True):
-            values[metric] = each.value
+        clusters = (Clusters.apart(np.arange(len(rows)) % 8) for rows in (real_rows, fake_rows))
+        found = neighbourhood(real_rows, fake_rows, NEAREST, *clusters).view(0, 0)
+        values |= {PRECISION: found.precision(), RECALL: found.recall()}
+        values |= {DENSITY: found.density(), COVERAGE: found.coverage()}
         for metric in ALL:
             where = {"n": n, "group": group, "encoder": self._encoder(metric)}
             yield metric(round(values[metric], 3), reason=AS_PUBLISHED, **where)  # type: ignore[arg-type]

@@ -15,10 +15,9 @@ import numpy as np
 from bench.api import Metric, Rows
 from bench.statistics.arrays import Floats, Interval
 from bench.statistics.distances import nearest
-from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import clopper_pearson, fold_count, jackknife
+from bench.statistics.neighbours import View
+from bench.statistics.resampling import clopper_pearson
 from bench.statistics.scaling import standard_deviations
-from evaluators.fidelity.clipped_density_coverage import Lists
 
 ALPHA_PRECISION = Metric(
     key="alpha_precision",
@@ -93,47 +92,34 @@ def alpha_precision(fake_from_centre: Floats, real_from_centre: Floats) -> float
     return from_diagonal(level(fake_from_centre, real_from_centre), len(fake_from_centre))
 
 
-class Nearest(NamedTuple):
-    """For each real image: its neighbours in both sets, and how far each synthetic image is from its own centre."""
+class Outward(NamedTuple):
+    """Distances of real and synthetic images from the real centre ``(N,)`` and ``(M,)``, and of synthetic ones from
+    their own ``(M,)``."""
 
-    own: Lists
-    across: Lists
-    fake_from_centre: Floats
+    real: Floats
+    fake: Floats
+    fake_from_fake: Floats
+
+    def alpha_precision(self, view: View) -> float:
+        """In 0..1; what chance does only lowers it: a perfect generator reads ``1 - 0.63 sqrt(1/N + 1/M)``."""
+        return alpha_precision(self.fake[view.fake], self.real[view.real])
+
+    def beta_recall(self, view: View) -> float:
+        """How evenly real images are reached by synthetic ones, from the most typical to the least; in 0..1.
+
+        ``G(b)`` is the share of real images whose nearest synthetic image lies in their ball and is among the ``b`` of
+        such nearest images that are next to the synthetic centre. The ball reaches to the ``k``-th real neighbour; the
+        authors' code takes the first, which gives a perfect generator 0.5.
+        """
+        distance, image = view.nearest_fake
+        away = self.fake_from_fake[image]
+        reached = distance <= view.real_radius[view.real]
+        return from_diagonal(level(away, away)[reached], len(reached))
 
 
-def beta_recall(found: Nearest, k: int, fold: int = -1) -> float:
-    """How evenly real images are reached by synthetic ones, from the most typical to the least.
-
-    ``G(b)`` is the share of real images whose nearest synthetic image lies in their ball and is among the ``b`` of
-    such nearest images that are next to the synthetic centre. The ball reaches to the ``k``-th real neighbour; the
-    authors' code takes the first, which gives a perfect generator 0.5.
-    """
-    stay = found.own.folds != fold
-    at = found.across.at(1, fold)[:, None]
-    distance = np.take_along_axis(found.across.distances, at, 1)[stay, 0]
-    image = np.take_along_axis(found.across.indices, at, 1)[stay, 0]
-    outward = found.fake_from_centre[image]
-    reached = distance <= found.own.radius(k, fold)[stay]
-    return from_diagonal(level(outward, outward)[reached], int(stay.sum()))
-
-
-def support(found: Nearest, real_from_centre: Floats, fake_from_centre: Floats, k: int) -> tuple[Estimate, Estimate]:
-    """Alpha-precision and beta-recall with the delete-fold jackknife over both sets.
-
-    ``fake_from_centre`` is measured from the real centre, unlike that in ``found``. Both measures are at most 1, and
-    what chance does to them only lowers them: a perfect generator reads ``1 - 0.63 sqrt(1/N + 1/M)`` in the first.
-    """
-    real_folds, fake_folds = found.own.folds, found.across.folds
-    count = fold_count(real_folds, fake_folds)
-
-    def precision(fold: int) -> float:
-        return alpha_precision(fake_from_centre[fake_folds != fold], real_from_centre[real_folds != fold])
-
-    def recall(fold: int) -> float:
-        return beta_recall(found, k, fold)
-
-    alpha, beta = (jackknife([measure(fold) for fold in range(-1, count)]) for measure in (precision, recall))
-    return alpha, beta
+def outward(real: Rows, fake: Rows) -> Outward:
+    """How far out the images of both sets lie."""
+    return Outward(from_centre(real, real, real), from_centre(fake, real, real), from_centre(fake, fake, real))
 
 
 def authenticity(fake: Rows, train: Rows) -> tuple[float, Interval]:

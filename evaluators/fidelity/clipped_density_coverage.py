@@ -10,20 +10,13 @@ synthetic images were good and the others nowhere near.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 
-from bench.api import Metric, Rows
-from bench.statistics.arrays import Floats, Indices, Mask
-from bench.statistics.distances import mean_row, nearest
-from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import fold_count, jackknife
-
-SPARE = 10  # neighbours listed beyond k, for when a fold leaves
-TILE = 1024
+from bench.api import Metric
+from bench.statistics.arrays import Floats
+from bench.statistics.neighbours import View
 
 CLIPPED_DENSITY = Metric(
     key="clipped_density",
@@ -45,70 +38,6 @@ CLIPPED_COVERAGE = Metric(
     minimum=50,
     summary="Coverage on the scale of the share of synthetic images that, being good, would cover as much.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Lists:
-    """The nearest rows of one set to each of ``N`` rows of another, or of the same set.
-
-    ``distances`` and ``indices`` are ``(N, L)``, ascending, long enough that ``k`` remain when any fold leaves.
-    """
-
-    distances: Floats
-    indices: Indices
-    folds: Indices
-
-    def kept(self, fold: int) -> Mask:
-        """``(N, L)`` those that stay when ``fold`` leaves; fold -1 is none."""
-        return self.folds[self.indices] != fold
-
-    def at(self, k: int, fold: int) -> Indices:
-        """``(N,)`` the place in the list of the ``k``-th that stays."""
-        return (self.kept(fold).cumsum(axis=1) >= k).argmax(axis=1)
-
-    def radius(self, k: int, fold: int) -> Floats:
-        """``(N,)`` distance to the ``k``-th that stays."""
-        return np.take_along_axis(self.distances, self.at(k, fold)[:, None], 1)[:, 0]
-
-
-def lists(queries: Rows, references: Rows, k: int, folds: Indices, *, own: bool = False) -> Lists:
-    """Neighbour lists among ``references``, whose folds are given; ``own`` leaves each row out of its own list."""
-    most = len(references) - own
-    spare, largest = SPARE, int(np.bincount(folds).max())
-    while True:
-        length = min(k + spare, most)
-        found = Lists(*nearest(queries, references, length, exclude_self=own), folds)
-        member = np.sort(folds[found.indices], axis=1)
-        run = max(1, length - k)  # more of one fold than this and a list would run short
-        enough = length <= run or not (member[:, run:] == member[:, :-run]).any()
-        if enough or length == most or spare > largest:
-            return found
-        spare *= 4
-
-
-class Pairs(NamedTuple):
-    """Real and synthetic images within reach of each other, and how far apart."""
-
-    real: Indices
-    fake: Indices
-    distance: Floats
-
-
-def pairs_within(real: Rows, fake: Rows, reach: Floats) -> Pairs:
-    """All pairs with ``|real_i - fake_j| <= reach_i``: float64 products about the real mean."""
-    import torch
-
-    centre = mean_row(real)
-    x, y = (torch.from_numpy(rows - centre) for rows in (real, fake))
-    y_squares = y.square().sum(dim=1)
-    found: list[tuple[Indices, Indices, Floats]] = []
-    for top in range(0, len(x), TILE):
-        part = x[top : top + TILE]
-        squares = (part @ y.T).mul_(-2).add_(y_squares).add_(part.square().sum(dim=1)[:, None]).clamp_(min=0)
-        limit = torch.from_numpy(np.square(reach[top : top + TILE]))[:, None]
-        i, j = torch.nonzero(squares <= limit, as_tuple=True)
-        found.append(((i + top).numpy(), j.numpy(), squares[i, j].sqrt().numpy()))
-    return Pairs(*(np.concatenate(each) for each in zip(*found, strict=True)))
 
 
 @lru_cache(maxsize=128)
@@ -135,58 +64,31 @@ def expected_coverage(real: int, fake: int, k: int) -> Floats:
 
 
 def good_share(mean: float, real: int, fake: int, k: int) -> float:
-    """The share of good images whose expected clipped coverage is ``mean``."""
+    """The share of good images whose expected clipped coverage is ``mean``, in 0..1.
+
+    Read off the line between two whole numbers of good images: the published table of steps may not change at all when
+    images are left out, as if nothing were left to chance.
+    """
     table = expected_coverage(real, fake, k)
-    return float(np.searchsorted(table, mean)) / len(table)
+    good = np.arange(len(table))
+    # below k good images the table is 0: a line from none to k
+    rising = np.append(0, good[k:])
+    return float(np.interp(mean, table[rising], rising)) / (len(table) - 1)
 
 
-def clipped_density(own: Lists, pairs: Pairs, fake_folds: Indices, k: int, fold: int = -1) -> float:
-    """Clipped density without one fold of both sets, before it is cut off at 1."""
-    stay = own.folds != fold
-    radius = own.radius(k, fold)
-    radius = np.minimum(radius, np.median(radius[stay]))
-    inside = (own.distances <= radius[:, None]) & own.kept(fold) & stay[:, None]
-    rank = (own.kept(fold).cumsum(axis=1) <= k) & inside
-    among_real = np.bincount(own.indices[rank], minlength=len(stay))[stay]
-    held = (pairs.distance <= radius[pairs.real]) & stay[pairs.real]
-    among_fake = np.bincount(pairs.fake[held], minlength=len(fake_folds))[fake_folds != fold]
+def clipped_density(view: View) -> float:
+    """0 or more: above 1 by chance."""
+    k, stay = view.k, view.real
+    radius = np.minimum(view.real_radius, view.median)
+    kept = stay[view.own.indices] & stay[:, None]
+    rank = (kept.cumsum(axis=1, dtype=np.int16) <= k) & kept & (view.own.distances <= radius[:, None])
+    among_real = np.bincount(view.own.indices[rank], minlength=len(stay))[stay]
+    held = view.pairs.distance <= radius[view.pairs.real]
+    among_fake = np.bincount(view.pairs.fake[held], minlength=len(view.fake))[view.fake]
     return float(np.minimum(among_fake / k, 1).mean() / np.minimum(among_real / k, 1).mean())
 
 
-def clipped_coverage(own: Lists, across: Lists, k: int, fold: int = -1) -> float:
-    """Clipped coverage without one fold of both sets."""
-    stay = own.folds != fold
-    radius = own.radius(k, fold)
-    inside = ((across.distances < radius[:, None]) & across.kept(fold)).sum(axis=1)
-    mean = float(np.minimum(inside, k)[stay].mean() / k)
-    return good_share(mean, int(stay.sum()), int((across.folds != fold).sum()), k)
-
-
-class Clipped(NamedTuple):
-    """Both measures of one comparison; density may exceed 1 by chance."""
-
-    density: Estimate
-    coverage: Estimate
-
-
-def clipped(own: Lists, across: Lists, pairs: Pairs, k: int) -> Clipped:
-    """Both measures with the delete-fold jackknife over both sets; ``across`` lists fakes, ``own`` real ones.
-
-    ``pairs`` are those within ``own_reach``.
-    """
-    table = np.array(
-        [
-            (clipped_density(own, pairs, across.folds, k, fold), clipped_coverage(own, across, k, fold))
-            for fold in range(-1, fold_count(own.folds, across.folds))
-        ]
-    )
-    return Clipped(*(jackknife(each) for each in table.T))
-
-
-def own_reach(own: Lists, k: int) -> Floats:
-    """The widest clipped ball of each real image, whichever fold leaves: ``(N,)``."""
-    reach = np.zeros(len(own.folds))
-    for fold in range(-1, int(own.folds.max()) + 1):
-        radius = own.radius(k, fold)
-        reach = np.maximum(reach, np.minimum(radius, np.median(radius[own.folds != fold])))
-    return reach
+def clipped_coverage(view: View) -> float:
+    """In 0..1."""
+    mean = float(np.minimum(view.held_by_real, view.k).mean() / view.k)
+    return good_share(mean, int(view.real.sum()), int(view.fake.sum()), view.k)

@@ -8,18 +8,24 @@ squared distance of the mean rows, to within a few percent.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.api import Metric, Rows
-from bench.statistics.arrays import Floats, Indices
-from bench.statistics.resampling import fold_count
-from evaluators.fidelity.fold_tables import FoldTables, Parts, add_up
+from bench.statistics.arrays import Floats, Reals, Singles
+from bench.statistics.clusters import Clusters
+from bench.statistics.distances import Centred, across, centred, mean_row, slices, sweep, within
+from evaluators.fidelity.fold_tables import FoldTables
+from evaluators.fidelity.kernel_distance import lift
+from evaluators.fidelity.kernel_sums import Kernel, Sums, kernel_sums, linear_tables
+
+if TYPE_CHECKING:
+    import torch
 
 SIGMA = 10.0
 SCALE = 1000.0
-TILE = 512
+SLOPE = SCALE / SIGMA**2  # of the kernel at distance 0, per unit of half the squared distance
 
 CMMD = Metric(
     key="cmmd",
@@ -30,8 +36,8 @@ CMMD = Metric(
     minimum=50,
     summary=(
         "1000 times the squared distance of means under a Gaussian kernel on features of length 1, over all pairs of "
-        "different images: 0 for a perfect generator, slightly negative by chance, and blind to what only makes "
-        "features longer or shorter."
+        "images of different patients: 0 for a perfect generator, slightly negative by chance, and blind to what only "
+        "makes features longer or shorter."
     ),
 )
 CMMD_PUBLISHED = Metric(
@@ -46,7 +52,7 @@ CMMD_PUBLISHED = Metric(
 )
 
 
-def unit(rows: Rows) -> Floats:
+def unit(rows: Reals) -> Floats:
     """Rows scaled to length 1, float64; a row of zeros stays."""
     wide = rows.astype(np.float64)
     length = np.linalg.norm(wide, axis=1, keepdims=True)
@@ -54,64 +60,54 @@ def unit(rows: Rows) -> Floats:
     return wide
 
 
-def _squares(rows: Floats) -> Floats:
-    """Squared lengths, a few rows at a time."""
-    parts = (rows[start : start + TILE] for start in range(0, len(rows), TILE))
-    return np.concatenate([(part * part).sum(axis=1) for part in parts])
+class GaussianRemainder(Kernel):
+    """What the kernel has beyond its linear part: ``1000 (exp(-t/100) - 1 + t/100)`` for ``t = |u - v|^2 / 2``.
 
-
-def kernel_rows(first: Floats, second: Floats, folds: Indices, count: int) -> tuple[Floats, float]:
-    """Sums of ``1000 (k - 1)`` of each first row over the folds of the second ``(N, G)``, and the sum of squares.
-
-    The 1 cancels in the distance, and ``expm1`` in float64 keeps the digits that ``exp`` loses next to it. Rows are to
-    share an origin near them; products are float32, whose error is that of a squared distance of 1e-7.
+    ``t`` is at most 2 for rows of length 1, so that three terms of the series are exact to float32. The linear part,
+    all but a hundredth of the kernel, is added in float64 from sums of rows, so that the rounding of float32 products,
+    which loses digits next to 1, is divided by a hundred too.
     """
-    import torch
 
-    one, two = (torch.from_numpy(rows.astype(np.float32)) for rows in (first, second))
-    one_squares, two_squares = (torch.from_numpy(_squares(rows)) for rows in (first, second))
-    membership = torch.nn.functional.one_hot(torch.from_numpy(folds), count).double()
-    sums, squares = np.empty((len(first), count)), 0.0
-    for top in range(0, len(first), TILE):
-        rows = slice(top, top + TILE)
-        away = (one[rows] @ two.T).double().mul_(-2).add_(two_squares).add_(one_squares[rows, None]).clamp_(min=0)
-        kernel = away.mul_(-0.5 / SIGMA**2).expm1_().mul_(SCALE)
-        sums[rows] = (kernel @ membership).numpy()
-        squares += float(kernel.square().sum())
-    return sums, squares
+    def prepare(self, points: Centred) -> Singles:
+        lengths = np.empty(len(points))
+        for part in slices(len(points), 1024):
+            lengths[part] = np.linalg.norm(points.rows[part].astype(np.float64), axis=1)
+        inverse = np.divide(1.0, lengths, out=np.zeros(len(points)), where=lengths > 0)
+        return np.stack([lift(points), inverse, (lengths > 0) / 2]).astype(np.float32)
 
+    def of_tile(self, products: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        cosine = (products + right[0]).add_(left[0][:, None]).mul_(right[1]).mul_(left[1][:, None])
+        return _remainder(cosine.neg_().add_(right[2]).add_(left[2][:, None]).clamp_(min=0))
 
-class Discrepancy(NamedTuple):
-    """CMMD: the unbiased estimate with its uncertainty, and the biased one that papers report."""
+    def of_rows(self, one: Floats, other: Floats) -> Floats:
+        from scipy.special import expm1
 
-    unbiased: Parts
-    published: float
+        away = np.square(unit(one) - unit(other)).sum(axis=1) / 2
+        return np.asarray(SCALE * (expm1(-away / SIGMA**2) + away / SIGMA**2), np.float64)
 
 
-def discrepancy(first: Rows, second: Rows, first_folds: Indices, second_folds: Indices) -> Discrepancy:
-    """CMMD of ``(N, D)`` and ``(M, D)`` features of any length.
+def _remainder(away: torch.Tensor) -> torch.Tensor:
+    """``1000 (z^2/2 - z^3/6 + z^4/24)`` for ``z = t/100``."""
+    z = away.mul_(1 / SIGMA**2)
+    series = (z * (1 / 24)).sub_(1 / 6).mul_(z).add_(0.5)
+    return series.mul_(z).mul_(z).mul_(SCALE)
 
-    The published value counts every image as a neighbour of itself, so it is too large by about
-    ``(1/N + 1/M) mean (1 - k)``.
+
+def discrepancy(first: Rows, second: Rows, first_clusters: Clusters, second_clusters: Clusters) -> FoldTables:
+    """CMMD of ``(N, D)`` and ``(M, D)`` features of any length, as tables that give its values and errors."""
+    centre = mean_row(first)
+    x, y = centred(first, centre), centred(second, centre)
+    sums = kernel_sums(GaussianRemainder(), x, y, (first_clusters, second_clusters))
+    for each, tiles in zip(sums, (within(x), within(y), across(x, y)), strict=True):
+        sweep(tiles, [each])
+    return with_linear_part(sums)
+
+
+def with_linear_part(sums: Sums) -> FoldTables:
+    """The tables of the whole kernel less 1000, from the sums of its remainder: ``-10 t`` added in float64.
+
+    With ``t = |u|^2/2 + |v|^2/2 - u.v`` the first two terms are a number of each row, which cancels in the distance.
     """
-    from evaluators.fidelity.kernel_distance import null_variance
-
-    x, y = unit(first), unit(second)
-    centre = x.mean(axis=0)
-    x -= centre
-    y -= centre
-    count = fold_count(first_folds, second_folds)
-    xx, squares = kernel_rows(x, x, first_folds, count)
-    yy, _ = kernel_rows(y, y, second_folds, count)
-    xy, _ = kernel_rows(x, y, second_folds, count)
-    n, m = len(x), len(y)
-    tables = FoldTables(
-        add_up(xx, first_folds, count),
-        add_up(yy, second_folds, count),
-        add_up(xy, first_folds, count),
-        np.bincount(first_folds, minlength=count),
-        np.bincount(second_folds, minlength=count),
-    )
-    null = (1 / n + 1 / m) * np.sqrt(2 * null_variance(xx.sum(axis=1), squares))
-    published = xx.sum() / n**2 + yy.sum() / m**2 - 2 * xy.sum() / (n * m)
-    return Discrepancy(tables.parts(float(null)), max(0.0, float(published)))
+    sides = sums.across.left, sums.across.right
+    rows, clusters = [side.points.rows for side in sides], (sides[0].clusters, sides[1].clusters)
+    return sums.tables().plus(linear_tables(rows[0], rows[1], clusters, unit), SLOPE)

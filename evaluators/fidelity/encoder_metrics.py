@@ -21,11 +21,11 @@ from bench.api import (
     Score,
 )
 from bench.statistics.resampling import jackknife, student_interval
-from bench.statistics.scaling import standardise
+from bench.statistics.scaling import scale_of
 from bench.storage.disk_errors import DiskError
 from evaluators.fidelity.alpha_precision import AUTHENTICITY, authenticity
-from evaluators.fidelity.comparison import FEWEST_FOLDS, Members, Place, Sides
-from evaluators.fidelity.feature_metrics import too_few
+from evaluators.fidelity.comparison import FEWEST_FOLDS, Found, Members, Place, Reference, Sides
+from evaluators.fidelity.feature_metrics import Finding, scores, too_few
 from evaluators.fidelity.frechet_distance import FRD, frechet_left_out
 from evaluators.fidelity.inception_score import INCEPTION_SCORE, scores_of_parts
 from evaluators.fidelity.ms_ssim import one_a_patient
@@ -47,7 +47,8 @@ class Scene:
     """What a special measure may look at: one encoder, all images.
 
     Attributes:
-        members: all test and synthetic images in folds.
+        members: all test and synthetic images, and who they are of.
+        reference: what other real images tell of the encoder's columns.
         k: which neighbour the ball of an image reaches to.
         pairs: most images of a side where each costs much.
         seed: of random choices.
@@ -56,6 +57,7 @@ class Scene:
     material: Material
     name: str
     members: Members
+    reference: Reference
     k: int
     pairs: int
     seed: int
@@ -75,7 +77,7 @@ class Scene:
 
     def sides(self) -> Sides:
         """The features on a common scale."""
-        return Sides(self.name, *standardise(*self.features()), self.members, self.k, self.seed)
+        return Sides(self.name, self.features(), self.members, self.k, self.seed, self.reference, apart=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +111,19 @@ class Special:
 
 def radiomics_distance(scene: Scene) -> Iterator[Score]:
     """``frd``: the jackknife is of the logarithm, around the value at this number of images, its bias included."""
-    sides, place = scene.sides(), scene.place
-    if place.n < FRD.minimum:
-        yield place.refused(FRD, f"{place.n} images, frd needs {FRD.minimum}")
+    yield from scores(scene.sides(), (FRD,), (_radiomics_distance,))
+
+
+def _radiomics_distance(sides: Sides) -> Iterator[Finding]:
+    if sides.place.n < FRD.minimum:
+        yield FRD, f"{sides.place.n} images, frd needs {FRD.minimum}"
         return
-    values = frechet_left_out(sides.real, sides.fake, *sides.frechet_folds)
+    folds = [each.folds for each in sides.frechet_members.clusters]
+    values = frechet_left_out(sides.real, sides.fake, *folds)
     if values.min() <= IDENTICAL * sides.columns:
-        yield place.refused(FRD, "the two sets have the same features, and the logarithm of 0 is no number")
+        yield FRD, "the two sets have the same features, and the logarithm of 0 is no number"
         return
-    yield place.estimated(FRD, jackknife(np.log(values)))
+    yield Found(FRD, jackknife(np.log(values)))
 
 
 def newness(scene: Scene) -> Iterator[Score]:
@@ -128,7 +134,8 @@ def newness(scene: Scene) -> Iterator[Score]:
         yield scene.place.refused(AUTHENTICITY, f"{len(train)} training images; 2 are needed")
         return
     if scene.encoder.column_units == "different":
-        train, fake = standardise(train, fake)
+        scale = scale_of(train)
+        train, fake = scale(train), scale(fake)
     place = Place(len(fake), "all", scene.name)
     yield place.score(AUTHENTICITY, *authenticity(fake, train))
 
@@ -150,10 +157,12 @@ def spectra(scene: Scene) -> Iterator[Score]:
     """``spectrum_distance`` and ``spectral_slope_gap``."""
     encoder, (real, fake) = scene.encoder, scene.features()
     assert isinstance(encoder, HasFrequencies)
-    folds = scene.members.real_folds, scene.members.fake_folds
-    yield scene.place.estimated(SPECTRUM_DISTANCE, spectrum_distance(real, fake, *folds))
+    tables = spectrum_distance(real, fake, *scene.members.clusters)
+    apart = tables.estimate(second=False), tables.estimate(first=False)
+    yield scene.place.scored(Found(SPECTRUM_DISTANCE, tables.estimate(), sides=apart))
+    folds = [each.folds for each in scene.members.clusters]
     gap = slope_gap(slopes(real, encoder.frequencies), slopes(fake, encoder.frequencies), *folds)
-    yield scene.place.estimated(SPECTRAL_SLOPE_GAP, gap)
+    yield scene.place.scored(Found(SPECTRAL_SLOPE_GAP, gap))
 
 
 def perceptual_diversity(scene: Scene) -> Iterator[Score]:
@@ -166,7 +175,7 @@ def perceptual_diversity(scene: Scene) -> Iterator[Score]:
         if len(chosen) < metric.minimum:
             yield place.refused(metric, f"images of {len(chosen)} patients; {metric.minimum} are needed")
             continue
-        yield place.estimated(metric, mean_pair_distance(scene.material.features(scene.name, chosen)))
+        yield place.scored(Found(metric, mean_pair_distance(scene.material.features(scene.name, chosen))))
 
 
 def agreement(scene: Scene) -> Iterator[Score]:
@@ -174,8 +183,8 @@ def agreement(scene: Scene) -> Iterator[Score]:
     encoder = scene.encoder
     assert isinstance(encoder, ReadsText)
     sides = (
-        (ALIGNMENT, scene.material.images["fidelity"], scene.members.fake_folds),
-        (ALIGNMENT_REAL, scene.material.split.test, scene.members.real_folds),
+        (ALIGNMENT, scene.material.images["fidelity"], scene.members.fake_clusters.folds),
+        (ALIGNMENT_REAL, scene.material.split.test, scene.members.real_clusters.folds),
     )
     for metric, images, folds in sides:
         prompts = images.column("prompt")
@@ -193,7 +202,7 @@ def agreement(scene: Scene) -> Iterator[Score]:
             yield place.refused(metric, str(missing))
             continue
         rows = scene.material.features(scene.name, images)
-        yield place.estimated(metric, alignment(rows, texts, which, folds))
+        yield place.scored(Found(metric, alignment(rows, texts, which, folds)))
 
 
 SPECIALS = (

@@ -19,22 +19,20 @@ from bench.api import (
     Metric,
     Purpose,
     Refused,
-    Rows,
     Score,
 )
 from bench.statistics.arrays import Indices
-from bench.statistics.resampling import cluster_folds, folds, normal_interval
-from bench.statistics.scaling import standardise
+from bench.statistics.clusters import Clusters
+from bench.statistics.resampling import hashed_order, normal_interval
 from bench.storage.files import as_json
 from evaluators.fidelity.alpha_precision import AUTHENTICITY
 from evaluators.fidelity.comparison import FEWEST_FOLDS, Members, Place, Sides
 from evaluators.fidelity.encoder_metrics import SPECIALS, Scene, newness
-from evaluators.fidelity.feature_metrics import at_infinity, likeness, too_few
-from evaluators.fidelity.frechet_distance import FD
+from evaluators.fidelity.feature_metrics import at_infinity, likeness
 from evaluators.fidelity.kernel_distance import KID
 from evaluators.fidelity.metrics import OF_FEATURES, OF_PIXELS, OF_SOME, OVERALL
 from evaluators.fidelity.ms_ssim import MS_SSIM, MS_SSIM_GAP, MS_SSIM_REAL, circle_se, scales, similarities
-from evaluators.fidelity.uncertainty_by_side import frechet_parts, kernel_parts
+from evaluators.fidelity.reference import RealImages
 
 INTERVALS = "intervals.json"
 MOST = 50_000  # images of a side: all pairs of these take minutes, and their features in float64 under a gigabyte
@@ -44,18 +42,21 @@ class Fidelity(Evaluator):
     """Compares synthetic images asked for under the conditions of the test part with the test part.
 
     Distances are measured in the features of every encoder made to judge likeness, over all images and within every
-    subgroup. An encoder whose ``column_units`` are different has its columns brought to mean 0 and SD 1 over the test
-    images first, and those that are constant there left out. The subgroups of one column are thinned at random, on both
-    sides, to one number of images, that of the smallest that can be measured. ``n`` of a score is the size of the
-    smaller side; a side of more than ``MOST`` images is thinned to as many first. Measures that need more of an encoder
-    than features are taken where one has it, over all images. ``intervals.json`` tells how much of the uncertainty of
-    fd and kid is the synthetic set's and how much the real one's.
+    subgroup. An encoder whose ``column_units`` are different has its columns brought to mean 0 and SD 1 over training
+    images first, at most ``reference.MOST`` by the hash of their patients, and those that are constant there left out;
+    where there are too few training images, over the test images, anew in every fold. The folds of real images go by
+    patient and are the same for every generator; a synthetic image is of its own patient unless its generator says
+    whose image it gives back. The subgroups of one column are thinned by hash, on both sides, to one number of images,
+    that of the smallest that can be measured. ``n`` of a score is the size of the smaller side; a side of more than
+    ``MOST`` images is thinned to as many first. Measures that need more of an encoder than features are taken where one
+    has it, over all images. ``intervals.json`` tells, for every metric with an interval over all images, how much of
+    the uncertainty is the synthetic set's and how much the real one's.
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = OF_FEATURES + OVERALL + OF_SOME + OF_PIXELS
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
     id: ClassVar[str] = "fidelity"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
 
     def __init__(
         self,
@@ -85,25 +86,36 @@ class Fidelity(Evaluator):
             raise Refused(f"{len(real)} test images and {len(fake)} synthetic images: there is nothing to compare")
         seed = int(material.rng.integers(2**63))
         material = _thinned(material, np.random.default_rng([seed, _number("thinned")]))
-        real, fake = material.split.test, material.images["fidelity"]
-        members = list(self._members(material, seed))
-        parts = {}
-        judges = self._judges(material)
+        scores = list(self._scores(material, seed))
+        material.leave(INTERVALS, as_json(_apart(scores)))
+        return iter(scores)
+
+    def _scores(self, material: Material, seed: int) -> Iterator[Score]:
+        members, known, judges = list(self._members(material)), RealImages.of(material.split), self._judges(material)
         for name in judges:
-            real_rows, fake_rows = _features(material, name)
             for each in members:
-                rows = real_rows[each.real], fake_rows[each.fake]
-                sides = Sides(name, *rows, each, self.k, _seed(seed, each.group))
+                sides = self._sides(material, name, each, known, seed)
                 yield from likeness(sides)
                 if each.group == "all":
-                    yield at_infinity(sides)
-                    parts[name] = _parts(sides)
+                    yield from at_infinity(sides)
         if not judges:
             reason = f"all configured encoders are skipped {list(self.skip)}: add one, e.g. encoder=[...,radiomics]"
             yield from (Place(members[0].n).refused(metric, reason) for metric in OF_FEATURES + OVERALL)
-        yield from self._specials(material, members[0], seed)
-        yield from self._diversity(real, fake, np.random.default_rng([seed, _number("ms_ssim")]))
-        material.leave(INTERVALS, as_json(parts))
+        yield from self._specials(material, members[0], known, seed)
+        rng = np.random.default_rng([seed, _number("ms_ssim")])
+        yield from self._diversity(material.split.test, material.images["fidelity"], rng)
+
+    def _sides(self, material: Material, name: str, members: Members, known: RealImages, seed: int) -> Sides:
+        real, fake = (
+            material.features(name, images)[chosen]
+            for images, chosen in (
+                (material.split.test, members.real),
+                (material.images["fidelity"], members.fake),
+            )
+        )
+        reference = known.reference(material, name, members.group)
+        whole = members.group == "all"
+        return Sides(name, (real, fake), members, self.k, _seed(seed, members.group), reference, apart=whole)
 
     def _chosen(self, material: Material) -> list[str]:
         if self.encoders is not None:
@@ -115,18 +127,17 @@ class Fidelity(Evaluator):
         found = {name: material.encoders[name] for name in self._chosen(material)}
         return [name for name, encoder in found.items() if not isinstance(encoder, HasFrequencies | ComparesPairs)]
 
-    def _members(self, material: Material, seed: int) -> Iterator[Members]:
-        """All images, then every subgroup, each with folds that depend on the seed and its name only."""
+    def _members(self, material: Material) -> Iterator[Members]:
+        """All images, then every subgroup, in folds that depend on the names of the images only."""
         real, fake = material.split.test, material.images["fidelity"]
-        patients = np.asarray(real.patients, dtype=np.str_)
+        whose = [np.asarray(each.patients, dtype=np.str_) for each in (real, fake)]
         for group, i, j, most in self._groups(material, real, fake):
-            rng = np.random.default_rng([seed, _number(group)])
             if group != "all":
-                i, j = (rng.permutation(each)[: min(len(i), len(j), most)] for each in (i, j))
-                i, j = np.sort(i), np.sort(j)
-            count = min(self.folds, len(np.unique(patients[i])), max(1, len(j)))
-            real_folds = cluster_folds(patients[i].tolist(), count, rng) if count else np.zeros(0, np.int64)
-            yield Members(group, i, j, real_folds, folds(len(j), max(1, count), rng))
+                most = min(len(i), len(j), most)
+                i, j = (_some(each, names, most) for each, names in ((i, real.ids), (j, fake.ids)))
+            ours, theirs = whose[0][i], whose[1][j]
+            count = min(self.folds, len(np.unique(ours)), len(np.unique(theirs)))
+            yield Members(group, i, j, Clusters.of(ours.tolist(), count), Clusters.of(theirs.tolist(), count))
 
     def _groups(
         self, material: Material, real: ImageSet, fake: ImageSet
@@ -151,9 +162,9 @@ class Fidelity(Evaluator):
             for value, (i, j) in found.items():
                 yield f"{name}={value}", i, j, most
 
-    def _specials(self, material: Material, members: Members, seed: int) -> Iterator[Score]:
+    def _specials(self, material: Material, members: Members, known: RealImages, seed: int) -> Iterator[Score]:
         """Measures that need more than features, in every encoder that has it, or refused for want of one."""
-        scenes = [self._scene(material, name, members, seed) for name in self._chosen(material)]
+        scenes = [self._scene(material, name, members, known, seed) for name in self._chosen(material)]
         for special in SPECIALS:
             if any(special.suits(scene.encoder) for scene in scenes):
                 yield from special(scenes)
@@ -161,13 +172,14 @@ class Fidelity(Evaluator):
                 yield from (Place(members.n).refused(metric, special.lacking) for metric in special.metrics)
         there = [name for name in self.against_train if name in list(material.encoders)]
         for name in there:
-            yield from newness(self._scene(material, name, members, seed))
+            yield from newness(self._scene(material, name, members, known, seed))
         if not there:
             reason = f"measured in the encoders of fidelity.against_train {list(self.against_train)}, none configured"
             yield Place(members.n).refused(AUTHENTICITY, reason)
 
-    def _scene(self, material: Material, name: str, members: Members, seed: int) -> Scene:
-        return Scene(material, name, members, self.k, self.pairs, _seed(seed, "all"))
+    def _scene(self, material: Material, name: str, members: Members, known: RealImages, seed: int) -> Scene:
+        reference = known.reference(material, name, "all")
+        return Scene(material, name, members, reference, self.k, self.pairs, _seed(seed, "all"))
 
     def _diversity(self, real: ImageSet, fake: ImageSet, rng: np.random.Generator) -> Iterator[Score]:
         side = min(*real.size, *fake.size)
@@ -192,15 +204,26 @@ def _thinned(material: Material, rng: np.random.Generator) -> Material:
     return replace(material, split=replace(material.split, test=test), images=images)
 
 
-def _parts(sides: Sides) -> dict[str, object]:
-    """The uncertainty of fd and kid by its cause, where they are measured."""
-    if too_few(sides.members, sides.k):
-        return {}
-    arms = sides.real, sides.fake
-    found: dict[str, object] = {"kid": kernel_parts(*arms, *sides.folds).intervals()}
-    if sides.place.n >= FD.minimum and sides.outnumber_columns:
-        found["fd"] = frechet_parts(*arms, *sides.frechet_folds, both=sides.frechet.corrected).intervals()
+def _apart(scores: Sequence[Score]) -> dict[str, dict[str, object]]:
+    """By encoder and metric, over all images: the value, its interval, and the standard errors by cause."""
+    found: dict[str, dict[str, object]] = {}
+    for each in scores:
+        spread = each.spread
+        if each.group != "all" or spread is None or spread.real is None or spread.synthetic is None:
+            continue
+        told: dict[str, object] = {"value": each.value, "interval": (each.low, each.high)}
+        told |= {
+            "se": float(np.linalg.norm(spread.deviations)),
+            "se_real": spread.real,
+            "se_synthetic": spread.synthetic,
+        }
+        found.setdefault(each.encoder or "pixels", {})[each.metric] = told
     return found
+
+
+def _some(rows: Indices, names: Sequence[str], most: int) -> Indices:
+    """At most ``most`` of some rows, those whose names come first by their hash; in order."""
+    return np.sort(rows[hashed_order([names[row] for row in rows])[:most]])
 
 
 def _too_alike(real: ImageSet, side: int) -> str | None:
@@ -209,13 +232,6 @@ def _too_alike(real: ImageSet, side: int) -> str | None:
     if patients < MS_SSIM.minimum:
         return f"images of {patients} patients; pairs of different patients need {MS_SSIM.minimum}"
     return None if side > 10 else f"images of {side} pixels; the window of structural similarity has 11"
-
-
-def _features(material: Material, encoder: str) -> tuple[Rows, Rows]:
-    """Features of test and synthetic images, on the scale of the test images where columns have different units."""
-    real = material.features(encoder, material.split.test)
-    fake = material.features(encoder, material.images["fidelity"])
-    return standardise(real, fake) if material.encoders[encoder].column_units == "different" else (real, fake)
 
 
 def _seed(seed: int, group: str) -> int:

@@ -3,45 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from bench.api import Metric, Rows, Score
-from bench.statistics.arrays import Interval
+from bench.statistics.arrays import Indices
 from bench.statistics.estimate import Estimate
-from bench.statistics.resampling import clopper_pearson
-from evaluators.fidelity.alpha_precision import ALPHA_PRECISION, BETA_RECALL, Nearest, from_centre, support
+from bench.statistics.neighbours import Measure, View
+from bench.statistics.resampling import jackknife
+from evaluators.fidelity.alpha_precision import ALPHA_PRECISION, BETA_RECALL, outward
 from evaluators.fidelity.clipped_density_coverage import (
     CLIPPED_COVERAGE,
     CLIPPED_DENSITY,
-    clipped,
-    lists,
-    own_reach,
-    pairs_within,
+    clipped_coverage,
+    clipped_density,
 )
-from evaluators.fidelity.cmmd import CMMD, CMMD_PUBLISHED, discrepancy
-from evaluators.fidelity.comparison import FEWEST_FOLDS, WIDE, Members, Place, Sides
+from evaluators.fidelity.cmmd import CMMD, CMMD_PUBLISHED
+from evaluators.fidelity.comparison import FEWEST_FOLDS, WIDE, Found, Members, Sides
+from evaluators.fidelity.fold_tables import FoldTables
 from evaluators.fidelity.frechet_at_infinity import FD_INFINITY, SHARES, frechet_infinity, frechet_infinity_jackknife
-from evaluators.fidelity.frechet_distance import FD, FD_FLOOR, FD_PLAIN, frechet
+from evaluators.fidelity.frechet_distance import FD, FD_FLOOR, FD_PLAIN, frechet, frechet_left_out
 from evaluators.fidelity.kernel_distance import KID
 from evaluators.fidelity.metrics import OF_FEATURES
 from evaluators.fidelity.pairwise_pass import compare
-from evaluators.fidelity.prdc import neighbour_scores
+from evaluators.fidelity.prdc import COVERAGE, DENSITY, PRECISION, RECALL
 from evaluators.fidelity.vendi import VENDI, VENDI_RATIO, VENDI_REAL, diversity, vendi
 
 NOTHING_VARIES = "no image of one side is near the other, or all are: leaving out images changes nothing"
 BIASED = "biased upward, so an interval around it would miss the truth: see "
+OWN_SCALE = "brought to the scale of the judged real images themselves, anew in every fold: too few training images"
+
+Finding = Found | tuple[Metric, str]  # what was found, or the metric and the reason why it was not
 
 
 def likeness(sides: Sides) -> Iterator[Score]:
     """Every metric of ``OF_FEATURES``, measured or refused."""
-    place = sides.place
-    reason = too_few(sides.members, sides.k)
+    yield from scores(sides, OF_FEATURES, MEASURES)
+
+
+def at_infinity(sides: Sides) -> Iterator[Score]:
+    """``fd_infinity``, measured or refused."""
+    yield from scores(sides, (FD_INFINITY,), (_at_infinity,))
+
+
+def scores(
+    sides: Sides, metrics: tuple[Metric, ...], measures: tuple[Callable[[Sides], Iterator[Finding]], ...]
+) -> Iterator[Score]:
+    """The scores of some measures, which together yield ``metrics``."""
+    place, reason = sides.place, too_few(sides.members, sides.k)
     if reason:
-        yield from (place.refused(metric, reason) for metric in OF_FEATURES)
+        yield from (place.refused(metric, reason) for metric in metrics)
         return
-    for measure in MEASURES:
-        yield from measure(sides)
+    for measure in measures:
+        findings = _rescaled(sides, measure) if sides.reference.own else measure(sides)
+        for each in findings:
+            yield place.scored(each) if isinstance(each, Found) else place.refused(*each)
 
 
 def too_few(members: Members, k: int) -> str | None:
@@ -50,98 +67,150 @@ def too_few(members: Members, k: int) -> str | None:
         return f"{members.n} images; {KID.minimum} are needed"
     if members.fold_count < FEWEST_FOLDS:
         return f"images of {members.fold_count} patients; {FEWEST_FOLDS} are needed for an interval"
-    if members.left <= k:
-        return f"nearly all images are of one patient: {members.left} are left without them"
+    if members.half <= k:
+        return f"nearly all images are of a few patients: {members.half} are left without them"
     return None
 
 
-def _frechet(sides: Sides) -> Iterator[Score]:
+def _rescaled(sides: Sides, measure: Callable[[Sides], Iterator[Finding]]) -> Iterator[Finding]:
+    """What a measure finds where the scale is that of the judged real images: its chance is in the intervals.
+
+    Everything is measured anew without each fold, on the scale of what stays. The scale also biases distances by
+    ``1/N``, which the jackknife takes off those that have a ``plain`` value.
+    """
+    sides = replace(sides, members=sides.members.merged(FEWEST_FOLDS))
+    rest = []
+    for fold in range(FEWEST_FOLDS):
+        found = measure(sides.without(fold))
+        rest.append({each.metric: _to_leave_out(each) for each in found if isinstance(each, Found)})
+    for each in measure(sides):
+        if not isinstance(each, Found) or not each.estimate.folds or any(each.metric not in one for one in rest):
+            yield each
+            continue
+        whole, left_out = _to_leave_out(each), np.array([one[each.metric] for one in rest])
+        estimate = jackknife([whole, *left_out], each.null or 0.0)
+        if each.plain is not None:
+            estimate = replace(estimate, value=FEWEST_FOLDS * whole - (FEWEST_FOLDS - 1) * float(left_out.mean()))
+        note = OWN_SCALE if each.reason is None else f"{each.reason}; {OWN_SCALE}"
+        yield replace(each, estimate=estimate, reason=note, sides=None)
+
+
+def _to_leave_out(found: Found) -> float:
+    return found.estimate.value if found.plain is None else found.plain
+
+
+def _frechet(sides: Sides) -> Iterator[Finding]:
     """FD without its bias, as in papers, and its floor."""
-    place = sides.place
-    if place.n < FD.minimum:
-        reason = f"{place.n} images, fd needs {FD.minimum}"
-        yield from (place.refused(metric, reason) for metric in (FD, FD_PLAIN, FD_FLOOR))
+    if sides.place.n < FD.minimum:
+        reason = f"{sides.place.n} images, fd needs {FD.minimum}"
+        yield from ((metric, reason) for metric in (FD, FD_PLAIN, FD_FLOOR))
         return
-    see = f"{BIASED}fd and fd_floor"
+    unknown = _no_frechet(sides)
+    if unknown:
+        yield from ((metric, unknown) for metric in (FD, FD_FLOOR))
+        yield Found.bare(FD_PLAIN, frechet(sides.real, sides.fake), f"{BIASED}fd and fd_floor")
+        return
+    found, chance = sides.frechet, sides.chance
+    assert chance is not None
+    apart = _frechet_apart(sides, chance.sd) if sides.apart else None
+    yield Found(FD, found.corrected, sides=apart, plain=found.plain, null=chance.sd)
+    yield Found.bare(FD_PLAIN, found.plain, f"{BIASED}fd and fd_floor")
+    yield Found(FD_FLOOR, Estimate(chance.mean, 0.0, 0), chance.words, (chance.low, chance.high))
+
+
+def _no_frechet(sides: Sides) -> str | None:
+    """Why the bias of FD cannot be taken off, if so."""
     if not sides.outnumber_columns:
-        reason = (
-            f"{place.n} images for {sides.columns} features: with fewer images than features the bias cannot be "
+        return (
+            f"{sides.place.n} images for {sides.columns} features: with fewer images than features the bias cannot be "
             "told; see kid, or compare fd_plain with that of the holdout control"
         )
-        yield from (place.refused(metric, reason) for metric in (FD, FD_FLOOR))
-        yield place.score(FD_PLAIN, frechet(sides.real, sides.fake), None, see)
+    if sides.chance is None:
+        return (
+            f"there are not twice as many real images of different patients as {sides.columns} features, by which to "
+            "tell what chance does; see kid"
+        )
+    return None
+
+
+def _frechet_apart(sides: Sides, null: float) -> tuple[Estimate, Estimate]:
+    """The error of FD by the real and by the synthetic set alone, the other whole."""
+    folds = [each.folds for each in sides.frechet_members.clusters]
+    whole = [np.full_like(each, -1) for each in folds]
+    n, m = len(sides.real), len(sides.fake)
+    real = frechet_left_out(sides.real, sides.fake, folds[0], whole[1])
+    fake = frechet_left_out(sides.real, sides.fake, whole[0], folds[1])
+    return jackknife(real, null * m / (n + m)), jackknife(fake, null * n / (n + m))
+
+
+def _at_infinity(sides: Sides) -> Iterator[Finding]:
+    smallest = int(SHARES[0] * sides.members.left)
+    if smallest <= sides.columns:
+        yield FD_INFINITY, f"{smallest} images, the fewest of the line, do not outnumber {sides.columns} features"
         return
-    found = sides.frechet
-    yield place.score(FD, found.corrected.value, found.corrected.interval)
-    yield place.score(FD_PLAIN, found.plain, None, see)
-    yield place.score(FD_FLOOR, found.floor, None, "computed from the spectrum of the real features, not sampled")
-
-
-def at_infinity(sides: Sides) -> Score:
-    """``fd_infinity``, measured or refused."""
-    place, members = sides.place, sides.members
-    reason = too_few(members, sides.k)
-    smallest = int(SHARES[0] * members.left)
-    if not reason and smallest <= sides.columns:
-        reason = f"{smallest} images, the fewest of the line, do not outnumber {sides.columns} features"
+    reason = _no_frechet(sides)
     if reason:
-        return place.refused(FD_INFINITY, reason)
-    folds = sides.costly_folds
+        yield FD_INFINITY, reason
+        return
+    folds, chance = sides.costly_folds, sides.chance
+    assert chance is not None
     if sides.columns < WIDE:
-        return place.estimated(FD_INFINITY, frechet_infinity_jackknife(sides.real, sides.fake, *folds))
+        estimate = frechet_infinity_jackknife(sides.real, sides.fake, *folds, chance.sd)
+        yield Found(FD_INFINITY, estimate, null=2 * chance.sd)
+        return
     value = frechet_infinity(sides.real, sides.fake, *folds)
-    return place.score(FD_INFINITY, value, None, "its folds would take minutes: see fd")
+    yield Found.bare(FD_INFINITY, value, "its folds would take minutes: see fd")
 
 
-def _pairs(sides: Sides) -> Iterator[Score]:
-    """KID, precision, recall, density and coverage, from one pass over the pairs."""
-    place, n, m = sides.place, len(sides.real), len(sides.fake)
-    kid, found = compare(sides.real, sides.fake, sides.k, *sides.folds)
-    yield place.score(KID, kid.value, kid.interval)
-    yield from neighbour_scores(found, place, n, m)
-
-
-def _discrepancy(sides: Sides) -> Iterator[Score]:
-    found = discrepancy(sides.real, sides.fake, *sides.folds)
-    yield sides.place.estimated(CMMD, found.unbiased.both)
-    yield sides.place.score(CMMD_PUBLISHED, found.published, None, f"{BIASED}cmmd")
-
-
-def _manifold(sides: Sides) -> Iterator[Score]:
-    """Clipped density and coverage, alpha-precision and beta-recall, which share lists of neighbours."""
-    place, real, fake, k = sides.place, sides.real, sides.fake, sides.k
-    real_folds, fake_folds = sides.folds
-    own, across = lists(real, real, k, real_folds, own=True), lists(real, fake, k, fake_folds)
-    found = clipped(own, across, pairs_within(real, fake, own_reach(own, k)), k)
-    yield _varying(place, CLIPPED_DENSITY, found.density)
-    yield place.score(CLIPPED_COVERAGE, found.coverage.value, sampled_interval(found.coverage, place.n))
-    outward = from_centre(real, real, real), from_centre(fake, real, real)
-    alpha, beta = support(Nearest(own, across, from_centre(fake, fake, real)), *outward, k)
-    yield _varying(place, ALPHA_PRECISION, alpha)
-    yield _varying(place, BETA_RECALL, beta)
-
-
-def _varying(place: Place, metric: Metric, estimate: Estimate) -> Score:
-    """The score with its interval, or without where leaving out folds changes nothing."""
-    if estimate.se:
-        return place.estimated(metric, estimate)
-    return place.score(metric, min(estimate.value, 1.0), None, NOTHING_VARIES)
-
-
-def _vendi(sides: Sides) -> Iterator[Score]:
-    """Vendi scores of equally many images of both sides."""
-    place = sides.place
-    rng = np.random.default_rng([sides.seed, 1])
-    folds = sides.costly_folds
-    fake, real = (
-        _thinned(rows, each, place.n, rng) for rows, each in zip((sides.fake, sides.real), folds[::-1], strict=True)
+def _pairs(sides: Sides) -> Iterator[Finding]:
+    """Kernel distances and everything about neighbours, from one pass over the pairs."""
+    real, fake, n, m = sides.real, sides.fake, len(sides.real), len(sides.fake)
+    kid, cmmd, neighbourhood = compare(real, fake, sides.k, *sides.clusters)
+    yield _kernel(KID, kid, sides)
+    yield _kernel(CMMD, cmmd, sides)
+    yield Found.bare(CMMD_PUBLISHED, max(0.0, cmmd.plain()), f"{BIASED}cmmd")
+    out = outward(real, fake)
+    measures: tuple[tuple[Metric, Measure, dict[str, int]], ...] = (
+        (PRECISION, View.precision, {"share": m}),
+        (RECALL, View.recall, {"share": n}),
+        (DENSITY, View.density, {}),
+        (COVERAGE, View.coverage, {"share": n}),
+        (CLIPPED_DENSITY, clipped_density, {"cut": min(n, m)}),
+        (CLIPPED_COVERAGE, clipped_coverage, {"share": min(n, m)}),
+        (ALPHA_PRECISION, out.alpha_precision, {"cut": min(n, m)}),
+        (BETA_RECALL, out.beta_recall, {"cut": n}),
     )
-    found = diversity(vendi(*fake), vendi(*real))
-    for metric, estimate in zip((VENDI, VENDI_REAL, VENDI_RATIO), found, strict=True):
-        yield place.estimated(metric, estimate)
+    taken = [measure for _, measure, _ in measures]
+    both = neighbourhood.estimates(taken)
+    apart: list[tuple[Estimate, Estimate] | None] = [None] * len(taken)
+    if sides.apart:
+        alone = (neighbourhood.estimates(taken, fake=False), neighbourhood.estimates(taken, real=False))
+        apart = list(zip(*alone, strict=True))
+    for (metric, _, kind), estimate, parts in zip(measures, both, apart, strict=True):
+        if estimate.se or "share" in kind:
+            yield Found(metric, estimate, sides=parts, **kind)  # type: ignore[arg-type]
+        else:
+            yield Found.bare(metric, estimate.value, NOTHING_VARIES)
 
 
-def _thinned(rows: Rows, folds: np.ndarray, n: int, rng: np.random.Generator) -> tuple[Rows, np.ndarray]:
+def _kernel(metric: Metric, tables: FoldTables, sides: Sides) -> Found:
+    apart = (tables.estimate(second=False), tables.estimate(first=False)) if sides.apart else None
+    value = tables.distance()
+    return Found(metric, tables.estimate(), sides=apart, plain=value, null=tables.second_order())
+
+
+def _vendi(sides: Sides) -> Iterator[Finding]:
+    """Vendi scores of equally many images of both sides."""
+    rng, n = np.random.default_rng([sides.seed, 1]), sides.place.n
+    real_folds, fake_folds = sides.costly_folds
+    fake, real = _thinned(sides.fake, fake_folds, n, rng), _thinned(sides.real, real_folds, n, rng)
+    ours, theirs = vendi(*fake), vendi(*real)
+    for metric, estimate in zip((VENDI, VENDI_REAL, VENDI_RATIO), diversity(ours, theirs), strict=True):
+        apart = jackknife(ours[0] / theirs), jackknife(ours / theirs[0])
+        yield Found(metric, estimate, sides=apart if metric is VENDI_RATIO else None)
+
+
+def _thinned(rows: Rows, folds: Indices, n: int, rng: np.random.Generator) -> tuple[Rows, Indices]:
     """``n`` random rows, in order, with their folds."""
     if len(rows) == n:
         return rows, folds
@@ -149,13 +218,5 @@ def _thinned(rows: Rows, folds: np.ndarray, n: int, rng: np.random.Generator) ->
     return rows[kept], folds[kept]
 
 
-def sampled_interval(estimate: Estimate, n: int) -> Interval:
-    """The interval of a share read off a table of steps, where leaving out a fold may change nothing: never narrower
-    than the exact binomial one of the same share of ``n`` images."""
-    low, high = clopper_pearson(estimate.value * n, n)
-    folds = estimate.interval
-    return min(low, folds[0]), max(high, folds[1])
-
-
 # What is measured in turn; together they yield the metrics of OF_FEATURES.
-MEASURES: tuple[Callable[[Sides], Iterator[Score]], ...] = (_frechet, _pairs, _discrepancy, _manifold, _vendi)
+MEASURES: tuple[Callable[[Sides], Iterator[Finding]], ...] = (_frechet, _pairs, _vendi)

@@ -17,7 +17,7 @@ from bench.statistics.arrays import Floats, Indices
 from bench.statistics.distances import mean_row
 from bench.statistics.estimate import Estimate
 from bench.statistics.resampling import fold_count, jackknife
-from evaluators.fidelity.frechet_distance import Moments, distance_of_moments, moments, null_se, spectrum
+from evaluators.fidelity.frechet_distance import Moments, distance_of_moments, moments
 
 SHARES = (0.5, 0.6, 0.7, 0.85, 1.0)  # of the folds, from the smallest sets to all images
 
@@ -67,15 +67,17 @@ def frechet_infinity(first: Rows, second: Rows, first_folds: Indices, second_fol
     return at_infinity(*_by_fold(first, second, first_folds, second_folds))
 
 
-def frechet_infinity_jackknife(first: Rows, second: Rows, first_folds: Indices, second_folds: Indices) -> Estimate:
-    """The same with its standard error: the delete-fold jackknife's, folds leaving both sets, and the null's.
+def frechet_infinity_jackknife(
+    first: Rows, second: Rows, first_folds: Indices, second_folds: Indices, null: float = 0.0
+) -> Estimate:
+    """The same with the delete-fold jackknife's standard error, folds leaving both sets.
 
-    The extrapolation magnifies what differs between subsets: between samples of one population its standard deviation
-    is about twice that of FD at all images, which is added in quadrature as in ``frechet_jackknife``.
+    ``null`` is the standard deviation of FD between two samples of one population, of these sizes. The extrapolation
+    magnifies what differs between subsets: its own is about twice that, see ``jackknife``.
     """
     one, two = _by_fold(first, second, first_folds, second_folds)
     rest = [at_infinity(one[:g] + one[g + 1 :], two[:g] + two[g + 1 :]) for g in range(len(one))]
-    return jackknife([at_infinity(one, two), *rest], 2 * null_se(spectrum(first), len(first), len(second)))
+    return jackknife([at_infinity(one, two), *rest], 2 * null)
 
 
 def _by_fold(

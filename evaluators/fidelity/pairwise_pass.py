@@ -1,40 +1,44 @@
-"""Kernel distance and neighbours of two sets from one pass over their pairs."""
+"""Kernel distances and neighbours of two sets from one pass over their pairs."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from bench.api import Rows
-from bench.statistics.arrays import Indices
+from bench.statistics.clusters import Clusters
 from bench.statistics.distances import across, centred, mean_row, sweep, within
-from bench.statistics.estimate import Estimate
-from bench.statistics.neighbours import Memberships, Neighbours, from_lists, from_memberships, neighbour_lists
-from bench.statistics.resampling import fold_count
-from evaluators.fidelity.kernel_distance import from_sums, kernel_sums
+from bench.statistics.neighbours import Across, Neighbourhood, around, lists_of, neighbour_lists, parts_of
+from evaluators.fidelity.cmmd import GaussianRemainder, with_linear_part
+from evaluators.fidelity.fold_tables import FoldTables
+from evaluators.fidelity.kernel_distance import CubicKernel
+from evaluators.fidelity.kernel_sums import kernel_sums
 
 
 class Comparison(NamedTuple):
     """What one pass over the pairs of two sets gives."""
 
-    kernel_distance: Estimate
-    neighbours: Neighbours
+    kernel_distance: FoldTables
+    discrepancy: FoldTables
+    neighbourhood: Neighbourhood
 
 
-def compare(real: Rows, fake: Rows, k: int, real_folds: Indices, fake_folds: Indices) -> Comparison:
-    """``kernel_distance`` and ``neighbours`` of ``(N, D)`` and ``(M, D)`` features, each product computed once.
+def compare(real: Rows, fake: Rows, k: int, real_clusters: Clusters, fake_clusters: Clusters) -> Comparison:
+    """``kernel_distance``, ``discrepancy`` and ``neighbourhood`` of ``(N, D)`` and ``(M, D)`` features, each product
+    computed once.
 
     Raises:
-        ValueError: a fold without a row, or so large that without it fewer than ``k + 1`` rows are left.
+        ValueError: a fold without a row, fewer than 8 folds, or a half with fewer than ``k + 1`` rows.
     """
-    count = fold_count(real_folds, fake_folds)
-    centre = mean_row(real)
+    centre, clusters = mean_row(real), (real_clusters, fake_clusters)
     x, y = centred(real, centre), centred(fake, centre)
-    sums = kernel_sums(x, y, real_folds, fake_folds)
-    around = []
-    for points, folds, kernel in ((x, real_folds, sums[0]), (y, fake_folds, sums[1])):
-        lists = neighbour_lists(points, k, folds, count)
-        sweep(within(points), [lists, kernel])
-        around.append(from_lists(lists, k, folds, count))
-    counted = Memberships(around[0], around[1], x, y)
-    sweep(across(x, y), [counted, sums[2]])
-    return Comparison(from_sums(sums, real_folds, fake_folds), from_memberships(counted, k))
+    cubic, gaussian = (
+        kernel_sums(kernel, x, y, clusters) for kernel in (CubicKernel(real.shape[1]), GaussianRemainder())
+    )
+    parts, balls = parts_of(*clusters), []
+    for number, (points, masks) in enumerate(((x, parts.real), (y, parts.fake))):
+        lists = neighbour_lists(points, k)
+        sweep(within(points), [lists, cubic[number], gaussian[number]])
+        balls.append(around(lists_of(lists), k, masks))
+    beyond = Across(balls[0], balls[1], x, y)
+    sweep(across(x, y), [beyond, cubic.across, gaussian.across])
+    return Comparison(cubic.tables(), with_linear_part(gaussian), beyond.neighbourhood(k, parts))

@@ -8,9 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from bench.api import Metric, Rows
-from bench.statistics.arrays import Floats, Indices
+from bench.statistics.arrays import Floats, Indices, Reals
+from bench.statistics.clusters import Clusters
+from bench.statistics.distances import mean_row
 from bench.statistics.estimate import Estimate
 from bench.statistics.resampling import fold_count, jackknife
+from evaluators.fidelity.fold_tables import FoldTables
+from evaluators.fidelity.kernel_sums import linear_tables
 
 DECIBEL = 10.0  # decibels in a factor of ten of power
 COARSE = 2  # the lowest bands, which the window and the outline of the body shape, left out of the slope
@@ -53,21 +57,15 @@ def slope_gap(real: Floats, fake: Floats, real_folds: Indices, fake_folds: Indic
     return jackknife([float(fake[fake_folds != g].mean() - real[real_folds != g].mean()) for g in folds])
 
 
-def spectrum_distance(real: Rows, fake: Rows, real_folds: Indices, fake_folds: Indices) -> Estimate:
-    """Mean over bands of the squared difference of the mean spectra, in dB^2, free of bias; ``(N, B)`` in decades.
+def spectrum_distance(real: Rows, fake: Rows, real_clusters: Clusters, fake_clusters: Clusters) -> FoldTables:
+    """Mean over bands of the squared difference of the mean spectra, in dB^2, no bias; ``(N, B)`` in decades.
 
-    ``mean_b ((m - m')^2 - v / N - v' / M)`` with ``m`` the means and ``v`` the variances of a band. The squared
-    standard error is the delete-fold jackknife's plus that of two samples of one population,
-    ``2 (1/N + 1/M)^2 tr C^2 / B^2`` with ``C`` the covariance of the bands.
+    ``|m - m'|^2 / B`` with ``m`` the means, less what the scatter of patients adds: a kernel distance whose kernel is
+    the product of two spectra over ``B``, given as tables.
     """
-    ours, theirs = DECIBEL * real.astype(np.float64), DECIBEL * fake.astype(np.float64)
-    folds = range(-1, fold_count(real_folds, fake_folds))
-    values = [_unbiased(ours[real_folds != g], theirs[fake_folds != g]) for g in folds]
-    covariance = np.cov(ours, rowvar=False) / real.shape[1]
-    null = (1 / len(real) + 1 / len(fake)) * np.sqrt(2 * (covariance**2).sum())
-    return jackknife(values, float(null))
+    centre = mean_row(real)
 
+    def levels(rows: Reals) -> Floats:
+        return (rows - centre) * (DECIBEL / np.sqrt(rows.shape[1]))
 
-def _unbiased(real: Floats, fake: Floats) -> float:
-    gap = (fake.mean(axis=0) - real.mean(axis=0)) ** 2
-    return float((gap - fake.var(axis=0, ddof=1) / len(fake) - real.var(axis=0, ddof=1) / len(real)).mean())
+    return linear_tables(real, fake, (real_clusters, fake_clusters), levels)
