@@ -22,7 +22,13 @@ from evaluators.fidelity.clipped_density_coverage import (
 from evaluators.fidelity.cmmd import CMMD, CMMD_PUBLISHED
 from evaluators.fidelity.comparison import FEWEST_FOLDS, WIDE, Found, Members, Sides
 from evaluators.fidelity.fold_tables import FoldTables
-from evaluators.fidelity.frechet_at_infinity import FD_INFINITY, SHARES, frechet_infinity, frechet_infinity_jackknife
+from evaluators.fidelity.frechet_at_infinity import (
+    FD_INFINITY,
+    MAGNIFIED,
+    SHARES,
+    frechet_infinity,
+    frechet_infinity_jackknife,
+)
 from evaluators.fidelity.frechet_distance import FD, FD_FLOOR, FD_PLAIN, frechet, frechet_left_out
 from evaluators.fidelity.kernel_distance import KID
 from evaluators.fidelity.metrics import OF_FEATURES
@@ -156,7 +162,7 @@ def _at_infinity(sides: Sides) -> Iterator[Finding]:
     assert chance is not None
     if sides.columns < WIDE:
         estimate = frechet_infinity_jackknife(sides.real, sides.fake, *folds, chance.sd)
-        yield Found(FD_INFINITY, estimate, null=2 * chance.sd)
+        yield Found(FD_INFINITY, estimate, null=MAGNIFIED * chance.sd)
         return
     value = frechet_infinity(sides.real, sides.fake, *folds)
     yield Found.bare(FD_INFINITY, value, "its folds would take minutes: see fd")
@@ -176,9 +182,9 @@ def _pairs(sides: Sides) -> Iterator[Finding]:
         (DENSITY, View.density, {}),
         (COVERAGE, View.coverage, {"share": n}),
         (CLIPPED_DENSITY, clipped_density, {"cut": min(n, m)}),
-        (CLIPPED_COVERAGE, clipped_coverage, {"share": min(n, m)}),
-        (ALPHA_PRECISION, out.alpha_precision, {"cut": min(n, m)}),
-        (BETA_RECALL, out.beta_recall, {"cut": n}),
+        (CLIPPED_COVERAGE, clipped_coverage, {"cut": min(n, m)}),
+        (ALPHA_PRECISION, out.alpha_precision, {"share": min(n, m)}),
+        (BETA_RECALL, out.beta_recall, {"share": n}),
     )
     taken = [measure for _, measure, _ in measures]
     both = neighbourhood.estimates(taken)
