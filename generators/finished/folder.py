@@ -233,7 +233,7 @@ def _entry(row: Row, root: Path, labels: Sequence[Label]) -> Entry:
     if row["purpose"] not in ("", *get_args(Purpose)):
         raise row.error("purpose", f"empty or one of {', '.join(get_args(Purpose))}")
     values = tuple((label.name, _value(row, label)) for label in labels)
-    return Entry(path, row.where, *(row[name] for name in OPTIONAL), values)
+    return Entry(path, row.where, row["request_id"], row["purpose"], row["patient_id"], values)
 
 
 def _value(row: Row, label: Label) -> int | None:
