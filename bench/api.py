@@ -650,7 +650,8 @@ class Material:
         rng: this evaluator's own source of randomness.
         leave: ``leave("privacy.json", content)`` puts a file into the run's folder.
         scores: the scores of evaluators that ran before it in this run, with their names.
-        generator: what the run says of the generator (name, target, parameters, control, provenance).
+        generator: what the run says of the generator: name, target, settings, control, ``told`` (the labels and
+            attributes that reach it), ``facts`` and more.
     """
 
     split: Split
