@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.api import ImageSet, Label, Purpose, Request
+from bench.api import ImageSet, Label, Purpose, Request, Split
 from bench.datasets.nih_cxr14 import NihCxr14
 from bench.pipeline.requests import make_requests
 from generators.assignment import Conditions, assign, draw, shares_met, value_of_request
@@ -140,15 +140,19 @@ def test_a_control_says_what_it_was_told_what_it_met_and_whose_images_it_gives(
     assert control.patients(requests) == [owner[image.tobytes()] for image in control.sample(requests)]
 
 
+@pytest.fixture(scope="module")
+def radiographs(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Split:
+    """The real sample, half of the training patients held out."""
+    settings = {"image_size": 16, "holdout_fraction": 0.5}
+    return NihCxr14(str(shared_data / "nih_cxr14"), **settings).load(tmp_path_factory.mktemp("nih"))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("part", ["holdout", "train"])
-def test_radiographs_of_the_asked_view_and_sex_are_given_where_the_pool_has_them(
-    part: str, shared_data: Path, tmp_path: Path
-) -> None:
+def test_radiographs_of_the_asked_view_and_sex_are_given_where_the_pool_has_them(part: str, radiographs: Split) -> None:
     """Neither is a condition of ``nih_cxr14``. A request is counted if the pool has at least as many images of its
     conditions, view and sex as are asked for: by conditions alone, half of these would get the other view."""
-    split = NihCxr14(str(shared_data / "nih_cxr14"), image_size=16, holdout_fraction=0.5).load(tmp_path)
-    images: ImageSet = getattr(split, part)
-    requests = make_requests(split, 0, {}, ["fidelity"])
+    images: ImageSet = getattr(radiographs, part)
+    requests = make_requests(radiographs, 0, {}, ["fidelity"])
     rows = draw(requests, images)
     names = (*images.info.conditions, *images.info.groups)
     held = list(zip(*(images.group(name) for name in names), strict=True))
