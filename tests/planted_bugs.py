@@ -36,6 +36,7 @@ FRECHET = (
     "tests/evaluators/fidelity/test_frechet_closed_forms.py",
     "tests/evaluators/fidelity/test_frechet_distance.py",
 )
+GROUPS = ("tests/generators/controls/test_groups.py", "-k", "not radiographs")
 IDENTITY = ("tests/runtime/test_identity.py",)
 IMAGES = ("tests/storage/test_images.py",)
 KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py",)
@@ -48,6 +49,7 @@ SWEEP = ("tests/runtime/test_sweep.py", "-k", "signal_handler or refused_score")
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
 SAMPLING = ("tests/pipeline/test_sampling.py", "-k", "further or fewer or failed")
+TOLD = ("tests/runtime/test_told.py",)
 STATS = ("tests/statistics/test_resampling.py",)
 TAIL = (
     "tests/evaluators/privacy/test_patient_permutation.py",
@@ -452,6 +454,62 @@ BUGS = (
         "        kinds.append(inspect.unwrap(built))\n",
         "        pass\n",
         FEATURES,
+    ),
+    Bug(
+        "a control gives the asked conditions and any group",
+        "generators/assignment.py",
+        "rows = assign(asked, there, shuffle_by_seeds(asking), len(groups))",
+        "rows = assign(asked[:, : -len(groups)], there[:, : -len(groups)], shuffle_by_seeds(asking))",
+        GROUPS,
+    ),
+    Bug(
+        "groups come before conditions",
+        "generators/assignment.py",
+        "self.groups, self.conditions = groups, kinds.shape[1] - groups",
+        "self.groups, self.conditions = kinds.shape[1] - groups, groups",
+        GROUPS,
+    ),
+    Bug(
+        "the images of a control are of as many patients as there are images",
+        "bench/pipeline/image_parts.py",
+        "first.setdefault((each.purpose, name), each.request_id)",
+        "each.request_id",
+        ("tests/pipeline/test_sampling.py", "-k", "belong_together or one_patient"),
+    ),
+    Bug(
+        "a real patient's name is written into generated images",
+        "bench/pipeline/image_parts.py",
+        "first.setdefault((each.purpose, name), each.request_id)",
+        "name",
+        ("tests/pipeline/test_sampling.py", "-k", "one_patient"),
+    ),
+    Bug(
+        "a control is judged in a group that it did not give",
+        "bench/runtime/told.py",
+        "share < MATCHED:",
+        "share < MATCHED / 10:",
+        TOLD,
+    ),
+    Bug(
+        "a generator is judged by what it was never told",
+        "bench/runtime/told.py",
+        "return Standing(note=",
+        "return Standing() or Standing(note=",
+        TOLD,
+    ),
+    Bug(
+        "any label that was told counts as telling the group",
+        "bench/runtime/told.py",
+        "partner.setdefault(value, group) == group",
+        "partner.setdefault(value, group) is not None",
+        TOLD,
+    ),
+    Bug(
+        "consistency is judged in groups that the generator was not told of",
+        "evaluators/card/evaluator.py",
+        ' and standings[f"{column}={value}"].ranked',
+        "",
+        ("tests/evaluators/card/test_evaluator.py", "-k", "consistency_is_among"),
     ),
     Bug(
         "facts of fewer images said of all",

@@ -227,7 +227,7 @@ def fixed_material(evaluator: Evaluator) -> Material:
         rng=np.random.default_rng(SEED),
         leave=lambda name, content: None,
         scores={"privacy": EARLIER_SCORES},
-        generator=GENERATOR,
+        generator={**GENERATOR, "told": [*split.info.conditions, *split.info.groups]},
     )
 
 
@@ -237,7 +237,6 @@ GENERATOR: Mapping[str, Any] = {
     "settings": {},
     "seed": 0,
     "trained_on": "train",
-    "told": ["finding"],
     "unread": [],
     "documentation": {"intended_use": "none", "random_seed": "0", "environment": "any"},
     "facts": {},
