@@ -21,22 +21,10 @@ import pytest
 
 from bench.storage.record import MetricRow
 from leaderboard.__main__ import main
-from leaderboard.build import (
-    DASH,
-    MINUS,
-    TIMES,
-    as_csv,
-    build,
-    duration,
-    guarded,
-    interval,
-    number,
-    source,
-    tidy,
-    write,
-)
-from leaderboard.compare import Estimate, loss
+from leaderboard.build import as_csv, build, guarded, tidy, write
+from leaderboard.estimate import Estimate, loss
 from leaderboard.read import read_runs
+from leaderboard.wording import DASH, MINUS, TIMES, duration, interval, number, source
 
 
 class Page(HTMLParser):
