@@ -80,7 +80,10 @@ def cell_of(place: Place, records: Records, seeds: int) -> Cell:
         n = tuple(sorted({score.n for score in scores}))
         verdicts = "; ".join(_by_seed(words, seeds)) or None
         ranked = all(score.ranked for score in scores)
-        return Cell("value", combine(scores, place.metric), n, tuple(notes), verdicts, ranked)
+        estimate = combine(scores, place.metric)
+        if not all(record.protocol.get("split") for _, record in records):
+            estimate = estimate._replace(spread=None)  # nobody knows in which folds
+        return Cell("value", estimate, n, tuple(notes), verdicts, ranked)
     for state in ("failed", "refused"):
         if state in states:
             return Cell(state, notes=tuple(notes))

@@ -203,6 +203,5 @@ def as_scores(record: Record) -> list[Score]:
 
 
 def _as_score(row: ScoreRow) -> Score:
-    fields = row.model_dump()
-    spread = fields.pop("spread")
-    return Score(**fields, spread=spread and Spread(**spread))
+    spread = row.spread and Spread(tuple(row.spread.deviations), row.spread.real, row.spread.synthetic)
+    return Score(**row.model_dump(exclude={"spread"}), spread=spread)

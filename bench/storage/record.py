@@ -44,7 +44,7 @@ class MetricRow(Strict):
 class SpreadRow(Strict):
     """How a score moves with the images behind it, as its ``Spread`` states it."""
 
-    deviations: Annotated[tuple[float, ...], Field(min_length=2, max_length=1000)]
+    deviations: Annotated[list[float], Field(min_length=2, max_length=1000)]
     real: float | None = Field(default=None, ge=0)
     synthetic: float | None = Field(default=None, ge=0)
 
