@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from bench.storage.files import canonical
-from bench.storage.record import MetricRow, Record, ScoreRow
+from bench.storage.record import UNTOLD, MetricRow, Record, ScoreRow
 from leaderboard.compare import ScoreDifference
 from leaderboard.estimate import Estimate, combine
 
 State = Literal["value", "refused", "failed", "missing"]
 Records = Sequence[tuple[int, Record]]  # (seed, record)
-UNTOLD = "asked for, not a condition"  # of a score that is not ranked and does not say why
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench.pipeline.ceilings import Ceilings, ceilings
 from bench.pipeline.run import Outcome
 from bench.runtime.settings import Show
-from bench.storage.record import MetricRow, Record, ScoreRow, sizes_words
+from bench.storage.record import UNTOLD, MetricRow, Record, ScoreRow, sizes_words
 from bench.storage.text_table import ARROWS, text_table
 
-UNTOLD = "asked for, not a condition"
 FEW = 4  # scores shown of an evaluator that has no headline metric
 NAMED = 3  # metrics of an evaluator named that were refused for a reason that is not shown
 HEADER = ("evaluator", "metric", "value", "95% interval", "n", "encoder", "ceiling")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bench.api import Area, Better, Control, Role
 
 SCHEMA: Literal[1] = 1
+UNTOLD = "asked for, not a condition"  # why a score is not ranked, where it does not say
 Status = Literal["ok", "refused", "failed"]
 Size = Annotated[list[int], Field(min_length=2, max_length=2)]  # height, width
 Span = Annotated[list[Size], Field(min_length=2, max_length=2)]  # least, greatest
