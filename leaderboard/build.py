@@ -154,9 +154,8 @@ def tidy(runs: Sequence[Run]) -> list[dict[str, Any]]:
             for score in found.scores:
                 metric = metrics[score.metric]
                 sense = {"better": metric.better, "target": metric.target, "unit": metric.unit}
-                sides = {"se_real": None, "se_synthetic": None}
-                if score.spread is not None:
-                    sides = {"se_real": score.spread.real, "se_synthetic": score.spread.synthetic}
+                spread = score.spread
+                sides = {"se_real": spread and spread.real, "se_synthetic": spread and spread.synthetic}
                 rows.append({**who, **what, **score.model_dump(exclude={"spread"}), **sense, **sides})
             if not found.scores:
                 why = found.reason if found.error is None else f"{found.error.type}: {found.error.message}"

@@ -18,7 +18,7 @@ from bench.storage.private_text import forms_found
 from bench.storage.record import MetricRow, Record, RunRecord, ScoreRow
 
 LARGEST = 32 * 2**20  # bytes of a record file
-TOLERANCE = 1.05
+TOLERANCE = 1.05  # times its longer arm that an interval's standard error may be
 CONFORMING = re.compile(r"([^\[\]|]+)\[[^|]+\|[^|]+\](?:\.low|\.high)?")  # metric[group|encoder], or an end
 
 

@@ -203,5 +203,6 @@ def as_scores(record: Record) -> list[Score]:
 
 
 def _as_score(row: ScoreRow) -> Score:
-    spread = row.spread and Spread(tuple(row.spread.deviations), row.spread.real, row.spread.synthetic)
-    return Score(**row.model_dump(exclude={"spread"}), spread=spread)
+    fields = row.model_dump()
+    spread = fields.pop("spread")
+    return Score(**fields, spread=spread and Spread(**(spread | {"deviations": tuple(spread["deviations"])})))

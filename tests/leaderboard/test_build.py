@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -485,6 +486,8 @@ def test_text_cells_of_the_csv_are_no_formulas(board: Path) -> None:
         (0.0000123, "1.23x10⁻⁵"),
         (-12345678, "-1.23x10⁷"),
         (0.9996, "1.000"),
+        (math.inf, "∞"),
+        (-math.inf, "-∞"),
     ],
 )
 def test_three_digits(value: float, text: str) -> None:
