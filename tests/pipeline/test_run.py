@@ -175,11 +175,11 @@ def test_sizes_are_recorded_and_shown(finished: tuple[Path, Outcome]) -> None:
 
 
 def test_how_a_run_is_printed_is_no_part_of_it(cache: Path, tmp_path: Path) -> None:
-    settings = ["generator=noise", "evaluator=[card]"]
+    settings = ["generator=noise", "evaluator=[]"]
     first = go(cache, tmp_path, *settings)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
     again = go(cache, tmp_path, *settings, "show=all")
-    assert "show" not in again.record.config and again.record == first.record and len(before) > 3
+    assert "show" not in again.record.config and again.record == first.record and before
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
