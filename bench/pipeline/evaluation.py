@@ -205,4 +205,4 @@ def as_scores(record: Record) -> list[Score]:
 def _as_score(row: ScoreRow) -> Score:
     fields = row.model_dump()
     spread = fields.pop("spread")
-    return Score(**fields, spread=spread and Spread(**spread))
+    return Score(**fields, spread=spread and Spread(**(spread | {"deviations": tuple(spread["deviations"])})))
