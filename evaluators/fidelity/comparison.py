@@ -136,7 +136,8 @@ class Place:
         if ends is None:
             return self.score(found.metric, value, None, found.reason)
         score = self.score(found.metric, value, (min(ends[0], value), max(ends[1], value)), found.reason)
-        if score.value is None or len(found.estimate.deviations) < 2:
+        # a value that was cut off at its bound does not move as the estimate does
+        if score.value is None or value != found.estimate.value or len(found.estimate.deviations) < 2:
             return score
         sides = (None, None) if found.sides is None else tuple(each.se for each in found.sides)
         return replace(score, spread=Spread(found.estimate.deviations, *sides))
