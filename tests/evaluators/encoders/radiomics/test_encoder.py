@@ -8,7 +8,7 @@ from scipy import ndimage, stats
 from skimage.feature import graycomatrix, graycoprops
 
 from bench.api import BenchError
-from evaluators.encoders.radiomics import cooccurrence, first_order, run_lengths, tone_differences
+from evaluators.encoders.radiomics import cooccurrence, dependence, first_order, run_lengths, tone_differences
 from evaluators.encoders.radiomics.encoder import FAMILIES, Radiomics, fixed_bin_number, fixed_bin_size
 from evaluators.encoders.radiomics.image_filters import COIFLET_1, filtered, high_pass
 from tests.evaluators.encoders.radiomics import slow_radiomics as slow
@@ -17,6 +17,15 @@ STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))
 DEFAULT = {"original": [*FAMILIES], "log_1": ["first_order"]}
 # The worked example of the pyradiomics documentation.
 EXAMPLE = np.array([[5, 2, 5, 4, 4], [3, 3, 3, 1, 3], [2, 1, 1, 1, 3], [4, 2, 2, 2, 3], [3, 5, 3, 3, 2]], np.uint8)
+# The digital phantom of IBSI, slice by slice; 0 is outside its region of interest.
+PHANTOM = np.array(
+    [
+        [[1, 4, 4, 1, 1], [1, 4, 6, 1, 1], [4, 1, 6, 4, 1], [4, 4, 6, 4, 1]],
+        [[1, 4, 4, 1, 1], [1, 1, 6, 1, 1], [0, 1, 3, 1, 1], [4, 4, 6, 1, 1]],
+        [[1, 4, 4, 0, 0], [1, 1, 1, 1, 1], [1, 1, 0, 1, 1], [1, 1, 6, 1, 1]],
+        [[1, 4, 4, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 6, 1, 1]],
+    ]
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +113,43 @@ def test_tone_features_agree_with_loops(levels: np.ndarray) -> None:
         np.testing.assert_allclose(row, slow.tone_features(image + 1), rtol=1e-9, atol=1e-12)
 
 
+def test_dependence_features_agree_with_loops(levels: np.ndarray) -> None:
+    for image, row in zip(levels, dependence.dependence_features(levels, 8), strict=True):
+        want = slow.dependence_features(image + 1)
+        assert tuple(want) == dependence.NAMES
+        np.testing.assert_allclose(row, [*want.values()], rtol=1e-9, atol=1e-12)
+
+
+def test_the_loops_give_the_published_dependence_features_of_the_phantom() -> None:
+    """IBSI reference values, by slice and averaged, to their three digits."""
+    slices = [slow.dependence_features(one) for one in PHANTOM]
+    mean = {name: np.mean([features[name] for features in slices]) for name in dependence.NAMES}
+    published = {
+        "low_dependence_emphasis": 0.158,
+        "high_dependence_emphasis": 19.2,
+        "low_grey_level_count_emphasis": 0.702,
+        "high_grey_level_count_emphasis": 7.49,
+        "low_dependence_low_grey_level_emphasis": 0.0473,
+        "low_dependence_high_grey_level_emphasis": 3.06,
+        "high_dependence_low_grey_level_emphasis": 17.6,
+        "high_dependence_high_grey_level_emphasis": 49.5,
+        "normalised_dependence_count_non_uniformity": 0.212,
+        "grey_level_variance": 2.7,
+        "dependence_count_variance": 2.73,
+        "dependence_count_entropy": 2.71,
+        "dependence_count_energy": 0.17,
+    }
+    assert mean == pytest.approx(published, rel=3e-3)
+
+
+def test_published_dependence_matrix() -> None:
+    """Of the same worked example: dependences of 1 to 4 of the levels 1 to 5."""
+    counts = dependence.dependence_shares(EXAMPLE[None] - 1, 5)[0] * 25
+    published = [[0, 1, 2, 1], [1, 2, 3, 0], [1, 4, 4, 0], [1, 2, 0, 0], [3, 0, 0, 0]]
+    np.testing.assert_allclose(counts[:, :4], published)
+    assert counts[:, 4:].sum() == 0
+
+
 def test_published_run_and_zone_matrices() -> None:
     example = EXAMPLE[None] - 1
     counts, lengths = run_lengths.tabulate(run_lengths.runs(example), 4, 5)
@@ -145,7 +191,7 @@ def test_flat_images_give_finite_features(name: str) -> None:
     grey = np.stack([np.full((16, 16), value, np.uint8) for value in (0, 7, 255)])
     rows = Radiomics({"original": [*FAMILIES], name: [*FAMILIES]})(grey)
     assert np.isfinite(rows).all()
-    named = dict(zip(Radiomics({name: [*FAMILIES]}).radiomic_features, rows[0, -74:], strict=True))
+    named = dict(zip(Radiomics({name: [*FAMILIES]}).radiomic_features, rows[0, -87:], strict=True))
     assert named[f"{name}_first_order_entropy"] == 0
     assert named[f"{name}_size_zone_zone_percentage"] == pytest.approx(1 / 256)
 
@@ -153,7 +199,7 @@ def test_flat_images_give_finite_features(name: str) -> None:
 def test_default_set_has_its_promised_shape(smooth: np.ndarray) -> None:
     encoder = Radiomics(DEFAULT)
     rows = encoder(smooth)
-    assert rows.shape == (64, encoder.dim) == (64, 90)
+    assert rows.shape == (64, encoder.dim) == (64, 103)
     assert rows.dtype == np.float32
     assert len(set(encoder.radiomic_features)) == encoder.dim
     assert encoder.radiomic_features[0] == "original_first_order_mean"
