@@ -10,6 +10,7 @@ import numpy as np
 from bench.api import BenchError, Encoder, HasRadiomics, Images, Rows
 from bench.statistics.arrays import Floats, Levels
 from evaluators.encoders.radiomics import cooccurrence, dependence, first_order, run_lengths, tone_differences
+from evaluators.encoders.radiomics.compression import column_name, compressed, kept
 from evaluators.encoders.radiomics.image_filters import filtered
 
 TEXTURES: dict[str, tuple[tuple[str, ...], Callable[[Levels, int], Floats]]] = {
@@ -45,10 +46,12 @@ class Radiomics(Encoder, HasRadiomics):
     Conventions, in IBSI's words: two-dimensional, region of interest the whole image, no resampling; discretisation
     by fixed bin size of the original (known units) and by fixed bin number of filter responses (arbitrary units);
     distance 1; co-occurrence symmetric; co-occurrence and run length features averaged over four directions; zones
-    8-connected; dependences of coarseness 0. Features that are exact linear functions of others are left out, so that covariances have full rank.
+    8-connected; dependences of coarseness 0. Heavy-tailed features are columns as logarithms, and features that follow
+    from others are none (module ``compression``).
 
     Attributes:
-        radiomic_features: ``<image>_<family>_<feature>`` for every column.
+        radiomic_features: ``<image>_<family>_<feature>`` for every column, ``<image>_<family>_logarithm_of_<feature>``
+            where the column is a logarithm (module ``compression``).
     """
 
     column_units = "different"
@@ -72,10 +75,10 @@ class Radiomics(Encoder, HasRadiomics):
         for name, families in self.images.items():
             self._check(name, families)
         self.radiomic_features = tuple(
-            f"{name}_{family}_{feature}"
+            f"{name}_{family}_{column_name(FAMILIES[family][place])}"
             for name, families in self.images.items()
             for family in families
-            for feature in FAMILIES[family]
+            for place in kept(name, family, FAMILIES[family])
         )
         self.dim = len(self.radiomic_features)
         names = hashlib.sha256("\n".join(self.radiomic_features).encode()).hexdigest()[:16]
@@ -99,9 +102,12 @@ class Radiomics(Encoder, HasRadiomics):
                 levels = fixed_bin_number(values, self.levels)
             for family in families:
                 if family == "first_order":
-                    columns.append(first_order.first_order(values, levels, self.levels))
+                    features = first_order.first_order(values, levels, self.levels)
                 else:
-                    columns.append(TEXTURES[family][1](levels, self.levels))
+                    features = TEXTURES[family][1](levels, self.levels)
+                places = kept(name, family, FAMILIES[family])
+                names = [FAMILIES[family][place] for place in places]
+                columns.append(compressed(features[:, places], names, self.levels))
         return np.concatenate(columns, axis=1)
 
     @staticmethod
