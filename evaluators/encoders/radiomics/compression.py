@@ -8,8 +8,8 @@ every distance. A fixed function of the feature cures that without looking at an
   (busyness, complexity, strength): ``sign(x) log(1 + |x|)``.
 * A mean of inverse squares of grey levels (emphases of what is low): ``log(1 + levels^2 x)``, since
   ``1 / levels^2`` is the least that one level can add.
-* A sum of squared probabilities (uniformity, energy, normalised non-uniformity) and coarseness, all above 0: ``log(x)``.
-  That of the squared probabilities is Rényi's entropy of order 2 with its sign changed.
+* A sum of squared probabilities (uniformity, energy, normalised non-uniformity) and coarseness, all above 0:
+  ``log(x)``. That of the squared probabilities is Rényi's entropy of order 2 with its sign changed.
 
 First powers, percentiles, entropies, probabilities, correlations and weights between 0 and 1 stay as they are.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.statistics.arrays import Floats, Levels
-from evaluators.encoders.radiomics.first_order import entropy
+from evaluators.encoders.radiomics.first_order import Binned, entropy
 
 NAMES = (
     "low_dependence_emphasis",
@@ -28,7 +28,7 @@ NAMES = (
 MOST = 9
 
 
-def dependences(levels: Levels) -> Levels:
+def dependences(levels: Binned) -> Levels:
     """1 and the number of neighbours of the same level, for each pixel of levels ``(N, H, W)``: 1 to 9."""
     found = np.ones(levels.shape, np.uint8)
     pairs = (
@@ -44,7 +44,7 @@ def dependences(levels: Levels) -> Levels:
     return found
 
 
-def dependence_shares(levels: Levels, count: int) -> Floats:
+def dependence_shares(levels: Binned, count: int) -> Floats:
     """Share of the pixels of each level and dependence: ``(N, count, 9)``, column 0 for a dependence of 1."""
     images = len(levels)
     codes = levels.astype(np.int32) * MOST + (dependences(levels) - 1)
@@ -53,7 +53,7 @@ def dependence_shares(levels: Levels, count: int) -> Floats:
     return counts.reshape(images, count, MOST) / levels[0].size
 
 
-def dependence_features(levels: Levels, count: int) -> Floats:
+def dependence_features(levels: Binned, count: int) -> Floats:
     """The features ``NAMES``: ``(N, 13)`` for levels ``(N, H, W)`` in ``0..count-1``; formulas count them from 1.
 
     Left out, as exact linear functions of others: grey level non-uniformity (the first-order uniformity, and that

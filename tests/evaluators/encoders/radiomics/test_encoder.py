@@ -243,7 +243,7 @@ def test_names_of_the_rule_are_features() -> None:
 
 
 def test_noise_in_the_background_is_not_told_by_one_column() -> None:
-    """Joint emphases of short runs and small zones of low level took 53 and 18% of this distance: specks of one pixel."""
+    """Joint emphases of short runs and small zones of low level took 53 and 18% of this distance: specks."""
     encoder, rng = Radiomics(DEFAULT), np.random.default_rng(0)
     clean, noisy = (encoder(discs(rng, noise)).astype(np.float64) for noise in (0, 10))
     spread = clean.std(axis=0)
