@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.statistics.arrays import Floats, Integers, Levels
+from bench.statistics.arrays import Floats, Integers
 from evaluators.encoders.radiomics.first_order import Binned, entropy
 
 NAMES = (

@@ -1,8 +1,8 @@
 """What happens to an image before the features of FRD v1 are taken, as frd-score 1.0.1 asks it of pyradiomics.
 
 Normalisation, resampling and wavelets are those libraries' own steps, done by the libraries they are done by there
-(SimpleITK, PyWavelets): in a flat stretch of an image a response is 0 but for rounding errors, 0 is an edge of the bins,
-and only the same rounding errors fall on the same side of it.
+(SimpleITK, PyWavelets): in a flat stretch of an image a response is 0 but for rounding errors, 0 is an edge of the
+bins, and only the same rounding errors fall on the same side of it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def check_libraries() -> None:
     """Refuse where the libraries are missing, before anything is computed."""
     try:
         import pywt  # noqa: F401
-        import SimpleITK  # noqa: F401, N813
+        import SimpleITK  # noqa: F401
     except ImportError as error:
         raise BenchError(
             f"encoder frd_v1: {error.name} is not installed: pip install 'medical-image-bench[frd]'"
@@ -52,9 +52,9 @@ def check_libraries() -> None:
 def versions() -> str:
     """Of the libraries, since they decide on which side of an edge a rounding error falls."""
     import pywt
-    import SimpleITK as sitk
+    import SimpleITK
 
-    return f"SimpleITK={sitk.Version_VersionString()} PyWavelets={pywt.__version__}"
+    return f"SimpleITK={SimpleITK.Version_VersionString()} PyWavelets={pywt.__version__}"
 
 
 def prepared(image: Grey) -> Prepared:
@@ -63,19 +63,19 @@ def prepared(image: Grey) -> Prepared:
     Of an odd side the last pixel is cut in half. Such new pixels are 0, belong to the image that wavelets see, and have
     no features themselves.
     """
-    import SimpleITK as sitk
+    import SimpleITK
 
     height, width = image.shape
-    normalise, resample = sitk.NormalizeImageFilter(), sitk.ResampleImageFilter()
+    normalise, resample = SimpleITK.NormalizeImageFilter(), SimpleITK.ResampleImageFilter()
     for each in (normalise, resample):
         each.SetNumberOfThreads(1)  # a pool of threads takes longer to start than an image
-    source = normalise.Execute(sitk.GetImageFromArray(image[None].astype(np.float32))) * SCALE
-    resample.SetInterpolator(sitk.sitkBSpline)
+    source = normalise.Execute(SimpleITK.GetImageFromArray(image[None].astype(np.float32))) * SCALE
+    resample.SetInterpolator(SimpleITK.sitkBSpline)
     resample.SetOutputSpacing((SPACING_MM, SPACING_MM, 1))
     resample.SetOutputOrigin(((SPACING_MM - 1) / 2, (SPACING_MM - 1) / 2, 0))
     resample.SetSize((-(-width // SPACING_MM), -(-height // SPACING_MM), 1))
     resample.SetOutputPixelType(source.GetPixelID())
-    whole = sitk.GetArrayFromImage(resample.Execute(source))[0]
+    whole = SimpleITK.GetArrayFromImage(resample.Execute(source))[0]
     return Prepared(np.asarray(whole, np.float64), (height // SPACING_MM, width // SPACING_MM))
 
 
