@@ -16,7 +16,8 @@ First powers, percentiles, entropies, probabilities, correlations and weights be
 Left out, as they follow from other columns exactly or nearly, by their formulas:
 
 * first order: root mean square (from mean and variance) and the mean absolute deviation from the median (that from the
-  mean, but for the distance of the two); of a filter that removes the mean, the mean.
+  mean, but for the distance of the two); of a filter that removes the mean, mean and median, which are 0 but for
+  the skewness.
 * co-occurrence: joint average (the mean of the pixels but for the border), autocorrelation and cluster tendency (from
   it, the variance and contrast), inverse difference moment (inverse difference with another weight of the same form),
   and both normalised ones (``1 - k / levels`` nearly: difference average, and ``1 - k^2 / levels^2``: contrast).
@@ -130,7 +131,7 @@ def kept(image: str, family: str, names: Sequence[str]) -> list[int]:
     """Places of those features of a family of a (filtered) image that become columns."""
     out = LEFT_OUT.get(family, frozenset())
     if family == "first_order" and removes_mean(image):
-        out = out | {"mean"}
+        out = out | {"mean", "median"}
     return [place for place, name in enumerate(names) if name not in out]
 
 

@@ -79,8 +79,9 @@ def _gathered(matrices: Floats, column: Integers, columns: int) -> Floats:
 def pair_features(matrices: Floats) -> Floats:
     """The features ``NAMES`` of symmetric co-occurrence matrices ``(M, G, G)``: ``(M, 21)``.
 
-    Levels count from 1. For a flat image the correlation is 1 and both information correlations are 0. Since
-    ``p(i, j) > 0`` implies positive margins, IBSI's ``HXY1`` and ``HXY2`` both equal ``HX + HY = 2 HX``.
+    Levels count from 1, and the normalised features divide by ``G``, whichever levels an image has. For a flat image
+    the correlation is 1 and both information correlations are 0. Since ``p(i, j) > 0`` implies positive margins, IBSI's
+    ``HXY1`` and ``HXY2`` both equal ``HX + HY = 2 HX``.
     Left out, as exact linear functions of others: sum average ``= 2 joint average``, joint variance
     ``= (cluster tendency + contrast) / 4``, sum variance ``= cluster tendency``, dissimilarity
     ``= difference average``.
