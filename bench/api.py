@@ -454,6 +454,17 @@ class HasRadiomics(Protocol):
     radiomic_features: tuple[str, ...]
 
 
+@runtime_checkable
+class PublishedRadiomics(HasRadiomics, Protocol):
+    """An encoder whose radiomic features equal, to rounding, those of published code, so that distances compare.
+
+    Attributes:
+        published_as: the code and its version.
+    """
+
+    published_as: str
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """What a number means, said once and shown wherever the number is shown.

@@ -46,6 +46,8 @@ NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
 PRIVACY = ("tests/evaluators/privacy/test_evaluator.py", "-k", "memoriser or holdout")
 PUBLICATION = ("tests/runtime/test_publication.py",)
 SWEEP = ("tests/runtime/test_sweep.py", "-k", "signal_handler or refused_score")
+PUBLISHED_FRD = ("tests/evaluators/encoders/radiomics/test_frd_v1.py",)
+RADIOMICS = ("tests/evaluators/encoders/radiomics/test_encoder.py",)
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
 SAMPLING = ("tests/pipeline/test_sampling.py", "-k", "further or fewer or failed")
@@ -958,6 +960,41 @@ BUGS = (
         "return isinstance(encoder, self.needs)",
         'return isinstance(encoder, self.needs) or "Radiomics" in str(self.needs) and encoder.column_units != "alike"',
         (*FIDELITY, "-k", "only_radiomics"),
+    ),
+    Bug(
+        "an emphasis of low levels keeps its tail",
+        "evaluators/encoders/radiomics/compression.py",
+        "columns[:, place] = np.log1p(levels**2 * column)",
+        "columns[:, place] = column",
+        (*RADIOMICS, "-k", "logarithm"),
+    ),
+    Bug(
+        "columns that follow from others come back",
+        "evaluators/encoders/radiomics/compression.py",
+        "if name not in out]",
+        "if name]",
+        (*RADIOMICS, "-k", "promised_shape or background"),
+    ),
+    Bug(
+        "a dependence counts half of its neighbours",
+        "evaluators/encoders/radiomics/dependence.py",
+        "        found[other] += same\n",
+        "",
+        (*RADIOMICS, "-k", "dependence"),
+    ),
+    Bug(
+        "bins of the published radiomics begin at the least value",
+        "evaluators/encoders/radiomics/frd_images.py",
+        "low = values.min() - values.min() % BIN_WIDTH",
+        "low = values.min()",
+        (*PUBLISHED_FRD, "-k", "columns_are"),
+    ),
+    Bug(
+        "our radiomics pass for published ones",
+        "evaluators/encoders/radiomics/encoder.py",
+        '    column_units = "different"\n',
+        '    column_units = "different"\n    published_as = "frd-score"\n',
+        (*PUBLISHED_FRD, "-k", "claims"),
     ),
     Bug(
         "what the environment said is recorded",
