@@ -9,7 +9,7 @@ import json
 import math
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -604,6 +604,24 @@ class FeatureReader(Protocol):
     def __call__(self, encoder: str, images: ImageSet) -> Rows: ...
 
 
+class Keep(Protocol):
+    """Arrays that depend on nothing but ``identity``, made once and found again by every later run on the same data.
+
+    ``identity`` holds numbers, texts and digests of arrays: all that decides what ``make`` gives, but for the code.
+    """
+
+    def __call__(
+        self, identity: Sequence[Any], make: Callable[[], Mapping[str, npt.NDArray[Any]]]
+    ) -> Mapping[str, npt.NDArray[Any]]: ...
+
+
+def made_anew(
+    identity: Sequence[Any], make: Callable[[], Mapping[str, npt.NDArray[Any]]]
+) -> Mapping[str, npt.NDArray[Any]]:
+    """A ``Keep`` that keeps nothing."""
+    return make()
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a filter makes of one image.
@@ -661,6 +679,7 @@ class Material:
         rng: this evaluator's own source of randomness.
         leave: ``leave("privacy.json", content)`` puts a file into the run's folder.
         scores: the scores of evaluators that ran before it in this run, with their names.
+        keep: keeps what was computed from real images alone.
         generator: what the run says of the generator: name, target, settings, control, ``told`` (the labels and
             attributes that reach it), ``facts`` and more.
     """
@@ -673,6 +692,7 @@ class Material:
     leave: Leave
     scores: Mapping[str, Sequence[Score]] = field(default_factory=dict)
     generator: Mapping[str, Any] = field(default_factory=dict)
+    keep: Keep = made_anew
 
 
 class Evaluator(ABC, Configurable):

@@ -110,7 +110,8 @@ class Fidelity(Evaluator):
             yield from likeness(sides)
             yield from at_infinity(sides)
             return
-        stands = standing(material, *group.split("=", 1))
+        column, value = group.split("=", 1)
+        stands = standing(material, column, value)
         if stands.refusal:
             yield from (sides.place.refused(metric, stands.refusal) for metric in OF_FEATURES)
         elif stands.note:
@@ -127,8 +128,8 @@ class Fidelity(Evaluator):
             )
         )
         reference = known.reference(material, name, members.group)
-        whole = members.group == "all"
-        return Sides(name, (real, fake), members, self.k, _seed(seed, members.group), reference, apart=whole)
+        sides = Sides(name, (real, fake), members, self.k, _seed(seed, members.group), reference)
+        return replace(sides, apart=members.group == "all", keep=material.keep)
 
     def _chosen(self, material: Material) -> list[str]:
         if self.encoders is not None:

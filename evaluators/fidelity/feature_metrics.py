@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.api import Metric, Rows, Score
-from bench.statistics.arrays import Indices
+from bench.statistics.arrays import Indices, array_digest
 from bench.statistics.estimate import Estimate
 from bench.statistics.neighbours import Measure, View
 from bench.statistics.resampling import jackknife
@@ -171,7 +171,7 @@ def _at_infinity(sides: Sides) -> Iterator[Finding]:
 def _pairs(sides: Sides) -> Iterator[Finding]:
     """Kernel distances and everything about neighbours, from one pass over the pairs."""
     real, fake, n, m = sides.real, sides.fake, len(sides.real), len(sides.fake)
-    kid, cmmd, neighbourhood = compare(real, fake, sides.k, *sides.clusters)
+    kid, cmmd, neighbourhood = compare(real, fake, sides.k, *sides.clusters, sides.keep)
     yield _kernel(KID, kid, sides)
     yield _kernel(CMMD, cmmd, sides)
     yield Found.bare(CMMD_PUBLISHED, max(0.0, cmmd.plain()), f"{BIASED}cmmd")
@@ -210,7 +210,9 @@ def _vendi(sides: Sides) -> Iterator[Finding]:
     rng, n = np.random.default_rng([sides.seed, 1]), sides.place.n
     real_folds, fake_folds = sides.costly_folds
     fake, real = _thinned(sides.fake, fake_folds, n, rng), _thinned(sides.real, real_folds, n, rng)
-    ours, theirs = vendi(*fake), vendi(*real)
+    ours = vendi(*fake)
+    identity = ["vendi", array_digest(real[0]), array_digest(real[1])]
+    theirs = sides.keep(identity, lambda: {"values": vendi(*real)})["values"]
     for metric, estimate in zip((VENDI, VENDI_REAL, VENDI_RATIO), diversity(ours, theirs), strict=True):
         apart = jackknife(ours[0] / theirs), jackknife(ours / theirs[0])
         yield Found(metric, estimate, sides=apart if metric is VENDI_RATIO else None)
