@@ -17,8 +17,10 @@ BAND = (0.93, 0.97)  # what 95% intervals may hold
 LEVEL = 0.05  # of all cells together
 WIDEST = 1.5  # of a degenerate statistic, in what is needed
 BIASED = 0.25  # of the mean half-width
+NARROWEST = 0.5  # of a share, in Wilson's interval of the same share of as many images
 # distances whose null value is 0 without bias, by their definition
 UNBIASED = frozenset({"fd", "fd_infinity", "kid", "cmmd", "spectrum_distance"})
+SHARES = frozenset({"precision", "recall", "coverage", "clipped_density", "clipped_coverage", "authenticity"})
 # whose sampling error does not vanish to first order when the two populations are one
 REGULAR = frozenset({"authenticity", "spectral_slope_gap", "vendi", "vendi_real", "vendi_ratio"})
 
@@ -84,6 +86,13 @@ class Cell:
         return self.half_width / (Z95 * deviation) if deviation else float("inf")
 
     @property
+    def narrowest(self) -> float:
+        """The least width of an interval over that of Wilson's, of the same share of ``n`` images."""
+        value, spread = self.found[:, 0], Z95**2 / self.n
+        wilson = 2 * np.sqrt(spread * (value * (1 - value) + spread / 4)) / (1 + spread)
+        return float(((self.found[:, 2] - self.found[:, 1]) / wilson).min())
+
+    @property
     def p_value(self) -> float:
         """Of the coverage being within the band, or at least its lower edge where the statistic is degenerate.
 
@@ -103,6 +112,8 @@ class Cell:
             found.append("holds too rarely" if self.coverage < BAND[0] else "holds too often")
         if self.degenerate and self.width_ratio > WIDEST:
             found.append("too wide")
+        if self.metric in SHARES and self.narrowest < NARROWEST:
+            found.append("narrower than of a count")
         mean, se = self.bias
         if self.shift == "null" and self.metric in UNBIASED and abs(mean) + 2 * se > BIASED * self.half_width:
             found.append("biased")

@@ -161,7 +161,9 @@ class Drawn(Population):
         sizes = rng.choice(np.arange(1, MOST_IMAGES + 1), size=n, p=size_shares(self.images_a_patient))
         whose = np.repeat(np.arange(n), sizes)[:n]
         common, own = rng.standard_normal((whose[-1] + 1, self.columns)), rng.standard_normal((n, self.columns))
-        return self._rows(math.sqrt(self.correlation) * common[whose] + math.sqrt(1 - self.correlation) * own, rng), whose
+        return self._rows(
+            math.sqrt(self.correlation) * common[whose] + math.sqrt(1 - self.correlation) * own, rng
+        ), whose
 
     def images(self, n: int, rng: np.random.Generator) -> Rows:
         return self._rows(rng.standard_normal((n, self.columns)), rng)

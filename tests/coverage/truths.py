@@ -115,5 +115,3 @@ def cubic(first: Floats, second: Floats) -> Floats:
 def gaussian(first: Floats, second: Floats) -> Floats:
     """1000 times that of bandwidth 10 on rows of length 1."""
     return 1000 * np.exp((first @ second.T - 1) / 100)
-
-

@@ -220,7 +220,9 @@ def test_images_of_a_woman_are_nearer_than_those_of_two(several: Path) -> None:
 
 
 def test_a_woman_is_on_one_side_of_every_division(several: Path, tmp_path: Path) -> None:
-    split = Phantom(image_size=64, n_train=90, n_test=30, holdout_fraction=0.25, images_per_patient=(1, 5)).load(tmp_path)
+    split = Phantom(image_size=64, n_train=90, n_test=30, holdout_fraction=0.25, images_per_patient=(1, 5)).load(
+        tmp_path
+    )
     parts = [set(part.patients) for part in (split.train, split.holdout, split.test)]
     assert len(set.union(*parts)) == sum(map(len, parts))
     assert len(split.train) + len(split.holdout) == 90 and len(split.train) > len(parts[0])
