@@ -12,7 +12,6 @@ import numpy.typing as npt
 from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
 
-from bench.api import Rows
 from bench.statistics.arrays import Floats
 from tests.coverage.populations import Population, Shift
 
