@@ -275,9 +275,9 @@ def _light(anatomy: Anatomy, outline: _Outline, canvas: _Canvas, tissue: _Tissue
 
 def _exposed(light: Field, rng: np.random.Generator) -> Field:
     """Grey levels 0 to 1 of the whole picture at a random exposure, with quantum noise."""
-    light = light.clip(min=0) * float(rng.normal(1.10, 0.05))
-    quantum = rng.standard_normal(light.shape, dtype=np.float32) * 0.005 * np.sqrt(light)
-    return np.asarray(light + quantum, np.float32)
+    exposed = light.clip(min=0) * float(rng.normal(1.10, 0.05))
+    quantum = rng.standard_normal(light.shape, dtype=np.float32) * 0.005 * np.sqrt(exposed)
+    return np.asarray(exposed + quantum, np.float32)
 
 
 def _veins(outline: _Outline, canvas: _Canvas, rng: np.random.Generator) -> Field:

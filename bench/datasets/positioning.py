@@ -1,4 +1,4 @@
-"""How one examination of a breast differs from another: it lies elsewhere, pressed more or less, and a little turned."""
+"""How one examination of a breast differs from another: it lies elsewhere, pressed more or less, a little turned."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ HEAD = "metric population shift n repetitions without truth of mean bias bias_se
 
 def rows(cells: Sequence[Cell]) -> list[list[str]]:
     """The table: a header, then a row for each cell with what is wrong with it."""
-    table = [[*HEAD.split(), "faults"]]
+    table = [[*PLACE.split(), *COUNTED.split(), "faults"]]
     for cell, p, faults in judged(cells):
         (bias, se), (low, high) = cell.bias, cell.coverage_interval
         numbers = [cell.aim, cell.found[:, 0].mean(), bias, se, cell.half_width, cell.width_ratio]

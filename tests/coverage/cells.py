@@ -88,7 +88,7 @@ class Cell:
     @property
     def narrowest(self) -> float:
         """The least width of an interval over that of Wilson's, of the same share of ``n`` images."""
-        value, spread = self.found[:, 0], Z95**2 / self.n
+        value, spread = self.found[:, 0].clip(0, 1), Z95**2 / self.n
         wilson = 2 * np.sqrt(spread * (value * (1 - value) + spread / 4)) / (1 + spread)
         return float(((self.found[:, 2] - self.found[:, 1]) / wilson).min())
 
