@@ -15,7 +15,8 @@ from tests.coverage.counting import all_populations, counted
 from tests.coverage.estimators import KEYS
 from tests.coverage.radiographs import FOLDER
 
-HEAD = "metric population shift n repetitions without truth of mean bias bias_se half_width ratio coverage low high p p_holm"
+PLACE = "metric population shift n repetitions without truth of"
+COUNTED = "mean bias bias_se half_width ratio coverage low high p p_holm"
 
 
 def rows(cells: Sequence[Cell]) -> list[list[str]]:
