@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,8 @@ BIASED = 0.25  # of the mean half-width
 NARROWEST = 0.5  # of a share, in Wilson's interval of the same share of as many images
 # distances whose null value is 0 without bias, by their definition
 UNBIASED = frozenset({"fd", "fd_infinity", "kid", "cmmd", "spectrum_distance"})
+# of one set of images alone, or against the training images only
+ONE_SIDED = frozenset({"authenticity", "vendi", "vendi_real"})
 SHARES = frozenset({"precision", "recall", "coverage", "clipped_density", "clipped_coverage", "authenticity"})
 # whose sampling error does not vanish to first order when the two populations are one
 REGULAR = frozenset({"authenticity", "spectral_slope_gap", "vendi", "vendi_real", "vendi_ratio"})
@@ -124,6 +126,11 @@ def judged(cells: Sequence[Cell]) -> list[tuple[Cell, float, list[str]]]:
     """Every cell with its adjusted p-value and its faults; Holm's adjustment is over all of them."""
     adjusted = holm([cell.p_value for cell in cells])
     return [(cell, p, cell.faults(p)) for cell, p in zip(cells, adjusted, strict=True)]
+
+
+def countable(metrics: Collection[str], population: Population) -> list[str]:
+    """The metrics whose chance the draws of a population show."""
+    return sorted(set(metrics) - (ONE_SIDED if population.finite else frozenset()))
 
 
 def repeated(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.runtime.progress import track
-from tests.coverage.cells import Cell, gathered, repeated
+from tests.coverage.cells import Cell, countable, gathered, repeated
 from tests.coverage.estimators import SCALED_BY_REFERENCE, Found, of_project
 from tests.coverage.populations import DRAWN, SHIFTS, Population
 from tests.coverage.radiographs import FOLDER, radiographs
@@ -83,5 +83,5 @@ def _work(task: Task) -> tuple[Mapping[str, float | None] | None, list[Mapping[s
     metrics: frozenset[str] = _shared["metrics"]  # type: ignore[assignment]
     if not task.repetitions:
         truth = Truths(population, shift, SCALED_BY_REFERENCE)
-        return {metric: truth(metric) for metric in sorted(metrics)}, []
+        return {metric: truth(metric) for metric in countable(metrics, population)}, []
     return None, repeated(of_project(metrics), population, shift, task.n, task.repetitions)

@@ -70,12 +70,15 @@ class Population(ABC):
         sources: whether synthetic images are made from images of source patients, as those of a control are; else each
             is drawn on its own.
         shifts: those that the population can be drawn with.
+        finite: whether draws are parts of one fixed set of images: a statistic of one side alone then varies less from
+            draw to draw than it does between new patients, unlike a difference of two disjoint parts.
     """
 
     name: str
     units: ColumnUnits = "alike"
     sources: bool = False
     shifts: tuple[Shift, ...] = SHIFTS
+    finite: bool = False
 
     @abstractmethod
     def patients(self, n: int, rng: np.random.Generator) -> tuple[Rows, Indices]:

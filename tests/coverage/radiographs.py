@@ -35,6 +35,7 @@ class Halves(Population):
     units: ColumnUnits = "different"
     sources: bool = True
     shifts: tuple[Shift, ...] = (NULL,)
+    finite: bool = True
 
     def patients(self, n: int, rng: np.random.Generator) -> tuple[Rows, Indices]:
         return self._of(rng.permutation(self._judged), n)

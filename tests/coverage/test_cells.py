@@ -26,7 +26,7 @@ def planted(truth: float, length: float = 1.0, off: float = 0.0) -> Estimator:
     def estimate(draw: Draw, rng: np.random.Generator) -> Mapping[str, Found]:
         value = truth + 0.1 * (float(rng.standard_normal()) + off)
         half = 0.1 * Z95 * length
-        return dict.fromkeys(("fd", "precision"), (value, value - half, value + half))
+        return dict.fromkeys(("fd", "density"), (value, value - half, value + half))
 
     return estimate
 
@@ -35,7 +35,7 @@ def cells(shift: Shift, length: float = 1.0, off: float = 0.0) -> dict[str, Cell
     truth = Truths(TINY, shift, by_reference=False)("fd")
     assert truth is not None
     found = repeated(planted(truth, length, off), TINY, shift, 10, range(REPETITIONS))
-    return {each.metric: each for each in gathered(found, "tiny", shift.name, 10, {"fd": truth, "precision": None})}
+    return {each.metric: each for each in gathered(found, "tiny", shift.name, 10, {"fd": truth, "density": None})}
 
 
 def faults(shift: Shift, length: float = 1.0, off: float = 0.0) -> list[list[str]]:
@@ -68,7 +68,7 @@ def test_a_bias_hidden_by_width_fails() -> None:
     assert cell.faults(1.0) == ["biased"]
     assert cells(NULL, length=1.4, off=-1.0)["fd"].faults(1.0) == ["biased"]
     assert cells(STRONG, off=1.5)["fd"].faults(0.0) == ["holds too rarely"], "of the truth by formula"
-    assert cells(STRONG, off=1.5)["precision"].faults(1.0) == [], "of the expected value, whose bias nobody knows"
+    assert cells(STRONG, off=1.5)["density"].faults(1.0) == [], "of the expected value, whose bias nobody knows"
 
 
 def test_a_p_value_says_what_the_interval_of_the_coverage_says() -> None:

@@ -12,6 +12,7 @@ from evaluators.fidelity.cmmd import discrepancy
 from evaluators.fidelity.frechet_distance import frechet
 from evaluators.fidelity.kernel_distance import kernel_distance
 from tests.coverage import truths as truths_module
+from tests.coverage.cells import countable
 from tests.coverage.populations import DRAWN, MOST_IMAGES, NULL, SHIFTS, SMALL, STRONG, Drawn, Shift
 from tests.coverage.radiographs import FOLDER, Halves, Smoothed
 from tests.coverage.truths import Truths
@@ -110,6 +111,8 @@ def test_halves_are_disjoint_and_leave_the_training_part_alone(clustered: tuple[
         assert not set(draw.real_patients) & set(draw.fake_patients)
         assert not training & {tuple(row) for row in (*draw.real.tolist(), *draw.fake.tolist())}
     assert len(halves.reference) > 20
+    assert countable({"kid", "vendi", "vendi_real", "vendi_ratio"}, halves) == ["kid", "vendi_ratio"]
+    assert countable({"kid", "vendi"}, Smoothed(*clustered)) == ["kid", "vendi"]
 
 
 def test_a_smoothed_population_keeps_moments_and_patients(clustered: tuple[np.ndarray, Indices]) -> None:
