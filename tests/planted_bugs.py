@@ -43,6 +43,7 @@ KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py",)
 MEMBERSHIP = ("tests/evaluators/privacy/test_membership_inference.py",)
 NAMES = ("tests/runtime/test_plugins.py",)
 NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
+PHANTOMS = ("tests/datasets/test_phantom.py", "-k", "woman or women")
 PRIVACY = ("tests/evaluators/privacy/test_evaluator.py", "-k", "memoriser or holdout")
 PUBLICATION = ("tests/runtime/test_publication.py",)
 SWEEP = ("tests/runtime/test_sweep.py", "-k", "signal_handler or refused_score")
@@ -1205,5 +1206,19 @@ BUGS = (
         'return "maximize" if self.metric.better == "higher" else "minimize"',
         'return "minimize" if self.metric.better == "higher" else "maximize"',
         ("tests/runtime/test_objective.py",),
+    ),
+    Bug(
+        "every image of a phantom is of a woman of its own, however many she has",
+        "bench/datasets/csaw_m.py",
+        "    patient = row[patients] if patients else stem\n",
+        "    patient = stem\n",
+        PHANTOMS,
+    ),
+    Bug(
+        "each examination of a phantom shows another breast",
+        "bench/datasets/phantom.py",
+        "    rng = population.stream(part, number)\n",
+        "    rng = population.stream(part, index)\n",
+        PHANTOMS,
     ),
 )

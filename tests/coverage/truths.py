@@ -1,0 +1,116 @@
+"""What an estimate should be: the value of a population, whatever the number of images.
+
+Written apart from the code under test: by formula from the moments, or from many images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import sqrtm
+from scipy.spatial.distance import cdist
+
+from bench.statistics.arrays import Floats
+from tests.coverage.populations import Population, Shift
+
+PAIRED = 5_000  # images whose pairs give a kernel distance
+NEW = 40_000  # images of which a share is counted
+CONSTANT = 1e-6
+
+# metrics that have such a value; of all others the expected value at the number of images is the truth
+FREE_OF_N = frozenset({"fd", "fd_infinity", "kid", "cmmd", "authenticity", "spectrum_distance", "spectral_slope_gap"})
+
+
+class Truths:
+    """The values of a population under a shift.
+
+    Args:
+        by_reference: whether columns of different units are scaled by the training images; else by the population.
+    """
+
+    def __init__(self, population: Population, shift: Shift, by_reference: bool) -> None:
+        self.population, self.shift = population, shift
+        if population.units == "alike":
+            self.centre, self.scale = np.zeros(()), np.ones(())
+        elif by_reference:
+            self.centre, self.scale = (f(population.reference.astype(np.float64), axis=0) for f in (np.mean, np.std))
+        else:
+            self.centre, self.scale = population.moments[0], np.sqrt(np.diag(population.moments[1]))
+
+    def __call__(self, metric: str) -> float | None:
+        """The value, ``None`` for a metric that has none."""
+        if metric not in FREE_OF_N:
+            return None
+        if metric == "authenticity":
+            return self._authenticity()
+        if self.shift.null:
+            return 0.0
+        if metric in ("fd", "fd_infinity"):
+            return self._frechet()
+        if metric in ("kid", "cmmd"):
+            return self._kernel(cubic if metric == "kid" else gaussian, unit_length=metric == "cmmd")
+        return self._spectrum(metric)
+
+    def _scaled(self, rows: npt.NDArray[np.floating]) -> Floats:
+        return (rows.astype(np.float64) - self.centre) / self.scale
+
+    def _frechet(self) -> float:
+        (mean, first), (other, second) = self.population.moments, self.population.moments_of(self.shift)
+        gap = (other - mean) / self.scale
+        one, two = (each / np.outer(self.scale, self.scale) if self.scale.ndim else each for each in (first, second))
+        root = np.real(sqrtm(one))
+        cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ two @ root), 0)).sum()
+        return float(gap @ gap + np.trace(one) + np.trace(two) - 2 * cross)
+
+    def _kernel(self, kernel: Callable[[Floats, Floats], Floats], *, unit_length: bool) -> float:
+        """Over all pairs but those of an image and itself or its shifted self, which takes most of the chance away."""
+        rows = self.population.images(PAIRED, self.population.stream(f"kernel {self.shift.name}"))
+        x, y = self._scaled(rows), self._scaled(self.population.shifted(rows, self.shift))
+        if unit_length:
+            x, y = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (x, y))
+        total = 0.0
+        for top in range(0, PAIRED, 1000):
+            part = slice(top, top + 1000)
+            sums = kernel(x[part], x) + kernel(y[part], y) - kernel(x[part], y) - kernel(y[part], x)
+            total += sums.sum() - np.diagonal(sums, top).sum()
+        return float(total / (PAIRED * (PAIRED - 1.0)))
+
+    def _authenticity(self) -> float:
+        """The share against the training images, whose own scale is always taken where units differ."""
+        train = self.population.reference.astype(np.float64)
+        fake = self.population.images(NEW, self.population.stream("new"))
+        fake = self.population.shifted(fake, self.shift).astype(np.float64)
+        if self.population.units == "different":
+            varies = train.std(axis=0) > CONSTANT * np.abs(train.mean(axis=0))
+            centre, scale = train.mean(axis=0)[varies], train.std(axis=0)[varies]
+            train, fake = ((each[:, varies] - centre) / scale for each in (train, fake))
+        own = np.sort(cdist(train, train), axis=1)[:, 1]
+        away = np.concatenate([_nearest(fake[top : top + 2000], train, own) for top in range(0, NEW, 2000)])
+        return float(away.mean())
+
+    def _spectrum(self, metric: str) -> float:
+        """Of rows read as logarithms of power in bands 1, 2, ..."""
+        gap = self._scaled(self.population.moments_of(self.shift)[0]) - self._scaled(self.population.moments[0])
+        if metric == "spectrum_distance":
+            return float(100 * np.mean(gap**2))
+        place = np.log10(np.arange(3, len(gap) + 1))
+        return float(np.polyfit(place, gap[2:], 1)[0])
+
+
+def _nearest(fake: Floats, train: Floats, own: Floats) -> npt.NDArray[np.bool_]:
+    """Whether each row is further from its nearest training row than that is from the next."""
+    distances = cdist(fake, train)
+    at = distances.argmin(axis=1)
+    return distances[np.arange(len(fake)), at] > own[at]
+
+
+def cubic(first: Floats, second: Floats) -> Floats:
+    root = first @ second.T / first.shape[1] + 1
+    return root * root * root  # numpy's power is ten times slower
+
+
+def gaussian(first: Floats, second: Floats) -> Floats:
+    """1000 times that of bandwidth 10 on rows of length 1."""
+    return 1000 * np.exp((first @ second.T - 1) / 100)
