@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bench.runtime.progress import track
 from tests.coverage.cells import Cell, countable, gathered, repeated
-from tests.coverage.estimators import SCALED_BY_REFERENCE, Found, of_project
+from tests.coverage.estimators import Found, of_project
 from tests.coverage.populations import DRAWN, SHIFTS, Population
 from tests.coverage.radiographs import FOLDER, radiographs
 from tests.coverage.truths import Truths
@@ -82,6 +82,6 @@ def _work(task: Task) -> tuple[Mapping[str, float | None] | None, list[Mapping[s
     shift = next(each for each in population.shifts if each.name == task.shift)
     metrics: frozenset[str] = _shared["metrics"]  # type: ignore[assignment]
     if not task.repetitions:
-        truth = Truths(population, shift, SCALED_BY_REFERENCE)
+        truth = Truths(population, shift)
         return {metric: truth(metric) for metric in countable(metrics, population)}, []
     return None, repeated(of_project(metrics), population, shift, task.n, task.repetitions)

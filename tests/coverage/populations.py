@@ -28,7 +28,7 @@ class Draw(NamedTuple):
         real, fake: ``(N, D)`` and ``(M, D)`` float32.
         real_patients, fake_patients: the patient of each image by number; no patient is on both sides. A synthetic
             image without a source is its own patient.
-        reference: ``(T, D)`` training images, the same in every draw.
+        reference, reference_patients: ``(T, D)`` training images and their patients, the same in every draw.
         units: what the encoder says of its columns.
     """
 
@@ -37,6 +37,7 @@ class Draw(NamedTuple):
     real_patients: Indices
     fake_patients: Indices
     reference: Rows
+    reference_patients: Indices
     units: ColumnUnits
 
 
@@ -97,15 +98,19 @@ class Population(ABC):
         return mean, np.mean([(part - mean).T @ (part - mean) / len(part) for part in parts], axis=0)
 
     @cached_property
+    def training(self) -> tuple[Rows, Indices]:
+        """The training images and their patients."""
+        return self.patients(REFERENCE, self.stream("reference"))
+
+    @property
     def reference(self) -> Rows:
-        """The training images."""
-        return self.patients(REFERENCE, self.stream("reference"))[0]
+        return self.training[0]
 
     def draw(self, n: int, shift: Shift, rng: np.random.Generator) -> Draw:
         """``n`` real images and ``n`` synthetic ones."""
         real, patients = self.patients(n, rng)
         fake, sources = self.patients(n, rng) if self.sources else (self.images(n, rng), np.arange(n))
-        return Draw(real, self.shifted(fake, shift), patients, sources, self.reference, self.units)
+        return Draw(real, self.shifted(fake, shift), patients, sources, *self.training, self.units)
 
     def shifted(self, rows: Rows, shift: Shift) -> Rows:
         """Synthetic images made of such rows."""

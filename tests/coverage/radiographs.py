@@ -48,11 +48,12 @@ class Halves(Population):
         order = rng.permutation(self._judged)
         first, second = order[::2], order[1::2]
         real, fake = self._of(first, n), self._of(second, n)
-        return Draw(real[0], fake[0], real[1], fake[1], self.reference, self.units)
+        return Draw(real[0], fake[0], real[1], fake[1], *self.training, self.units)
 
     @cached_property
-    def reference(self) -> Rows:
-        return self.rows[~np.isin(self.owners, self._judged)]
+    def training(self) -> tuple[Rows, Indices]:
+        others = ~np.isin(self.owners, self._judged)
+        return self.rows[others], self.owners[others]
 
     @cached_property
     def _judged(self) -> Indices:

@@ -32,7 +32,7 @@ def planted(truth: float, length: float = 1.0, off: float = 0.0) -> Estimator:
 
 
 def cells(shift: Shift, length: float = 1.0, off: float = 0.0) -> dict[str, Cell]:
-    truth = Truths(TINY, shift, by_reference=False)("fd")
+    truth = Truths(TINY, shift)("fd")
     assert truth is not None
     found = repeated(planted(truth, length, off), TINY, shift, 10, range(REPETITIONS))
     return {each.metric: each for each in gathered(found, "tiny", shift.name, 10, {"fd": truth, "density": None})}

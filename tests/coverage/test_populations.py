@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from bench.statistics.arrays import Indices
+from bench.statistics.clusters import Clusters
 from bench.statistics.resampling import folds
 from evaluators.fidelity.cmmd import discrepancy
 from evaluators.fidelity.frechet_distance import frechet
@@ -78,23 +79,27 @@ def test_a_draw_depends_on_its_random_numbers_only() -> None:
 def test_truths_are_what_many_images_give(shift: Shift, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(truths_module, "PAIRED", 1500)
     population = Drawn("for_truths", 8)
-    truths, rng = Truths(population, shift, by_reference=False), np.random.default_rng(0)
+    truths, rng = Truths(population, shift), np.random.default_rng(0)
     real, fake = population.images(1500, rng), population.shifted(population.images(1500, rng), shift)
-    parts = folds(1500, 20, rng), folds(1500, 20, rng)
+    clusters = Clusters.apart(folds(1500, 20, rng)), Clusters.apart(folds(1500, 20, rng))
     assert truths("fd") == pytest.approx(frechet(real, fake), abs=0.05, rel=0.1)
     estimates = {
-        "kid": kernel_distance(real, fake, *parts),
-        "cmmd": discrepancy(real, fake, *parts).unbiased.both,
+        "kid": kernel_distance(real, fake, *clusters).estimate(),
+        "cmmd": discrepancy(real, fake, *clusters).estimate(),
     }
     for metric, found in estimates.items():
         assert abs(found.value - truths(metric)) < 3.5 * found.se
     assert truths("precision") is None
 
 
-def test_the_scale_of_the_training_images_moves_the_truth() -> None:
-    by_all, by_training = (Truths(MIXED, STRONG, by_reference=each) for each in (False, True))
-    assert by_all("fd") != by_training("fd")
-    assert by_all("fd") == pytest.approx(by_training("fd"), rel=0.3)
+def test_the_scale_is_that_of_the_training_images_and_far_values_are_drawn_in() -> None:
+    truths = Truths(MIXED, STRONG)
+    scaled = truths._scaled(MIXED.reference)
+    assert np.abs(np.clip(scaled, -5, 5) - scaled).max() > 0.1  # it has far values
+    within = np.abs(scaled) <= 5
+    plain = (MIXED.reference - MIXED.reference.mean(axis=0)) / MIXED.reference.std(axis=0)
+    np.testing.assert_allclose(scaled[within], plain[within], atol=1e-3)
+    assert np.abs(scaled).max() < np.abs(plain).max()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
 
 from bench.statistics.arrays import Floats
-from tests.coverage.populations import Population, Shift
+from tests.coverage.populations import MANY, NULL, Population, Shift
 
 PAIRED = 5_000  # images whose pairs give a kernel distance
 NEW = 40_000  # images of which a share is counted
@@ -26,18 +26,14 @@ FREE_OF_N = frozenset({"fd", "fd_infinity", "kid", "cmmd", "authenticity", "spec
 class Truths:
     """The values of a population under a shift.
 
-    Args:
-        by_reference: whether columns of different units are scaled by the training images; else by the population.
+    Columns of different units are brought to the scale of the training images, far values drawn in.
     """
 
-    def __init__(self, population: Population, shift: Shift, by_reference: bool) -> None:
+    def __init__(self, population: Population, shift: Shift) -> None:
         self.population, self.shift = population, shift
-        if population.units == "alike":
-            self.centre, self.scale = np.zeros(()), np.ones(())
-        elif by_reference:
+        self.centre, self.scale = np.zeros(()), np.ones(())
+        if population.units == "different":
             self.centre, self.scale = (f(population.reference.astype(np.float64), axis=0) for f in (np.mean, np.std))
-        else:
-            self.centre, self.scale = population.moments[0], np.sqrt(np.diag(population.moments[1]))
 
     def __call__(self, metric: str) -> float | None:
         """The value, ``None`` for a metric that has none."""
@@ -54,15 +50,23 @@ class Truths:
         return self._spectrum(metric)
 
     def _scaled(self, rows: npt.NDArray[np.floating]) -> Floats:
-        return (rows.astype(np.float64) - self.centre) / self.scale
+        scaled = (rows.astype(np.float64) - self.centre) / self.scale
+        return drawn_in(scaled) if self.scale.ndim else scaled
 
     def _frechet(self) -> float:
-        (mean, first), (other, second) = self.population.moments, self.population.moments_of(self.shift)
-        gap = (other - mean) / self.scale
-        one, two = (each / np.outer(self.scale, self.scale) if self.scale.ndim else each for each in (first, second))
-        root = np.real(sqrtm(one))
+        (mean, one), (other, two) = (self._moments(each) for each in (NULL, self.shift))
+        gap, root = other - mean, np.real(sqrtm(one))
         cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ two @ root), 0)).sum()
         return float(gap @ gap + np.trace(one) + np.trace(two) - 2 * cross)
+
+    def _moments(self, shift: Shift) -> tuple[Floats, Floats]:
+        """By formula where rows are compared as they are; else of ``MANY`` scaled images, the same for every shift."""
+        if not self.scale.ndim:
+            return self.population.moments_of(shift)
+        rng = self.population.stream("scaled moments")
+        parts = (self.population.images(MANY // 20, rng) for _ in range(20))
+        rows = np.concatenate([self._scaled(self.population.shifted(part, shift)) for part in parts])
+        return rows.mean(axis=0), np.cov(rows, rowvar=False)
 
     def _kernel(self, kernel: Callable[[Floats, Floats], Floats], *, unit_length: bool) -> float:
         """Over all pairs but those of an image and itself or its shifted self, which takes most of the chance away."""
@@ -85,7 +89,7 @@ class Truths:
         if self.population.units == "different":
             varies = train.std(axis=0) > CONSTANT * np.abs(train.mean(axis=0))
             centre, scale = train.mean(axis=0)[varies], train.std(axis=0)[varies]
-            train, fake = ((each[:, varies] - centre) / scale for each in (train, fake))
+            train, fake = (drawn_in((each[:, varies] - centre) / scale) for each in (train, fake))
         own = np.sort(cdist(train, train), axis=1)[:, 1]
         away = np.concatenate([_nearest(fake[top : top + 2000], train, own) for top in range(0, NEW, 2000)])
         return float(away.mean())
@@ -104,6 +108,12 @@ def _nearest(fake: Floats, train: Floats, own: Floats) -> npt.NDArray[np.bool_]:
     distances = cdist(fake, train)
     at = distances.argmin(axis=1)
     return distances[np.arange(len(fake)), at] > own[at]
+
+
+def drawn_in(values: Floats) -> Floats:
+    """Values up to 5 standard deviations as they are, beyond by the logarithm of what is more."""
+    beyond = np.maximum(np.abs(values) - 5, 0)
+    return np.clip(values, -5, 5) + np.sign(values) * np.log1p(beyond)
 
 
 def cubic(first: Floats, second: Floats) -> Floats:
