@@ -46,11 +46,27 @@ class Report:
         """Damage that changes nothing on this data set."""
         return [each for each in DAMAGES if each not in self.damages]
 
-    def rows(self, over: Over) -> dict[tuple[str | None, str], dict[str, Response]]:
-        """The responses by damage of every encoder and metric; encoders in the order they came, ``None`` last."""
-        rows: dict[tuple[str | None, str], dict[str, Response]] = {}
-        for each in sorted(self.responses, key=lambda response: response.encoder is None):
+    @property
+    def unmeasured(self) -> list[str]:
+        """Keys of the metrics that were refused whatever the damage, over all images."""
+        return list(dict.fromkeys(metric for metric, _ in self._refused("all")))
+
+    def _refused(self, over: Over) -> list[tuple[str, str | None]]:
+        verdicts: dict[tuple[str, str | None], set[str]] = {}
+        for each in self.responses:
             if each.over == over:
+                verdicts.setdefault((each.metric, each.encoder), set()).add(each.verdict)
+        return [row for row, found in verdicts.items() if found == {"refused"}]
+
+    def rows(self, over: Over) -> dict[tuple[str | None, str], dict[str, Response]]:
+        """The responses by damage of every encoder and metric; encoders in the order they came, ``None`` last.
+
+        What is refused whatever the damage has no row.
+        """
+        rows: dict[tuple[str | None, str], dict[str, Response]] = {}
+        refused = self._refused(over)
+        for each in sorted(self.responses, key=lambda response: response.encoder is None):
+            if each.over == over and (each.metric, each.encoder) not in refused:
                 rows.setdefault((each.encoder, each.metric), {})[each.damage] = each
         order = {name: i for i, name in enumerate(dict.fromkeys(encoder for encoder, _ in rows))}
         return dict(sorted(rows.items(), key=lambda item: order[item[0][0]]))
@@ -83,10 +99,10 @@ def page(report: Report, maps: Mapping[Over, bytes], examples: Mapping[str, Sequ
 
 
 def _summary(damage: Damage, report: Report, over: Over) -> dict[str, Any]:
-    """Which metrics, with their encoders, have which verdict on a damage."""
+    """Which metrics have which verdict on a damage, by encoder."""
     found: dict[str, dict[str, list[str]]] = {"sees": {}, "blind": {}, "fooled": {}, "refused": {}}
     for (encoder, metric), responses in report.rows(over).items():
-        found[responses[damage.name].verdict].setdefault(metric, []).append(encoder or "pixels")
+        found[responses[damage.name].verdict].setdefault(encoder or "pixels", []).append(metric)
     return {"damage": damage, **found}
 
 

@@ -17,8 +17,8 @@ from bench.runtime.publication import Publication
 from bench.storage.files import write_atomic, write_json
 from bench.storage.text_table import text_table
 from bench.validity.damages import DAMAGES, Damage
-from bench.validity.measure import Bench
 from bench.validity.heat_map import heat_map
+from bench.validity.measure import Bench
 from bench.validity.page import Report, page
 from bench.validity.response import LIMIT
 
@@ -88,6 +88,8 @@ def table(report: Report) -> str:
     printed += text_table(lines)
     counts = Counter(each.verdict for each in report.responses)
     printed += ["", ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())]
+    if report.unmeasured:
+        printed.append(f"refused whatever the damage: {', '.join(report.unmeasured)}")
     if report.described:
         printed.append(f"not judged, because they only describe: {', '.join(report.described)}")
     return "\n".join(printed)

@@ -197,10 +197,10 @@ def _caption(found: StandIn, i: int) -> str:
     own, asked = (_flat(each) for each in (pool.told[row], found.told[i]))
     info = pool.images.info
     names = dict.fromkeys([*info.groups, *info.conditions, *info.attributes, "prompt"])
-    other = [name for name in names if own[name] != asked[name]][:2]
     readable = {each.name: each.text for each in info.labels}
-    words = [f"{each} {readable.get(each, str)(asked[each])}" for each in other]
-    return f"{name}, asked for as {', '.join(words)}" if words else name
+    other = [(each, readable.get(each, str)) for each in names if own[each] != asked[each]][:2]
+    words = [f"{each} {said(own[each])}, asked for {said(asked[each])}" for each, said in other]
+    return "; ".join([name, *words])
 
 
 def _flat(told: Told) -> dict[str, Any]:
