@@ -134,7 +134,7 @@ def biovil_t(
 
     Args:
         name: the encoder's name in the configuration, for messages.
-        network: ``architecture``, as the toolbox calls it (``resnet50_multi_image``), and ``dim``, the features it gives.
+        network: ``architecture`` (``resnet50_multi_image``, as in the toolbox) and ``dim``, the features it gives.
         path: a folder with the files of ``WANTED``; null fetches ``origin.hub``.
         origin: see ``checkpoints.Origin``.
         compute: see ``deep.Compute``.

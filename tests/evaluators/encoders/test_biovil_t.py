@@ -13,7 +13,8 @@ from bench.api import BenchError, Encoder, ReadsText
 from evaluators.encoders import biovil_t as module
 from evaluators.encoders.biovil_t import BioViLT, biovil_t, cut
 
-WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] no finding left right pleural effusion large the a on".split()
+MARKS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = [*MARKS, "no", "finding", "left", "right", "pleural", "effusion", "large", "the", "a", "on"]
 NETWORK = {"architecture": "resnet18_multi_image", "dim": 8}  # the smallest that the toolbox makes
 LENGTH = 12
 pytestmark = pytest.mark.filterwarnings("ignore:Importing from timm.models.layers")
@@ -116,7 +117,7 @@ def test_all_that_decides_is_in_the_identity(folder: Path, tmp_path: Path) -> No
 
 def test_a_folder_without_a_half_says_which_file_it_lacks(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"encoder\.biovil_t\.path: .* has no biovil_t_image_model_proj_size_128\.pt"):
-        made(tmp_path).id
+        made(tmp_path).weights.digest()
     with pytest.raises(BenchError, match=r"encoder biovil_t: the weights do not fit"):
         made(folder, dim=9)(np.zeros((1, 20, 20), np.uint8))
 
