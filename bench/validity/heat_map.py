@@ -30,7 +30,7 @@ def heat_map(report: Report, over: Over) -> bytes:
     axes.set_ylim(height, 0)
     _legend(axes)
     for column, damage in enumerate(report.damages):
-        place = {"rotation": 40, "rotation_mode": "anchor", "ha": "left", "va": "bottom"}
+        place: dict[str, Any] = {"rotation": 40, "rotation_mode": "anchor", "ha": "left", "va": "bottom"}
         axes.text(LEFT + (column + 0.45) * WIDTH, HEAD - 0.08, damage.title, fontsize=9.5, color=INK, **place)
     top, before = HEAD, object()
     for (encoder, metric), responses in rows.items():
