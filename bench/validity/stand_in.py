@@ -185,8 +185,9 @@ def affected(count: int, share: float, rng: np.random.Generator) -> Indices:
 
 
 def _strip(found: StandIn) -> list[Picture]:
-    """The first images in the order of the pool, so that those shown twice stand beside each other."""
-    order = np.argsort(found.shown, kind="stable")[:STRIP]
+    """Images asked for otherwise first, then in the order of the pool, so that those shown twice stand together."""
+    fits = [found.pool.told[row] == told for row, told in zip(found.shown, found.told, strict=True)]
+    order = np.lexsort((found.shown, fits))[:STRIP]
     return [Picture(found.images[i], _caption(found, i)) for i in order]
 
 

@@ -150,7 +150,7 @@ def test_every_fault_has_pictures_with_words(whole: StandIn) -> None:
     counts = {damage.name: damage.fault.pictures(whole, damage.strengths, RNG(0)) for damage in DAMAGES}
     assert {len(found) for found in counts.values()} == {2, 6}
     assert all(each.image.shape == (32, 32) and each.caption for found in counts.values() for each in found)
-    assert any("asked for" in each.caption for each in counts["labels"])
+    assert all("asked for" in each.caption for name in ("labels", "groups") for each in counts[name])
     assert {each.caption for each in counts["repeats"]} != {each.caption for each in counts["copies"]}
 
 
