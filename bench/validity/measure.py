@@ -90,7 +90,7 @@ class Bench:
             idle = [row.value(draw) for draw in undamaged]
             for damage in self.damages:
                 grades = [first, *(values for name, values in measured if name == damage.name)]
-                where = Place(row.encoder, row.over, damage.name, damage.chance)
+                where = Place(row.encoder, row.over, damage.name, tuple(self._shared * each for each in damage.chance))
                 found.append(respond(self.metrics[row.metric], where, [row.value(each) for each in grades], idle))
         return found
 
@@ -104,6 +104,11 @@ class Bench:
             each.name: each.fault.pictures(self._undamaged, each.strengths, self._rng(each.name))
             for each in self.damages
         }
+
+    @property
+    def _shared(self) -> float:
+        """How much more independent sets would vary than the draws do, which share images: that of a mean."""
+        return float((1 - self.n / len(self._pool)) ** -0.5)
 
     @cached_property
     def _pool(self) -> Pool:

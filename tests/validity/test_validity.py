@@ -102,6 +102,19 @@ def test_what_looks_for_copies_sees_them_though_undamaged_draws_hold_training_im
     assert found.verdict == "sees"
 
 
+def test_draws_that_share_images_are_known_to_vary_too_little(bench: Bench, responses: list[Response]) -> None:
+    """Means of draws without replacement vary by a factor ``1 - n/N`` less than those of independent sets."""
+    pool, n = len(bench._pool), bench.n
+    values = np.random.default_rng(0).normal(size=pool)
+    draws = [values[np.random.default_rng(i).permutation(pool)[:n]].mean() for i in range(4000)]
+    assert np.std(draws) * bench._shared == pytest.approx(values.std() / n**0.5, rel=0.05)
+    (found,) = (each for each in responses if (each.metric, each.over, each.damage) == ("gap", "all", "noise"))
+    assert found.spread is not None
+    changes = np.array(found.losses[1:], float) - float(found.losses[0] or 0)
+    seen = changes > 4 * found.spread * bench._shared
+    assert found.first == int(np.flatnonzero(~seen)[-1]) + 2 if (~seen).any() else found.first == 1
+
+
 def test_ignored_labels_are_seen_within_groups_only(responses: list[Response]) -> None:
     found = {(each.metric, each.over, each.damage): each.verdict for each in responses}
     assert found["told", "groups", "labels"] == "sees" and found["told", "groups", "laterality"] == "blind"
