@@ -78,7 +78,7 @@ def _carry_out(config: DictConfig, folder: Path) -> tuple[int, str, float | None
         publish(folder, config.wandb, outcome.training)
         # a sweep ends with one table of all its jobs
         alone = HydraConfig.get().mode != RunMode.MULTIRUN
-        print(summary(outcome) if alone else folder, flush=True)
+        print(summary(outcome, config.show) if alone else folder, flush=True)
     return (1, f"failed: {', '.join(outcome.failed)}", value) if outcome.failed else (0, "", value)
 
 

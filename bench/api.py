@@ -9,7 +9,7 @@ import json
 import math
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -85,6 +85,7 @@ class DatasetInfo:
         targets: names of the labels a downstream classifier predicts (binary or categorical).
         groups: names of the columns, labels or attributes, whose values form subgroups.
         attributes: names of the further text columns.
+        prompted: names of the labels and attributes whose value every prompt states.
         required_attributes: what a complete record of this modality states, for the completeness score.
         pixel_spacing_mm: size of a pixel at the working image size, ``None`` where unknown or varying.
         redistributable: whether real images may be shown on a public page.
@@ -99,6 +100,7 @@ class DatasetInfo:
     targets: tuple[str, ...]
     groups: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
+    prompted: tuple[str, ...] = ()
     required_attributes: tuple[str, ...] = ()
     pixel_spacing_mm: float | None = None
     redistributable: bool = False
@@ -120,7 +122,8 @@ class ImageSet:
 
     ``rows`` has the columns ``image`` (PNG bytes, 8-bit grey), ``pixel_hash`` (SHA-256 of the decoded pixels),
     ``image_id`` and ``patient_id`` (text), ``prompt`` (text or ``None``), every label of ``info`` (integer or
-    ``None``) and every attribute (text or ``None``). Generated sets also have ``purpose``.
+    ``None``) and every attribute (text or ``None``). Generated sets also have ``purpose``; there ``patient_id`` is the
+    id of the first image of the same purpose that belongs together with this one, most often its own.
 
     ``own_size`` is the least and the greatest (height, width) in pixels, each side on its own, of the files before they
     were brought to the one size; ``None`` where unknown. It is no part of ``digest``, and in a selection it still
@@ -306,7 +309,7 @@ class Generator(ABC, Configurable):
     Attributes:
         block: images made in one call of ``sample``. Kernels give other last bits for other batch sizes, so the
             block belongs to the protocol: the core cuts the requests into blocks of this size and pads the last.
-        uses: names of the request columns it understands (label names, ``prompt``).
+        uses: names of the request columns it understands (labels, attributes, ``prompt``).
         learns_from: the part of the split that ``fit`` is given and learns from; ``None`` where the generator comes
             trained on what the bench cannot know, and ``fit`` reads no more of the train part than size and labels.
         incidental: settings that change no image (where it runs, how often it saves).
@@ -314,6 +317,8 @@ class Generator(ABC, Configurable):
         runs_code: settings that, when set, start code which comes with weights; each needs the user's ``allow``.
         reads: files and folders of the user's whose content decides the images (weights, images made elsewhere).
         facts: what the record should say of it: parameters, hashes, counts; read after ``fit`` and after ``sample``.
+            ``facts["matched"]``, where it is there, is by purpose, column and asked value the share of requests that
+            got that value: a group in which it is too small is not measured.
         control: what it stands for on the board if it is a control and not a contender.
         shows_real: whether its images are real ones, so that a public page must ask ``redistributable``.
         processes: how many processes of one launch train it together. Above 1, the core calls ``fit`` in all of them
@@ -360,6 +365,14 @@ class Generator(ABC, Configurable):
 
         Row ``i`` depends on ``requests[i]`` (and on ``plan``) only.
         """
+
+    def patients(self, requests: Sequence[Request]) -> Sequence[str | None]:
+        """Of whom the image of each request is, after ``plan``: one name for images that belong together, because they
+        are of one real patient or one imagined one; ``None`` for an image that belongs to no other.
+
+        The core compares the names within a purpose and writes down none of them.
+        """
+        return [None] * len(requests)
 
 
 class Encoder(ABC, Configurable):
@@ -439,6 +452,17 @@ class HasRadiomics(Protocol):
     """
 
     radiomic_features: tuple[str, ...]
+
+
+@runtime_checkable
+class PublishedRadiomics(HasRadiomics, Protocol):
+    """An encoder whose radiomic features equal, to rounding, those of published code, so that distances compare.
+
+    Attributes:
+        published_as: the code and its version.
+    """
+
+    published_as: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -580,6 +604,24 @@ class FeatureReader(Protocol):
     def __call__(self, encoder: str, images: ImageSet) -> Rows: ...
 
 
+class Keep(Protocol):
+    """Arrays that depend on nothing but ``identity``, made once and found again by every later run on the same data.
+
+    ``identity`` holds numbers, texts and digests of arrays: all that decides what ``make`` gives, but for the code.
+    """
+
+    def __call__(
+        self, identity: Sequence[Any], make: Callable[[], Mapping[str, npt.NDArray[Any]]]
+    ) -> Mapping[str, npt.NDArray[Any]]: ...
+
+
+def made_anew(
+    identity: Sequence[Any], make: Callable[[], Mapping[str, npt.NDArray[Any]]]
+) -> Mapping[str, npt.NDArray[Any]]:
+    """A ``Keep`` that keeps nothing."""
+    return make()
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a filter makes of one image.
@@ -637,7 +679,9 @@ class Material:
         rng: this evaluator's own source of randomness.
         leave: ``leave("privacy.json", content)`` puts a file into the run's folder.
         scores: the scores of evaluators that ran before it in this run, with their names.
-        generator: what the run says of the generator (name, target, parameters, control, provenance).
+        keep: keeps what was computed from real images alone.
+        generator: what the run says of the generator: name, target, settings, control, ``told`` (the labels and
+            attributes that reach it), ``facts`` and more.
     """
 
     split: Split
@@ -648,6 +692,7 @@ class Material:
     leave: Leave
     scores: Mapping[str, Sequence[Score]] = field(default_factory=dict)
     generator: Mapping[str, Any] = field(default_factory=dict)
+    keep: Keep = made_anew
 
 
 class Evaluator(ABC, Configurable):

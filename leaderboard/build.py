@@ -7,7 +7,6 @@ import csv
 import hashlib
 import io
 import json
-import math
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,10 +25,11 @@ from bench.storage.names import visible
 from bench.storage.record import sizes_words
 from leaderboard.check import Problem, parse_json
 from leaderboard.columns import Arm, Grid, Section, sections
-from leaderboard.compare import Estimate, loss
+from leaderboard.estimate import loss, narrowing
 from leaderboard.read import Run, artifact, inside
 from leaderboard.settings import columns_of, shown, swept_settings
 from leaderboard.tables import codes
+from leaderboard.wording import BEST_FIRST, compared, duration, exact, interval, number, plain, scale, source
 
 LARGEST = 32 * 2**20  # bytes of a picture, card or report
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -154,14 +154,17 @@ def tidy(runs: Sequence[Run]) -> list[dict[str, Any]]:
             for score in found.scores:
                 metric = metrics[score.metric]
                 sense = {"better": metric.better, "target": metric.target, "unit": metric.unit}
-                rows.append({**who, **what, **score.model_dump(), **sense})
+                spread = score.spread
+                sides = {"se_real": spread and spread.real, "se_synthetic": spread and spread.synthetic}
+                rows.append({**who, **what, **score.model_dump(exclude={"spread"}), **sense, **sides})
             if not found.scores:
                 why = found.reason if found.error is None else f"{found.error.type}: {found.error.message}"
                 rows.append({**who, **what, **dict.fromkeys(SCORE), "reason": why})
     return rows
 
 
-SCORE = ("metric", "value", "low", "high", "n", "group", "encoder", "reason", "words", "better", "target", "unit")
+_MEASURED = ("metric", "value", "low", "high", "n", "group", "encoder", "reason", "words", "ranked")
+SCORE = (*_MEASURED, "better", "target", "unit", "se_real", "se_synthetic")
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -203,6 +206,7 @@ def page(board: Sequence[Section], files: Files, problems: Sequence[Problem]) ->
         "interval": interval,
         "duration": duration,
         "source": source,
+        "narrowing": narrowing,
     }
     environment.globals |= {
         "notes": notes,
@@ -212,6 +216,7 @@ def page(board: Sequence[Section], files: Files, problems: Sequence[Problem]) ->
         "unread": unread,
         "validity": lambda dataset: report(dataset, files),
     }
+    environment.globals |= {"compared": compared}
     environment.globals |= {"may_show": may_show, "loss": loss, "scale": scale, "best_first": BEST_FIRST}
     controls = {name: f"reference: {words}" for name, words in CONTROLS.items()}
     environment.globals |= {"controls": controls, "trained_on": trained_on, "sizes": sizes_words}
@@ -274,68 +279,3 @@ def unread(run: Run) -> list[str]:
 def trained_on(run: Run) -> str:
     """The part of the split the generator learned from; ``unknown`` where it was not trained here."""
     return str(run.record.facts.get("trained_on", "not recorded"))
-
-
-def number(value: float, scale: float | None = None) -> str:
-    """Three significant digits of ``scale`` (``value`` itself by default), plain where that is short."""
-    size = abs(value if scale is None else scale)
-    if size and not 1e-4 <= size < 1e6:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        return f"{mantissa}{TIMES}10{str(int(exponent)).translate(RAISED)}".replace("-", MINUS)
-    decimals = 2 - math.floor(math.log10(size)) if size else 0
-    text = f"{round(value, decimals):.{max(decimals, 0)}f}"
-    return text.replace("-", MINUS) if float(text) else text.lstrip("-")
-
-
-def plain(value: float) -> str:
-    """A stated constant, such as a bound or a target, in as few digits as it has."""
-    return f"{value:g}".replace("-", MINUS)
-
-
-def exact(value: float) -> str:
-    """A number whose last digits matter, in nine significant ones."""
-    return f"{value:.9g}".replace("-", MINUS)
-
-
-# in which order the values of a column stand when the best come first
-BEST_FIRST = {"lower": "ascending", "higher": "descending", "target": "other"}
-MINUS, TIMES, DASH = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def scale(estimate: Estimate) -> float:
-    """What the digits of a value and its interval are counted from.
-
-    Three of the value, but none beyond the second of the interval's half-width, for those say nothing.
-    """
-    value, low, high = estimate
-    return abs(value) if low is None or high is None else max(abs(value), 10 * (high - low) / 2)
-
-
-def interval(estimate: Estimate) -> str:
-    """``[low, high]``, rounded like its value; empty if there is none."""
-    _, low, high = estimate
-    if low is None or high is None:
-        return ""
-    size = scale(estimate)
-    return f"[{number(low, size)}, {number(high, size)}]"
-
-
-def duration(seconds: float | None) -> str:
-    """``3.2 s``, ``12 min``, ``4.5 h``; a dash where nothing was measured."""
-    if seconds is None:
-        return DASH
-    if seconds < 120:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def source(reference: str) -> str | None:
-    """The address of an arXiv id, a DOI or an http(s) address; ``None`` for anything else."""
-    if found := re.fullmatch(r"(?:arxiv:\s*)?(\d{4}\.\d{4,5}(?:v\d+)?)", reference.strip(), re.IGNORECASE):
-        return f"https://arxiv.org/abs/{found[1]}"
-    if found := re.fullmatch(
-        r"(?:doi:\s*|https://doi\.org/)?(10\.\d{4,9}/[^\s<>\"']+)", reference.strip(), re.IGNORECASE
-    ):
-        return f"https://doi.org/{quote(found[1], safe='/().;:-_')}"
-    return reference.strip() if re.fullmatch(r"https?://[^\s<>\"']+", reference.strip()) else None

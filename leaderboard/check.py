@@ -15,9 +15,10 @@ from pydantic.json_schema import models_json_schema
 
 from bench.storage.names import name_faults, path_name_faults, visible
 from bench.storage.private_text import forms_found
-from bench.storage.record import MetricRow, Record, RunRecord
+from bench.storage.record import MetricRow, Record, RunRecord, ScoreRow
 
 LARGEST = 32 * 2**20  # bytes of a record file
+TOLERANCE = 1.05  # times its longer arm that an interval's standard error may be
 CONFORMING = re.compile(r"([^\[\]|]+)\[[^|]+\|[^|]+\](?:\.low|\.high)?")  # metric[group|encoder], or an end
 
 
@@ -200,6 +201,22 @@ def _score_faults(record: Record) -> Iterator[Fault]:
                 yield pointer("scores", place, field), f"{number} is outside the metric's bounds [{low}, {high}]"
         if score.value is not None and score.n < metric.minimum:
             yield pointer("scores", place, "n"), f"{score.n} is under the metric's minimum {metric.minimum}"
+        yield from _spread_faults(pointer("scores", place, "spread", "deviations"), score)
+
+
+def _spread_faults(place: str, score: ScoreRow) -> Iterator[Fault]:
+    """A 95% interval is wider than one standard error to its longer side, whatever its form and its bounds.
+
+    That it is much wider is no fault: it may hold more than the deviations, and what it does is never paired.
+    """
+    if score.spread is None or score.value is None or score.low is None or score.high is None:
+        return
+    error, longer = math.hypot(*score.spread.deviations), max(score.high - score.value, score.value - score.low)
+    if error > TOLERANCE * longer:
+        yield (
+            place,
+            f"the standard error {error:.4g} by these is more than the interval allows, which reaches {longer:.4g}",
+        )
 
 
 def _conformance_faults(conformance: Mapping[str, float] | None, metrics: Mapping[str, MetricRow]) -> Iterator[Fault]:

@@ -5,40 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from bench.storage.agreement import NumberDeviation, short_digest
 from bench.storage.differences import Difference, differences
 from bench.storage.files import canonical
-from bench.storage.record import MetricRow, Record, ScoreRow
-from leaderboard.compare import Estimate, Mark, best_of, combine, fooled_by
+from bench.storage.record import MetricRow, Record
+from leaderboard.cells import Cell, Place, Records, cell_of, definition, features_of
+from leaderboard.compare import Mark, behind_best, fooled_by
 from leaderboard.read import Run
 from leaderboard.tables import ComparableRuns, departures, tables
 
-State = Literal["value", "refused", "failed", "missing"]
 ORDER = {"ceiling": 0, None: 1, "baseline": 2, "memoriser": 3, "floor": 4}
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What one generator has in one column; ``n`` are the different numbers of images behind it.
-
-    ``words`` stand in the place of the number.
-    """
-
-    state: State
-    estimate: Estimate | None = None
-    n: tuple[int, ...] = ()
-    notes: tuple[str, ...] = ()
-    best: bool = False
-    words: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """One metric in one encoder's features for one group, under one protocol; ``cells`` by generator.
 
-    ``features`` is the encoder's full identity, which its name alone does not tell.
+    ``features`` is the encoder's full identity, which its name alone does not tell; ``leader`` is the contender with
+    the best value, where there is a contest.
     """
 
     encoder: str | None
@@ -46,6 +32,7 @@ class Column:
     metric: MetricRow
     cells: Mapping[str, Cell]
     marks: tuple[Mark, ...] = ()
+    leader: str | None = None
 
     @property
     def n(self) -> tuple[int, ...]:
@@ -63,6 +50,12 @@ class Grid:
     def encoders(self) -> list[tuple[str | None, int]]:
         """Each encoder with its number of columns, in column order."""
         return [(name, len(list(columns))) for name, columns in groupby(self.columns, lambda each: each.encoder)]
+
+    @property
+    def foremost(self) -> list[Column]:
+        """The columns that judge by headline metrics, or by any where none of them is one."""
+        judging = [column for column in self.columns if column.metric.better != "neither"]
+        return [column for column in judging if column.metric.role == "headline"] or judging
 
     @property
     def clashes(self) -> list[str]:
@@ -180,9 +173,6 @@ def _arms(evaluator: str, rows: Sequence[Row]) -> list[Arm]:
     return arms
 
 
-Records = Sequence[tuple[int, Record]]  # (seed, record)
-
-
 def _grids(evaluator: str, table: ComparableRuns, rows: Sequence[Row]) -> tuple[Grid, ...]:
     kept = {run.place for run in table.runs}
     records: dict[str, Records] = {
@@ -195,24 +185,16 @@ def _grids(evaluator: str, table: ComparableRuns, rows: Sequence[Row]) -> tuple[
 
 
 def _in_order(columns: Mapping[Place, Column], group: str) -> list[Column]:
-    """The columns of a group by encoder, those in which nobody has a value after the others."""
+    """The columns of a group by encoder, headline metrics first and those in which nobody has a value last."""
     own = [column for place, column in columns.items() if place.group == group]
     encoders = list(dict.fromkeys((column.encoder, column.features) for column in own))
     empty = {id(each): all(cell.state != "value" for cell in each.cells.values()) for each in own}
-    return sorted(own, key=lambda each: (encoders.index((each.encoder, each.features)), empty[id(each)]))
 
+    def rank(column: Column) -> tuple[int, bool, bool]:
+        place = encoders.index((column.encoder, column.features))
+        return place, empty[id(column)], column.metric.role != "headline"
 
-class Place(NamedTuple):
-    """A column: the group, the encoder by name and by all that decides its features, and the metric."""
-
-    group: str
-    encoder: str | None
-    features: str | None
-    metric: MetricRow
-
-
-def _features(record: Record, encoder: str | None) -> str | None:
-    return None if encoder is None else str(record.protocol.get("encoders", {}).get(encoder))
+    return sorted(own, key=rank)
 
 
 def _places(records: Sequence[Record]) -> list[Place]:
@@ -229,12 +211,12 @@ def _places(records: Sequence[Record]) -> list[Place]:
         for key in metrics:
             order.setdefault(key, len(order))
         for score in record.scores:
-            features = _features(record, score.encoder)
+            features = features_of(record, score.encoder)
             place = Place(score.group, score.encoder, features, metrics[score.metric])
-            found.setdefault(canonical([*place[:3], _definition(place.metric)]), place)
+            found.setdefault(canonical([*place[:3], definition(place.metric)]), place)
     if not found:
         bare = [Place("all", None, None, each) for record in records for each in record.metrics]
-        found = {_definition(place.metric): place for place in bare}
+        found = {definition(place.metric): place for place in bare}
     first: dict[str | None, int] = {}
     for place in found.values():
         rank = order[place.metric.key]
@@ -247,78 +229,18 @@ def _places(records: Sequence[Record]) -> list[Place]:
             each.encoder or "",
             each.features or "",
             order[each.metric.key],
-            _definition(each.metric),
+            definition(each.metric),
         ),
     )
 
 
-def _definition(metric: MetricRow) -> str:
-    """Everything about a metric but the words that describe it and its place among others."""
-    words = {"title", "summary", "reference", "minimum", "role", "ceiling_of"}
-    return canonical(metric.model_dump(exclude=words))
-
-
 def _column(place: Place, rows: Sequence[Row], records: Mapping[str, Records]) -> Column:
     metric = place.metric
-    cells = {row.name: _cell(place, records[row.name], len(row.runs)) for row in rows}
-    measured = [(row, cells[row.name].estimate) for row in rows]
-    pairs = [(row.control, estimate) for row, estimate in measured if estimate]
-    contenders = {row.name: estimate for row, estimate in measured if estimate and row.control is None}
-    for name in best_of(metric, contenders):
-        cells[name] = replace(cells[name], best=True)
-    return Column(place.encoder, place.features, metric, cells, fooled_by(metric, pairs))
-
-
-def _cell(place: Place, records: Records, seeds: int) -> Cell:
-    scores: list[ScoreRow] = []
-    states: set[State] = set()
-    said: dict[str, list[int]] = {}
-    words: dict[str, list[int]] = {}
-    for seed, record in records:
-        score, state, why = _outcome(place, record)
-        states.add(state)
-        if score is not None:
-            scores.append(score)
-            if score.words:
-                words.setdefault(score.words, []).append(seed)
-        if why:
-            said.setdefault(why, []).append(seed)
-    notes = _by_seed(said, seeds)
-    if scores:
-        if len(records) < seeds:
-            notes.append(f"{_seeds([seed for seed, _ in records])} only: the others have no record in this table")
-        n = tuple(sorted({score.n for score in scores}))
-        verdicts = "; ".join(_by_seed(words, seeds)) or None
-        return Cell("value", combine(scores, place.metric), n, tuple(notes), words=verdicts)
-    for state in ("failed", "refused"):
-        if state in states:
-            return Cell(state, notes=tuple(notes))
-    return Cell("missing")
-
-
-def _by_seed(said: Mapping[str, Sequence[int]], seeds: int) -> list[str]:
-    """Each text, with the seeds it holds for where these are not all."""
-    return [f"{text} ({_seeds(own)})" if len(own) < seeds else text for text, own in sorted(said.items())]
-
-
-def _outcome(place: Place, record: Record) -> tuple[ScoreRow | None, State, str]:
-    """The score if there is one, the state of its cell, and the footnote to it."""
-    metric = place.metric
-    definitions = {each.key: _definition(each) for each in record.metrics}
-    for score in record.scores:
-        here = (score.group, score.encoder, _features(record, score.encoder), score.metric)
-        if here != (*place[:3], metric.key) or definitions[score.metric] != _definition(metric):
-            continue
-        if score.value is None:
-            return None, "refused", f"refused: {score.reason}"
-        bare = score.low is None and score.words is None
-        return score, "value", f"no interval: {score.reason}" if bare else score.reason or ""
-    if record.status == "failed" and record.error is not None:
-        return None, "failed", f"failed: {record.error.type}: {record.error.message}"
-    if record.status == "refused":
-        return None, "refused", f"refused: {record.reason}"
-    return None, "missing", "not measured"
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
+    cells = {row.name: cell_of(place, records[row.name], len(row.runs)) for row in rows}
+    judged = [(row, cells[row.name].estimate) for row in rows if cells[row.name].ranked]
+    pairs = [(row.control, estimate) for row, estimate in judged if estimate]
+    contenders = {row.name: estimate for row, estimate in judged if estimate and row.control is None}
+    behind = behind_best(metric, contenders)
+    for name, each in behind.items():
+        cells[name] = replace(cells[name], behind=each)
+    return Column(place.encoder, place.features, metric, cells, fooled_by(metric, pairs), next(iter(behind), None))

@@ -1,90 +1,144 @@
-"""How seeds become one number, which number is better, and which controls a metric is fooled by. Pure functions."""
+"""Which number is better beyond doubt, which is best, and which controls a metric is fooled by. Pure functions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from bench.statistics.resampling import student_interval
-from bench.storage.record import MetricRow, ScoreRow
+from bench.statistics.arrays import Floats
+from bench.statistics.resampling import holm
+from bench.storage.record import MetricRow
+from leaderboard.estimate import Estimate, loss
 
 Mark = Literal["copying", "noise"]
+LEVEL = 0.05
+SAME = 1e-6  # of their size: deviations that differ by less are those of one set of images
 
 
-class Estimate(NamedTuple):
-    """A number and its 95% interval; the ends are ``None`` together."""
+class ScoreDifference(NamedTuple):
+    """How much worse one generator is than another, where more is worse, with its 95% interval.
+
+    Attributes:
+        p: of no difference, adjusted for the comparisons made together; ``None`` where unpaired, and then the interval
+            is that of two that are better beyond doubt exactly where their own intervals do not overlap.
+        resamples: that both share, where paired.
+    """
 
     value: float
-    low: float | None
-    high: float | None
+    low: float
+    high: float
+    p: float | None = None
+    resamples: int = 0
+
+    @property
+    def paired(self) -> bool:
+        """Whether what the real images do to both was left out."""
+        return self.p is not None
+
+    @property
+    def beyond_doubt(self) -> bool:
+        """Whether the other is worse, and not by chance."""
+        return self.low > 0 if self.p is None else self.value > 0 and self.p <= LEVEL
 
 
-def combine(scores: Sequence[ScoreRow], metric: MetricRow) -> Estimate:
-    """The mean over ``k`` seeds and its 95% interval.
+def difference(metric: MetricRow, one: Estimate, other: Estimate) -> ScoreDifference:
+    """How much worse ``other`` is than ``one``, both measured under one protocol on one split.
 
-    With ``m`` the mean, ``s`` the standard deviation over seeds (``k - 1``), ``t`` the 97.5% point of Student's t
-    with ``k - 1`` degrees of freedom, and ``a`` the mean over seeds of the distance from value to lower end:
+    Paired where both say how they move with the same ``G`` resamples: with ``d`` the deviations, ``SE`` their root sum
+    of squares, ``t`` the 97.5% point of Student's t with ``G - 1`` degrees of freedom, and ``a`` the arm of an interval
+    that faces the other,
 
-        low = m - sqrt((t s / sqrt(k))^2 + a^2)
+        half = sqrt(t^2 sum((d2 - d1)^2) + sum over both of max(a^2 - t^2 SE^2, 0))
 
-    and likewise above. ``a`` is not divided by ``sqrt(k)`` because every seed is compared with the same real
-    images. One seed keeps its own interval. The ends stay within the metric's bounds. There is none where a seed has
-    none: the spread over seeds knows nothing of the images they are all compared with.
+    What an interval holds beyond its deviations (seeds, bounds of a share) is thus never shared. The first sum is at
+    least the square of what the synthetic images of one of them bring alone, for these are not shared either.
+    Unpaired where deviations are missing, of another number or those of one set of images, and where an interval holds
+    the target: the distance from it is then no linear function.
     """
-    values = np.array([score.value for score in scores], dtype=np.float64)
-    mean = float(values.mean())
-    across = student_interval(values)
-    spread = 0.0 if across is None else (across[1] - across[0]) / 2
-    arms = [(s.value - s.low, s.high - s.value) for s in scores if None not in (s.value, s.low, s.high)]  # type: ignore[operator]
-    if len(arms) < len(scores):
-        return Estimate(mean, None, None)
-    below, above = np.mean(arms, axis=0)
-    low, high = mean - math.hypot(spread, below), mean + math.hypot(spread, above)
-    least = -math.inf if metric.low is None else metric.low
-    most = math.inf if metric.high is None else metric.high
-    return Estimate(mean, max(low, least), min(high, most))
+    own, theirs = loss(metric, one), loss(metric, other)
+    first, second = _losses(metric, one), _losses(metric, other)
+    value = theirs[0] - own[0]
+    apart = ScoreDifference(value, theirs[1] - own[2], theirs[2] - own[1])
+    if first is None or second is None or len(first) != len(second):
+        return apart
+    error, sizes = _norm(second - first), (_norm(first), _norm(second))
+    if not error > SAME * max(sizes):
+        return apart
+    floors = [each.spread.synthetic or 0.0 for each in (one, other) if each.spread]
+    found = _paired(own, theirs, max(error, *floors), sizes, len(first))
+    return found if math.isfinite(found.low) and math.isfinite(found.high) else apart
 
 
-def loss(metric: MetricRow, estimate: Estimate) -> tuple[float, float, float]:
-    """Value and interval on a scale where less is better: itself, negated, or the distance from the target.
+Loss = tuple[float, float, float]
 
-    Without an interval, both ends are the value.
 
-    Raises:
-        ValueError: the metric only describes, so no value of it is better than another.
-    """
-    if metric.better == "neither":
-        raise ValueError(f"{metric.key} only describes: none of its values is better than another")
-    value, low, high = estimate
-    low, high = (value if low is None else low), (value if high is None else high)
-    if metric.better == "lower":
-        return value, low, high
-    if metric.better == "higher":
-        return -value, -high, -low
-    target = 0.0 if metric.target is None else metric.target
-    ends = abs(low - target), abs(high - target)
-    return abs(value - target), 0.0 if low <= target <= high else min(ends), max(ends)
+def _paired(own: Loss, theirs: Loss, error: float, sizes: tuple[float, float], resamples: int) -> ScoreDifference:
+    from scipy import special
+
+    t = float(special.stdtrit(resamples - 1, 1 - LEVEL / 2))
+
+    def half(*arms: float) -> float:
+        beyond = (math.sqrt(max(arm - t * size, 0.0) * (arm + t * size)) for arm, size in zip(arms, sizes, strict=True))
+        return math.hypot(t * error, *beyond)
+
+    value = theirs[0] - own[0]
+    below, above = half(own[2] - own[0], theirs[0] - theirs[1]), half(own[0] - own[1], theirs[2] - theirs[0])
+    away = abs(value) * t / (below if value > 0 else above)
+    p = 2 * float(special.stdtr(resamples - 1, -away))
+    return ScoreDifference(value, value - below, value + above, p, resamples)
+
+
+def _losses(metric: MetricRow, estimate: Estimate) -> Floats | None:
+    """The deviations on the scale of ``loss``; ``None`` where they are unknown, or the loss is no linear function."""
+    if estimate.spread is None or estimate.low is None or estimate.high is None:
+        return None
+    deviations = np.array(estimate.spread.deviations)
+    if metric.better == "target":
+        target = 0.0 if metric.target is None else metric.target
+        if estimate.low <= target <= estimate.high:
+            return None
+        return deviations if estimate.value > target else -deviations
+    return -deviations if metric.better == "higher" else deviations
+
+
+def _norm(deviations: Floats) -> float:
+    """The root of the sum of squares, of any float without overflow."""
+    return math.hypot(*deviations.tolist())
+
+
+def against(metric: MetricRow, one: Estimate, others: Mapping[str, Estimate]) -> dict[str, ScoreDifference]:
+    """How much worse each of ``others`` is than ``one``; the p-values of those paired are adjusted together (Holm)."""
+    found = {name: difference(metric, one, each) for name, each in others.items()}
+    paired = {name: each.p for name, each in found.items() if each.p is not None}
+    adjusted = dict(zip(paired, holm(list(paired.values())), strict=True))
+    return {name: each._replace(p=adjusted.get(name)) for name, each in found.items()}
 
 
 def better(metric: MetricRow, one: Estimate, other: Estimate) -> bool:
-    """Whether ``one`` is better beyond doubt: the intervals do not overlap."""
-    return loss(metric, one)[2] < loss(metric, other)[1]
+    """Whether ``one`` is better beyond doubt: paired, at the 5% level; otherwise, if the intervals do not overlap."""
+    return difference(metric, one, other).beyond_doubt
 
 
-def best_of(metric: MetricRow, estimates: Mapping[str, Estimate]) -> set[str]:
-    """The name of the best value and of all it is not better than beyond doubt; none if there is no contest.
+def behind_best(metric: MetricRow, estimates: Mapping[str, Estimate]) -> dict[str, ScoreDifference]:
+    """How much worse each is than the best value, which stands first, by no difference from itself.
 
-    There is none either where the metric only describes. A value without an interval takes no part: nothing says how
-    much of it is chance.
+    Empty if there is no contest: fewer than two with an interval, or a metric that only describes. A value without an
+    interval takes no part: nothing says how much of it is chance.
     """
     known = {name: each for name, each in estimates.items() if each.low is not None}
     if len(known) < 2 or metric.better == "neither":
-        return set()
+        return {}
     best = min(sorted(known), key=lambda name: loss(metric, known[name])[0])
-    return {name for name, each in known.items() if not better(metric, known[best], each)}
+    others = {name: each for name, each in known.items() if name != best}
+    return {best: ScoreDifference(0.0, 0.0, 0.0), **against(metric, known[best], others)}
+
+
+def best_of(metric: MetricRow, estimates: Mapping[str, Estimate]) -> set[str]:
+    """The name of the best value and of all it is not better than beyond doubt; none if there is no contest."""
+    return {name for name, each in behind_best(metric, estimates).items() if not each.beyond_doubt}
 
 
 def fooled_by(metric: MetricRow, estimates: Iterable[tuple[str | None, Estimate]]) -> tuple[Mark, ...]:
@@ -106,8 +160,10 @@ def fooled_by(metric: MetricRow, estimates: Iterable[tuple[str | None, Estimate]
         return any(not better(metric, top, each) for each in found.get(control, []) for top in ceilings)
 
     marks: list[Mark] = ["copying"] if passes("memoriser") else []
-    honest = found.get(None, []) + found.get("baseline", [])
-    beats = any(better(metric, floor, each) for floor in found.get("floor", []) for each in honest)
+    honest = {str(place): each for place, each in enumerate(found.get(None, []) + found.get("baseline", []))}
+    beats = any(
+        each.beyond_doubt for floor in found.get("floor", []) for each in against(metric, floor, honest).values()
+    )
     if metric.area != "privacy" and (passes("floor") or beats):
         marks.append("noise")
     return tuple(marks)

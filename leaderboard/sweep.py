@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from bench.storage.text_table import ARROWS, text_table
-from leaderboard.build import interval, number, scale
 from leaderboard.check import visible
 from leaderboard.columns import Arm, Column, Row, Section, sections
-from leaderboard.compare import loss
+from leaderboard.estimate import loss
 from leaderboard.read import Run
 from leaderboard.settings import common, swept_settings
+from leaderboard.wording import interval, number, scale
 
 
 class NoScore(Exception):
@@ -100,7 +100,7 @@ def _best_first(section: Section, chosen: Sequence[Chosen]) -> list[Row]:
 
     def rank(row: Row) -> tuple[bool, float, str]:
         cell = first.cells.get(row.name) if first else None
-        if first is None or cell is None or cell.estimate is None:
+        if first is None or cell is None or cell.estimate is None or not cell.ranked:
             return True, 0.0, row.name
         return False, loss(first.metric, cell.estimate)[0], row.name
 
@@ -113,4 +113,6 @@ def _cell(column: Column, row: Row) -> str:
         return ""
     if cell.estimate is None:
         return cell.state
-    return f"{number(cell.estimate.value, scale(cell.estimate))} {interval(cell.estimate)}".strip()
+    aside = "" if cell.ranked else "(not ranked)"
+    parts = (number(cell.estimate.value, scale(cell.estimate)), interval(cell.estimate), aside)
+    return " ".join(part for part in parts if part)

@@ -36,6 +36,7 @@ FRECHET = (
     "tests/evaluators/fidelity/test_frechet_closed_forms.py",
     "tests/evaluators/fidelity/test_frechet_distance.py",
 )
+GROUPS = ("tests/generators/controls/test_groups.py", "-k", "not radiographs")
 IDENTITY = ("tests/runtime/test_identity.py",)
 IMAGES = ("tests/storage/test_images.py",)
 KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py",)
@@ -45,9 +46,12 @@ NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
 PRIVACY = ("tests/evaluators/privacy/test_evaluator.py", "-k", "memoriser or holdout")
 PUBLICATION = ("tests/runtime/test_publication.py",)
 SWEEP = ("tests/runtime/test_sweep.py", "-k", "signal_handler or refused_score")
+PUBLISHED_FRD = ("tests/evaluators/encoders/radiomics/test_frd_v1.py",)
+RADIOMICS = ("tests/evaluators/encoders/radiomics/test_encoder.py",)
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
 SAMPLING = ("tests/pipeline/test_sampling.py", "-k", "further or fewer or failed")
+TOLD = ("tests/runtime/test_told.py",)
 STATS = ("tests/statistics/test_resampling.py",)
 TAIL = (
     "tests/evaluators/privacy/test_patient_permutation.py",
@@ -100,6 +104,48 @@ BUGS = (
         "    if exact:\n",
         "    if exact > 1:\n",
         (*PRIVACY[:2], "one_exact"),
+    ),
+    Bug(
+        "a paired difference leaves out what an interval holds beyond its deviations",
+        "leaderboard/compare.py",
+        "return math.hypot(t * error, *beyond)",
+        "return t * error",
+        ("tests/leaderboard/test_differences.py",),
+    ),
+    Bug(
+        "the interval of a paired difference is that of a normal distribution",
+        "leaderboard/compare.py",
+        "special.stdtrit(resamples - 1, 1 - LEVEL / 2)",
+        "special.stdtrit(10**6, 1 - LEVEL / 2)",
+        ("tests/leaderboard/test_differences.py",),
+    ),
+    Bug(
+        "scores in folds that nobody knows are paired",
+        "leaderboard/cells.py",
+        'if not all(record.protocol.get("split") for _, record in records):',
+        "if not records:",
+        ("tests/leaderboard/test_spread.py",),
+    ),
+    Bug(
+        "a score that is not ranked can be best",
+        "leaderboard/columns.py",
+        "for row in rows if cells[row.name].ranked]",
+        "for row in rows]",
+        ("tests/leaderboard/test_spread.py",),
+    ),
+    Bug(
+        "how a run is printed is part of its record",
+        "bench/pipeline/plan.py",
+        'aside = ("hydra", "show")',
+        'aside = ("hydra",)',
+        ("tests/pipeline/test_run.py", "-k", "no_part_of_it"),
+    ),
+    Bug(
+        "the ceiling of another protocol stands beside a score",
+        "bench/pipeline/ceilings.py",
+        "if shared(other.protocol) != shared(record.protocol) or not",
+        "if not",
+        ("tests/pipeline/test_summary.py",),
     ),
     Bug(
         "a number without an interval can be best",
@@ -452,6 +498,62 @@ BUGS = (
         "        kinds.append(inspect.unwrap(built))\n",
         "        pass\n",
         FEATURES,
+    ),
+    Bug(
+        "a control gives the asked conditions and any group",
+        "generators/assignment.py",
+        "rows = assign(asked, there, shuffle_by_seeds(asking), len(groups))",
+        "rows = assign(asked[:, : -len(groups)], there[:, : -len(groups)], shuffle_by_seeds(asking))",
+        GROUPS,
+    ),
+    Bug(
+        "groups come before conditions",
+        "generators/assignment.py",
+        "self.groups, self.conditions = groups, kinds.shape[1] - groups",
+        "self.groups, self.conditions = kinds.shape[1] - groups, groups",
+        GROUPS,
+    ),
+    Bug(
+        "the images of a control are of as many patients as there are images",
+        "bench/pipeline/image_parts.py",
+        "first.setdefault((each.purpose, name), each.request_id)",
+        "each.request_id",
+        ("tests/pipeline/test_sampling.py", "-k", "belong_together or one_patient"),
+    ),
+    Bug(
+        "a real patient's name is written into generated images",
+        "bench/pipeline/image_parts.py",
+        "first.setdefault((each.purpose, name), each.request_id)",
+        "name",
+        ("tests/pipeline/test_sampling.py", "-k", "one_patient"),
+    ),
+    Bug(
+        "a control is judged in a group that it did not give",
+        "bench/runtime/told.py",
+        "share < MATCHED:",
+        "share < MATCHED / 10:",
+        TOLD,
+    ),
+    Bug(
+        "a generator is judged by what it was never told",
+        "bench/runtime/told.py",
+        "return Standing(note=",
+        "return Standing() or Standing(note=",
+        TOLD,
+    ),
+    Bug(
+        "any label that was told counts as telling the group",
+        "bench/runtime/told.py",
+        "partner.setdefault(value, group) == group",
+        "partner.setdefault(value, group) is not None",
+        TOLD,
+    ),
+    Bug(
+        "consistency is judged in groups that the generator was not told of",
+        "evaluators/card/evaluator.py",
+        ' and standings[f"{column}={value}"].ranked',
+        "",
+        ("tests/evaluators/card/test_evaluator.py", "-k", "consistency_is_among"),
     ),
     Bug(
         "facts of fewer images said of all",
@@ -858,6 +960,41 @@ BUGS = (
         "return isinstance(encoder, self.needs)",
         'return isinstance(encoder, self.needs) or "Radiomics" in str(self.needs) and encoder.column_units != "alike"',
         (*FIDELITY, "-k", "only_radiomics"),
+    ),
+    Bug(
+        "an emphasis of low levels keeps its tail",
+        "evaluators/encoders/radiomics/compression.py",
+        "columns[:, place] = np.log1p(levels**2 * column)",
+        "columns[:, place] = column",
+        (*RADIOMICS, "-k", "logarithm"),
+    ),
+    Bug(
+        "columns that follow from others come back",
+        "evaluators/encoders/radiomics/compression.py",
+        "if name not in out]",
+        "if name]",
+        (*RADIOMICS, "-k", "promised_shape or background"),
+    ),
+    Bug(
+        "a dependence counts half of its neighbours",
+        "evaluators/encoders/radiomics/dependence.py",
+        "        found[other] += same\n",
+        "",
+        (*RADIOMICS, "-k", "dependence"),
+    ),
+    Bug(
+        "bins of the published radiomics begin at the least value",
+        "evaluators/encoders/radiomics/frd_images.py",
+        "low = values.min() - values.min() % BIN_WIDTH",
+        "low = values.min()",
+        (*PUBLISHED_FRD, "-k", "columns_are"),
+    ),
+    Bug(
+        "our radiomics pass for published ones",
+        "evaluators/encoders/radiomics/encoder.py",
+        '    column_units = "different"\n',
+        '    column_units = "different"\n    published_as = "frd-score"\n',
+        (*PUBLISHED_FRD, "-k", "claims"),
     ),
     Bug(
         "what the environment said is recorded",

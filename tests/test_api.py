@@ -18,6 +18,7 @@ from bench.api import (
     HasRadiomics,
     Images,
     Metric,
+    PublishedRadiomics,
     ReadsText,
     Role,
     Rows,
@@ -25,7 +26,7 @@ from bench.api import (
 )
 from tests.toy import described, image_set
 
-CAPABILITIES = (Classifies, ComparesPairs, HasFrequencies, HasRadiomics, ReadsText)
+CAPABILITIES = (Classifies, ComparesPairs, HasFrequencies, HasRadiomics, PublishedRadiomics, ReadsText)
 
 
 @pytest.mark.parametrize("better", ["lower", "higher", "target", "neither"])

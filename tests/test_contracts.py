@@ -92,7 +92,9 @@ def test_a_generator_repeats_itself_for_a_seed_and_differs_for_another(
     assert np.array_equal(first, sampled(generator, requests))
     other = [replace(each, seed=request_seed(2, each.request_id)) for each in requests]
     assert not np.array_equal(first, sampled(generator, other))
-    assert set(generator.uses) <= {label.name for label in tiny_split.info.labels} | {"prompt"}
+    info = tiny_split.info
+    assert set(generator.uses) <= {label.name for label in info.labels} | {*info.attributes, "prompt"}
+    assert len(generator.patients(requests)) == len(requests)
 
 
 @pytest.mark.parametrize("name", options("generator"))

@@ -113,6 +113,7 @@ INFO = described(
     targets=("dense",),
     groups=("dense",),
     attributes=("laterality",),
+    prompted=("level",),
     required_attributes=("level", "laterality", "device"),
     redistributable=True,
 )

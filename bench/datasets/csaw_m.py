@@ -63,6 +63,7 @@ def csaw_info(name: str, title: str, pixel_spacing_mm: float | None) -> DatasetI
         targets=("masking",),
         groups=("masking",),
         attributes=("laterality", "percent_density", "dense_area", "breast_area", "cancer_type"),
+        prompted=("masking",),
         required_attributes=(
             "masking_level",
             "cancer_type",

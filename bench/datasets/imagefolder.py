@@ -43,6 +43,8 @@ class ImageFolder(Dataset):
         patient_column: whose image it is; ``None`` states that every image is of another patient.
         id_column: the image's own id; ``None`` uses its path under ``root`` without suffix.
         prompt: a text column, or a template with labels and attributes in braces.
+        prompted: the labels and attributes that every text of a prompt column states; ``None`` takes it to state the
+            conditions. A template states what it has in braces.
         about: further fields of ``bench.api.DatasetInfo``.
     """
 
@@ -58,6 +60,7 @@ class ImageFolder(Dataset):
     patient_column: str | None = "patient_id"
     id_column: str | None = None
     prompt: str | None = None
+    prompted: Sequence[str] | None = None
     holdout_fraction: Share = 0.25
     holdout_seed: Seed = 0
     name: str = "imagefolder"
@@ -100,8 +103,22 @@ class ImageFolder(Dataset):
             targets=tuple(self.targets),
             groups=tuple(self.groups),
             attributes=tuple(self.attributes),
+            prompted=self._prompted(names),
             **about,
         )
+
+    def _prompted(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """What prompts state; see ``prompted``."""
+        if self.prompt is None or "{" in self.prompt:
+            if self.prompted is not None:
+                raise BenchError(
+                    f"dataset.prompted is {list(self.prompted)}, but dataset.prompt is {self.prompt!r}, which is no "
+                    "text column: set prompted to null; a template states what it has in braces"
+                )
+            return names_in(self.prompt or "")
+        stated = self.conditions if self.prompted is None else self.prompted
+        _check_names("prompted", stated, [*labels, *self.attributes], "labels and attributes")
+        return tuple(stated)
 
     def _parts(self, root: Path, info: DatasetInfo) -> dict[str, list[Source]]:
         folders = [part for part in PARTS if (root / part / METADATA).is_file()]
@@ -176,6 +193,15 @@ class ImageFolder(Dataset):
         )
 
 
+def names_in(template: str) -> tuple[str, ...]:
+    """The names in braces, each once.
+
+    Raises:
+        BenchError: a brace that is not closed.
+    """
+    return tuple(dict.fromkeys(name for _, name, _, _ in _pieces(template) if name is not None))
+
+
 def fill(template: str, values: Mapping[str, str]) -> str:
     """``template`` with every ``{name}`` replaced by ``values[name]``; nothing but plain names in the braces.
 
@@ -183,11 +209,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
         BenchError: another name, or more than a name in the braces.
     """
     text = ""
-    try:
-        pieces = list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise BenchError(f"dataset.prompt = {template!r}: {error}; write {{name}}, and {{{{ for a brace") from None
-    for literal, name, form, conversion in pieces:
+    for literal, name, form, conversion in _pieces(template):
         text += literal
         if name is None:
             continue
@@ -195,6 +217,13 @@ def fill(template: str, values: Mapping[str, str]) -> str:
             raise BenchError(f"dataset.prompt = {template!r}: {name!r} in braces, needed one of {sorted(values)}")
         text += values[name]
     return text
+
+
+def _pieces(template: str) -> list[tuple[str, str | None, str | None, str | None]]:
+    try:
+        return list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise BenchError(f"dataset.prompt = {template!r}: {error}; write {{name}}, and {{{{ for a brace") from None
 
 
 def _label(name: str, settings: dict[str, Any]) -> Label:

@@ -111,6 +111,7 @@ def _info(targets: tuple[str, ...]) -> DatasetInfo:
         targets=targets,
         groups=("view", "sex", "Pneumonia"),
         attributes=("view", "sex", "age", "age_group"),
+        prompted=("view", *FINDINGS),
         required_attributes=("view", "sex", "age"),
         redistributable=True,
         licence="No restriction on use, provided that the NIH Clinical Center is acknowledged and Wang et al. cited.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +18,8 @@ from bench.runtime.processes import Team
 from bench.runtime.publication import Publication
 from bench.statistics.randomness import named_rng
 from bench.storage.disk_errors import DiskError, of_disk
-from bench.storage.files import Waited, file_digest, read_json, write_atomic, write_json
+from bench.storage.files import Waited, content_key, file_digest, read_json, write_atomic, write_json
+from bench.storage.kept_arrays import Arrays, kept_arrays
 from bench.storage.record import SCHEMA, Entry, Failure, MetricRow, Record, ScoreRow, finite
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Evaluation(Stage[Measured]):
         earlier: records of the evaluators before it, for one that reads them.
         seed: of its random choices.
         conformances: the folder in which the evaluator's conformance is kept.
+        real: the folder in which what evaluators compute from real images alone is kept.
         sampled: names of the files that sampling left.
         generator: what the run says of the generator.
         publication: what may be said of a failure, and in the files that the evaluator leaves.
@@ -64,6 +66,7 @@ class Evaluation(Stage[Measured]):
     features: FeatureStore
     seed: int
     conformances: Path
+    real: Path
     encoders: Sequence[str] = ()
     earlier: Mapping[str, Record] = field(default_factory=dict)
     sampled: Sequence[str] = ()
@@ -165,7 +168,12 @@ class Evaluation(Stage[Measured]):
             leave=self._leaving(left),
             scores={name: as_scores(record) for name, record in self.earlier.items()},
             generator=self.generator,
+            keep=self._keep,
         )
+
+    def _keep(self, identity: Sequence[Any], make: Callable[[], Arrays]) -> Arrays:
+        """Found again as long as the evaluator's code is the same."""
+        return kept_arrays(self.real / f"{content_key([self.key['code'], *identity])}.npz", make)
 
     def _leaving(self, left: dict[str, str]) -> Leave:
         """Writes into the run's folder and notes the digest of what it wrote."""
@@ -205,4 +213,4 @@ def as_scores(record: Record) -> list[Score]:
 def _as_score(row: ScoreRow) -> Score:
     fields = row.model_dump()
     spread = fields.pop("spread")
-    return Score(**fields, spread=spread and Spread(**spread))
+    return Score(**fields, spread=spread and Spread(**(spread | {"deviations": tuple(spread["deviations"])})))

@@ -21,11 +21,11 @@ from bench.api import (
     Encoder,
     Evaluator,
     HasFrequencies,
-    HasRadiomics,
     Images,
     ImageSet,
     Label,
     Material,
+    PublishedRadiomics,
     Purpose,
     ReadsText,
     Rows,
@@ -110,7 +110,7 @@ class BlockMeans(Encoder):
         return (blocks.sum(axis=(2, 4)).reshape(len(images), -1) / (32.0 * BLOCK * BLOCK)).astype(np.float32)
 
 
-class LagEnergies(Encoder, Classifies, ReadsText, HasFrequencies, ComparesPairs, HasRadiomics):
+class LagEnergies(Encoder, Classifies, ReadsText, HasFrequencies, ComparesPairs, PublishedRadiomics):
     """Base-10 logarithm of the mean squared difference of pixels that lie some lag apart, a column a lag.
 
     Has every further capability that an evaluator may look for in an encoder.
@@ -122,6 +122,7 @@ class LagEnergies(Encoder, Classifies, ReadsText, HasFrequencies, ComparesPairs,
     frequencies = 0.5 / np.array(LAGS)
     pair_distance = "none"
     radiomic_features = tuple(f"energy at lag {lag}" for lag in LAGS)
+    published_as = "nowhere"
 
     def __call__(self, images: Images) -> Rows:
         """Encode ``(B, SIDE, SIDE)`` uint8 into ``(B, 8)`` float32."""
@@ -227,7 +228,7 @@ def fixed_material(evaluator: Evaluator) -> Material:
         rng=np.random.default_rng(SEED),
         leave=lambda name, content: None,
         scores={"privacy": EARLIER_SCORES},
-        generator=GENERATOR,
+        generator={**GENERATOR, "told": [*split.info.conditions, *split.info.groups]},
     )
 
 
@@ -237,7 +238,6 @@ GENERATOR: Mapping[str, Any] = {
     "settings": {},
     "seed": 0,
     "trained_on": "train",
-    "told": ["finding"],
     "unread": [],
     "documentation": {"intended_use": "none", "random_seed": "0", "environment": "any"},
     "facts": {},

@@ -38,6 +38,7 @@ class Parts:
         self.folder, self.split, self.key, self.blank_tolerance = folder, split, key, blank_tolerance
         self.paths: list[Path] = []
         self._requests: list[Sequence[Request]] = []
+        self._patients: dict[str, str] = {}
         self._asked: dict[Purpose, Any] = {}
 
     def cut(self, requests: Sequence[Request], block: int) -> None:
@@ -79,6 +80,8 @@ class Parts:
     def make(self, generator: Generator, numbers: Sequence[int], missing: int) -> None:
         """Make the parts ``numbers``; ``missing`` is how many all processes make together."""
         total, left = self.images(range(len(self.paths))), self.images(numbers)
+        if numbers:
+            self._patients = patients(generator, [each for requests in self._requests for each in requests])
         with meter("sampling", total=total if missing == len(numbers) else left, unit="image") as bar:
             bar.update(total - left if missing == len(numbers) else 0)
             for number in numbers:
@@ -88,7 +91,7 @@ class Parts:
         begin, before = time.perf_counter(), dict(generator.facts)
         images = sample(generator, requests, self.split.test.size, bar)
         self._check(images, requests)
-        write_part(_rows(requests, images), self.split.info, path)
+        write_part(_rows(requests, images, self._patients), self.split.info, path)
         counted = _added(before, generator.facts)
         made_for = {"key": self.key, "requests": self._asked[requests[0].purpose]}
         account = {**made_for, "sha256": file_digest(path), "counted": counted}
@@ -193,12 +196,33 @@ def blank_rows(images: Images) -> list[int]:
     return [int(i) for i in np.flatnonzero(flat.min(axis=1) == flat.max(axis=1))]
 
 
-def _rows(requests: Sequence[Request], images: Images) -> Iterator[dict[str, Any]]:
+def patients(generator: Generator, requests: Sequence[Request]) -> dict[str, str]:
+    """By ``request_id``, that of the first request of its purpose whose image is of the same patient, or its own.
+
+    So it is known which images belong together, and nobody's name leaves the generator.
+
+    Raises:
+        BenchError: the generator named more or fewer patients than there are requests.
+    """
+    names = generator.patients(requests)
+    if len(names) != len(requests):
+        who = type(generator).__name__
+        raise BenchError(
+            f"{who}.patients named {len(names)} for {len(requests)} requests; needed one, or None, for each"
+        )
+    first: dict[tuple[Purpose, str], str] = {}
+    return {
+        each.request_id: each.request_id if name is None else first.setdefault((each.purpose, name), each.request_id)
+        for each, name in zip(requests, names, strict=True)
+    }
+
+
+def _rows(requests: Sequence[Request], images: Images, patients: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     for request, image in zip(requests, images, strict=True):
         yield {
             "image": image,
             "image_id": request.request_id,
-            "patient_id": request.request_id,
+            "patient_id": patients[request.request_id],
             "purpose": request.purpose,
             "prompt": request.prompt,
             "labels": request.labels,

@@ -95,7 +95,8 @@ class Plan:
         # what is not used leaves no trace, so that records made before there were filters and sweeps stay the same
         traceless = ("filter", "objective", "sweep")
         found = self.publication.recorded()
-        return {key: value for key, value in found.items() if key != "hydra" and (key not in traceless or value)}
+        aside = ("hydra", "show")  # how a run is printed is no part of it
+        return {key: value for key, value in found.items() if key not in aside and (key not in traceless or value)}
 
     @property
     def purposes(self) -> tuple[Purpose, ...]:

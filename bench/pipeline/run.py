@@ -153,6 +153,7 @@ class Evaluations:
             features=self.features,
             seed=plan.config.evaluation_seed,
             conformances=plan.cache / "conformance",
+            real=plan.cache / "real",
             encoders=[each for each in protocol["encoders"] if each not in evaluator.skip],
             earlier={each: found.record for each, found in earlier.items()},
             sampled=self.sampled.files,

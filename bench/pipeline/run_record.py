@@ -16,8 +16,9 @@ from bench.pipeline.evaluation import Measured
 from bench.pipeline.filtering import Filtered
 from bench.pipeline.plan import Plan
 from bench.pipeline.requests import requests_digest
-from bench.pipeline.sampling import Sampled, told, unread
+from bench.pipeline.sampling import Sampled
 from bench.runtime.provenance import peak_memory_mb, provenance
+from bench.runtime.told import told, unread
 from bench.storage.disk_errors import DiskError
 from bench.storage.files import altered, read_json, write_json
 from bench.storage.image_reader import as_own_size, size_span

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.api import BenchError, DatasetInfo, Generator, ImageSet, Request
+from bench.api import BenchError, Generator, ImageSet, Request
 from bench.pipeline.image_parts import OTHERWISE, PART, Parts, blank_rows, other_parts, other_requests, purposes_there
 from bench.pipeline.requests import write_requests
 from bench.pipeline.stage import Made, Mark, Stage, listed, result, same
@@ -197,21 +197,6 @@ def check_own_size(generator: Generator) -> None:
             f"{type(generator).__name__}.facts['own_size'] is {stated!r}, needed [[height, width], [height, width]]: "
             "the least and the greatest of its pictures before they were brought to the data set's size"
         ) from None
-
-
-def told(info: DatasetInfo, uses: Sequence[str]) -> list[str]:
-    """The labels and attributes of a request that reach a generator which ``uses`` these columns.
-
-    A prompt may state all conditions.
-    """
-    known = {*uses, *(info.conditions if "prompt" in uses else ())}
-    return [name for name in (*(label.name for label in info.labels), *info.attributes) if name in known]
-
-
-def unread(info: DatasetInfo, uses: Sequence[str]) -> list[str]:
-    """The conditions that are asked for but never reach a generator which ``uses`` these columns."""
-    known = told(info, uses)
-    return [name for name in info.conditions if name not in known]
 
 
 def _settings(key: Mapping[str, Any]) -> dict[str, Any]:

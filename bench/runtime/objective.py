@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from bench.api import BenchError, Evaluator, Metric
 from bench.runtime.plugins import build
-from bench.storage.record import Record, ScoreRow
+from bench.storage.record import UNTOLD, Record, ScoreRow
 
 Direction = Literal["minimize", "maximize"]  # as Optuna spells it
 FORM = "evaluator/metric, evaluator/metric/encoder or evaluator/metric/encoder/group, with - where there is no encoder"
@@ -55,21 +55,22 @@ class Objective:
         return "maximize" if self.metric.better == "higher" else "minimize"
 
     def value(self, records: Mapping[str, Record]) -> float:
-        """The value an optimiser is told; NaN where the score was refused.
+        """The value an optimiser is told; NaN where the score was refused or is not to be ranked.
 
         Raises:
             BenchError: the run has no such score.
         """
         score = self._score(records)
-        if isinstance(score, str) or score.value is None:
+        if isinstance(score, str) or score.value is None or not score.ranked:
             return math.nan
         return abs(score.value - (self.metric.target or 0.0)) if self.metric.better == "target" else score.value
 
     def refusal(self, records: Mapping[str, Record]) -> str:
         """Why there is no value; empty where there is one."""
         score = self._score(records)
-        why = score if isinstance(score, str) else score.reason if score.value is None else None
-        return f"{self.text} was refused: {why}" if why else ""
+        if isinstance(score, str) or score.value is None:
+            return f"{self.text} was refused: {score if isinstance(score, str) else score.reason}"
+        return "" if score.ranked else f"{self.text} is not ranked: {score.reason or UNTOLD}"
 
     def _score(self, records: Mapping[str, Record]) -> ScoreRow | str:
         """The score, or why the whole evaluator was refused."""

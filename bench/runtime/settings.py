@@ -30,6 +30,7 @@ _NAME = """text; a number as text is 'name="2024"', one that is looked up has a 
 _COUNT = "null or a whole number of 0 or more"
 _DEVICE = "auto, or a kind of device with or without its number: cpu, cuda, cuda:1"
 Limit = Annotated[int | None, Field(ge=0, description=_COUNT)]
+Show = Literal["headline", "all"]
 Text = Annotated[str, Field(min_length=1, description="text")]
 
 
@@ -73,6 +74,7 @@ class Settings(BaseModel):
     sweep: str | None = Field(None, description="text or null")
     blank_tolerance: int = Field(ge=0, description="a whole number of 0 or more")
     dry_run: bool = Field(description="true or false")
+    show: Show = Field("headline", description="headline or all")
     device: str = Field(pattern=r"^[a-z]+(:\d+)?$", description=_DEVICE)
     threads: int = Field(ge=1, description="a whole number of 1 or more")
     runs: Text

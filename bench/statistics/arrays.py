@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,3 +16,10 @@ Integers = npt.NDArray[np.int64]  # counts, classes, patients by number
 Mask = npt.NDArray[np.bool_]
 Levels = npt.NDArray[np.uint8]  # grey levels
 Interval = tuple[float, float]  # low, high
+
+
+def array_digest(array: npt.NDArray[Any]) -> str:
+    """64 hex digits over the type, shape and content of an array."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

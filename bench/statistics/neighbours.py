@@ -35,7 +35,7 @@ from bench.statistics.estimate import Estimate
 from bench.statistics.resampling import from_halves, halves
 
 TIMES, SPARE = 4, 12  # neighbours listed: enough that of the half that stays there are k in nearly all lists
-NEAREST = 12  # the same for the nearest of the other set
+NEAREST = 20  # the same for the nearest of the other set
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bench.api import Area, Better, Control, Role
 
 SCHEMA: Literal[1] = 1
+UNTOLD = "asked for, not a condition"  # why a score is not ranked, where it does not say
 Status = Literal["ok", "refused", "failed"]
 Size = Annotated[list[int], Field(min_length=2, max_length=2)]  # height, width
 Span = Annotated[list[Size], Field(min_length=2, max_length=2)]  # least, greatest
@@ -44,7 +45,7 @@ class MetricRow(Strict):
 class SpreadRow(Strict):
     """How a score moves with the images behind it, as its ``Spread`` states it."""
 
-    deviations: Annotated[tuple[float, ...], Field(min_length=2, max_length=1000)]
+    deviations: Annotated[list[float], Field(min_length=2, max_length=1000)]
     real: float | None = Field(default=None, ge=0)
     synthetic: float | None = Field(default=None, ge=0)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.runtime.objective import parts_of
 from bench.storage.agreement import shared, short_digest
+from bench.storage.record import UNTOLD
 
 COLUMNS = ("evaluator", "protocol", "metric", "value", "low", "high", "n", "group", "encoder", "reason", "words")
 DIGITS = 5  # significant ones of a conformance that count for its digest
@@ -79,6 +80,8 @@ def objective_of(run: Mapping[str, Any], records: Records) -> dict[str, Any]:
     score = next(own, {"value": None, "reason": reason_of(record) or f"there is no score {wanted!r}"})
     if score["value"] is None:
         return {"reason/objective": score["reason"]}
+    if not score.get("ranked", True):
+        return {"reason/objective": f"not ranked: {score['reason'] or UNTOLD}"}
     target = next(each["target"] for each in record["metrics"] if each["key"] == metric)
     return {"objective": score["value"] if target is None else abs(score["value"] - target)}
 

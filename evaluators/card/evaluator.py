@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.api import Evaluator, ImageSet, Material, Metric, Part, Purpose, Score
 from bench.runtime.setting_types import Count
+from bench.runtime.told import Standing, standing
 from bench.statistics.arrays import Indices
 from bench.statistics.resampling import folds, jackknife_se, normal_interval
 from evaluators.card.documents import DOCUMENTED, filled_attributes, recorded
@@ -51,7 +52,7 @@ CONSTRAINT = _metric("card_constraint", "Constraint", "Grey levels and spectrum 
 COMPLETENESS = _metric(
     "card_completeness",
     "Completeness",
-    "Share of the required attributes that the generator was told; a prompt counts as telling the conditions.",
+    "Share of the required attributes that the generator was told; a prompt counts as telling what it states.",
 )
 COMPLIANCE = _metric(
     "card_compliance",
@@ -66,7 +67,8 @@ COMPREHENSION = _metric(
 CONSISTENCY = _metric(
     "card_consistency",
     "Consistency",
-    "Worst subgroup's agreement with real images in features over the best's; says nothing of how good they are.",
+    "Worst subgroup's agreement with real images in features over the best's, among subgroups by what the generator "
+    "was told; says nothing of how good they are.",
     MINIMUM,
 )
 CEILINGS = {
@@ -106,7 +108,7 @@ class Card(Evaluator):
     id: ClassVar[str] = "card"
     encoders: tuple[str, ...]
     reads_parts: ClassVar[tuple[Part, ...]] = ("test", "holdout")
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     reads_scores: ClassVar[bool] = True
 
     def __init__(self, encoder: str = "radiomics", pairs: Count = 256) -> None:
@@ -134,11 +136,15 @@ class Card(Evaluator):
         among = unpaired_similarity(real, real, material.rng, self.pairs)
         reference = Set(frame(material.features(name, real)), properties(real), among)
         judged = {}
+        standings = _standings(material, real)
+        terms["subgroups left out"] = {
+            group: each.refusal or each.note for group, each in standings.items() if not each.ranked
+        }
         for label, images in (("synthetic", material.images["fidelity"]), ("ceiling", split.holdout)):
             part = images.select(np.sort(material.rng.permutation(len(images))[:size]))
             similarity = unpaired_similarity(part, real, material.rng, self.pairs)
             judged[label] = Set(frame(material.features(name, part)), properties(part), similarity)
-            groups = _by_group(part, real, judged[label].points, reference.points)
+            groups = _by_group(part, real, judged[label].points, reference.points, standings)
             terms[label] = {"groups": groups}
         fold = folds(size, FOLDS, material.rng)
         for metric, compute in ((CONGRUENCE, congruence), (COVERAGE, coverage), (CONSTRAINT, constraint)):
@@ -151,7 +157,7 @@ class Card(Evaluator):
                 encoder = None if metric is CONSTRAINT else name
                 yield target(value, n=size, interval=interval, encoder=encoder)
         for label, target in (("synthetic", CONSISTENCY), ("ceiling", CEILINGS[CONSISTENCY])):
-            yield _consistency(target, terms[label]["groups"], size, name)
+            yield _consistency(target, terms[label]["groups"], len(terms["subgroups left out"]), size, name)
 
     def _stated(self, material: Material, terms: dict[str, Any]) -> Iterator[Score]:
         fake, test, generator = material.images["fidelity"], material.split.test, material.generator
@@ -222,12 +228,27 @@ def _mean(terms: Terms) -> float:
     return float(np.clip(np.mean(list(terms.values())), 0.0, 1.0))
 
 
-def _by_group(part: ImageSet, real: ImageSet, points: Points, reference: Points) -> dict[str, Terms]:
-    """Feature congruence of every subgroup with at least ``MINIMUM / 2`` images on both sides, at equal size."""
+def _standings(material: Material, real: ImageSet) -> dict[str, Standing]:
+    """How the generated images of every subgroup stand for it."""
+    return {
+        f"{column}={value}": standing(material, column, value)
+        for column in real.info.groups
+        for value in sorted(set(real.group(column)) - {"unknown"})
+    }
+
+
+def _by_group(
+    part: ImageSet, real: ImageSet, points: Points, reference: Points, standings: Mapping[str, Standing]
+) -> dict[str, Terms]:
+    """Feature congruence of every subgroup with at least ``MINIMUM / 2`` images on both sides, at equal size, of those
+    that the generator may be judged by."""
     found = {}
     for column in part.info.groups:
         made, asked = np.array(part.group(column)), np.array(real.group(column))
-        sizes = {str(v): min((made == v).sum(), (asked == v).sum()) for v in np.unique(asked) if v != "unknown"}
+        values = [
+            value for value in np.unique(asked).tolist() if value != "unknown" and standings[f"{column}={value}"].ranked
+        ]
+        sizes = {value: min((made == value).sum(), (asked == value).sum()) for value in values}
         usable = {value: size for value, size in sizes.items() if size >= MINIMUM // 2}
         size = min(usable.values(), default=0)
         for value in usable:
@@ -236,9 +257,11 @@ def _by_group(part: ImageSet, real: ImageSet, points: Points, reference: Points)
     return found
 
 
-def _consistency(metric: Metric, groups: Mapping[str, Terms], size: int, encoder: str) -> Score:
+def _consistency(metric: Metric, groups: Mapping[str, Terms], left_out: int, size: int, encoder: str) -> Score:
     if len(groups) < 2:
         reason = f"{len(groups)} subgroups have {MINIMUM // 2} real and generated images, needed 2"
+        if left_out:
+            reason += f"; {left_out} by what the generator was not told, or did not match, are left out (card.json)"
         return metric.refused(reason, n=size, encoder=encoder)
     values = [_mean(terms) for terms in groups.values()]
     if max(values) == 0:

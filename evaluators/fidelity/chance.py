@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.api import Rows
-from bench.statistics.arrays import Indices
+from bench.api import Keep, Rows, made_anew
+from bench.statistics.arrays import Indices, array_digest
 from evaluators.fidelity.frechet_distance import frechet
 
 DRAWS, FEW_DRAWS = 40, 20  # pairs of sets; fewer where each costs seconds
@@ -42,12 +42,20 @@ class Pool:
     def select(self, chosen: Indices) -> Pool:
         return Pool(self.rows[chosen], self.patients[chosen])
 
-    def chance(self, n: int, m: int, draws: int = DRAWS) -> Chance | None:
+    def chance(self, n: int, m: int, draws: int = DRAWS, keep: Keep = made_anew) -> Chance | None:
         """Chance between ``n`` and ``m`` images, or between as many as there are, scaled by ``1/n + 1/m``.
 
         Sets are drawn without replacement, whole patients at a time, the same for everybody. ``None`` where the images
         do not outnumber the features twice over: then FD does not fall with ``1/n``.
         """
+        identity = ["chance", array_digest(self.rows), array_digest(self.patients), n, m, draws]
+        values = keep(identity, lambda: {"values": np.array(self._measured(n, m, draws) or (), np.float64)})["values"]
+        if not len(values):
+            return None
+        mean, sd, low, high, side = values.tolist()
+        return Chance(mean, sd, low, high, int(side))
+
+    def _measured(self, n: int, m: int, draws: int) -> Chance | None:
         share = min(1.0, len(self.rows) / (n + m))
         a, b = int(n * share), int(m * share)
         rng = np.random.default_rng(len(self.rows))

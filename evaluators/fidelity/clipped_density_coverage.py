@@ -64,16 +64,16 @@ def expected_coverage(real: int, fake: int, k: int) -> Floats:
 
 
 def good_share(mean: float, real: int, fake: int, k: int) -> float:
-    """The share of good images whose expected clipped coverage is ``mean``, in 0..1.
+    """The share of good images whose expected clipped coverage is ``mean``; above 1 by chance.
 
-    Read off the line between two whole numbers of good images: the published table of steps may not change at all when
-    images are left out, as if nothing were left to chance.
+    Read off the line between two whole numbers of good images, the last line going on beyond 1: the published table of
+    steps, which ends there, may not change at all when images are left out, as if nothing were left to chance.
     """
     table = expected_coverage(real, fake, k)
-    good = np.arange(len(table))
     # below k good images the table is 0: a line from none to k
-    rising = np.append(0, good[k:])
-    return float(np.interp(mean, table[rising], rising)) / (len(table) - 1)
+    rising = np.append(0, np.arange(k, len(table)))
+    beyond = max(0.0, mean - table[-1]) / (table[-1] - table[-2])
+    return float(np.interp(mean, table[rising], rising) + beyond) / (len(table) - 1)
 
 
 def clipped_density(view: View) -> float:
@@ -89,6 +89,6 @@ def clipped_density(view: View) -> float:
 
 
 def clipped_coverage(view: View) -> float:
-    """In 0..1."""
+    """0 or more: above 1 by chance."""
     mean = float(np.minimum(view.held_by_real, view.k).mean() / view.k)
     return good_share(mean, int(view.real.sum()), int(view.fake.sum()), view.k)

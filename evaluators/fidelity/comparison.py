@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.api import Metric, Rows, Score, Spread
+from bench.api import Keep, Metric, Rows, Score, Spread, made_anew
 from bench.statistics.arrays import Indices, Interval
 from bench.statistics.clusters import Clusters
 from bench.statistics.estimate import Estimate
@@ -136,7 +136,8 @@ class Place:
         if ends is None:
             return self.score(found.metric, value, None, found.reason)
         score = self.score(found.metric, value, (min(ends[0], value), max(ends[1], value)), found.reason)
-        if score.value is None or len(found.estimate.deviations) < 2:
+        # a value that was cut off at its bound does not move as the estimate does
+        if score.value is None or value != found.estimate.value or len(found.estimate.deviations) < 2:
             return score
         sides = (None, None) if found.sides is None else tuple(each.se for each in found.sides)
         return replace(score, spread=Spread(found.estimate.deviations, *sides))
@@ -171,6 +172,7 @@ class Sides:
         k: which neighbour the ball of an image reaches to.
         seed: of random choices made over them.
         apart: whether to find the effect of the two sets apart too.
+        keep: keeps what depends on real images alone.
     """
 
     encoder: str
@@ -180,6 +182,7 @@ class Sides:
     seed: int
     reference: Reference = Reference()
     apart: bool = False
+    keep: Keep = made_anew
 
     @property
     def place(self) -> Place:
@@ -225,11 +228,11 @@ class Sides:
     def chance(self) -> Chance | None:
         """FD between real images of the population, from the first pool that is large enough; then from halves of the
         judged real images."""
-        draws = FEW_DRAWS if self.columns >= WIDE else DRAWS
+        draws = FEW_DRAWS if self.columns >= BROAD else DRAWS
         own = Pool(self.real, self.clusters[0].patients)
         for pool in (*self.reference.pools, own):
             rows = pool.rows if pool is own or self._scale is None else self._scale(pool.rows)
-            found = Pool(rows, pool.patients).chance(len(self.real), len(self.fake), draws)
+            found = Pool(rows, pool.patients).chance(len(self.real), len(self.fake), draws, self.keep)
             if found is not None:
                 return found
         return None
@@ -244,4 +247,5 @@ class Sides:
     def without(self, fold: int) -> Sides:
         """The sides without a fold of both, brought to a scale of their own."""
         real, fake = (rows[each.folds != fold] for rows, each in zip(self.raw, self.clusters, strict=True))
-        return replace(self, raw=(real, fake), members=self.members.without(fold), apart=False)
+        members = self.members.without(fold)
+        return replace(self, raw=(real, fake), members=members, apart=False, keep=made_anew)

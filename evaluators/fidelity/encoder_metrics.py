@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,17 +16,19 @@ from bench.api import (
     HasRadiomics,
     Material,
     Metric,
+    PublishedRadiomics,
     ReadsText,
     Rows,
     Score,
 )
+from bench.statistics.arrays import Floats
 from bench.statistics.resampling import jackknife, student_interval
-from bench.statistics.scaling import scale_of
+from bench.statistics.scaling import scale_of, standard_deviations
 from bench.storage.disk_errors import DiskError
 from evaluators.fidelity.alpha_precision import AUTHENTICITY, authenticity
 from evaluators.fidelity.comparison import FEWEST_FOLDS, Found, Members, Place, Reference, Sides
 from evaluators.fidelity.feature_metrics import Finding, scores, too_few
-from evaluators.fidelity.frechet_distance import FRD, frechet_left_out
+from evaluators.fidelity.frechet_distance import FRD, RADIOMICS_DISTANCE, frechet, frechet_left_out
 from evaluators.fidelity.inception_score import INCEPTION_SCORE, scores_of_parts
 from evaluators.fidelity.ms_ssim import one_a_patient
 from evaluators.fidelity.perceptual_diversity import LPIPS, LPIPS_REAL, mean_pair_distance
@@ -110,20 +112,45 @@ class Special:
 
 
 def radiomics_distance(scene: Scene) -> Iterator[Score]:
-    """``frd``: the jackknife is of the logarithm, around the value at this number of images, its bias included."""
-    yield from scores(scene.sides(), (FRD,), (_radiomics_distance,))
+    """``radiomics_distance``: the jackknife is of the logarithm, around the value at this number of images."""
+    yield from scores(scene.sides(), (RADIOMICS_DISTANCE,), (_radiomics_distance,))
 
 
 def _radiomics_distance(sides: Sides) -> Iterator[Finding]:
-    if sides.place.n < FRD.minimum:
-        yield FRD, f"{sides.place.n} images, frd needs {FRD.minimum}"
-        return
     folds = [each.folds for each in sides.frechet_members.clusters]
-    values = frechet_left_out(sides.real, sides.fake, *folds)
+    yield _logarithm(RADIOMICS_DISTANCE, sides, lambda: frechet_left_out(sides.real, sides.fake, *folds))
+
+
+def published_radiomics_distance(scene: Scene) -> Iterator[Score]:
+    """``frd``: the published distance, standardised by the test images anew without each fold."""
+    yield from scores(replace(scene.sides(), reference=Reference()), (FRD,), (_published,))
+
+
+def _published(sides: Sides) -> Iterator[Finding]:
+    real, fake = (each.folds for each in sides.members.merged(FEWEST_FOLDS).clusters)
+
+    def values() -> Floats:
+        kept = ((sides.real[real != fold], sides.fake[fake != fold]) for fold in range(-1, FEWEST_FOLDS))
+        return np.array([frechet(*by_reference(*each)) for each in kept])
+
+    yield _logarithm(FRD, sides, values)
+
+
+def by_reference(reference: Rows, other: Rows) -> tuple[Rows, Rows]:
+    """Both sets less the mean of the reference over its SD (divisor ``N``), columns constant in it left out."""
+    spread, varies = standard_deviations(reference, 0.0)
+    mean = reference.mean(axis=0, dtype=np.float64)
+    one, two = ((rows[:, varies] - mean[varies]) / spread[varies] for rows in (reference, other))
+    return one.astype(np.float32), two.astype(np.float32)
+
+
+def _logarithm(metric: Metric, sides: Sides, measured: Callable[[], Floats]) -> Finding:
+    if sides.place.n < metric.minimum:
+        return metric, f"{sides.place.n} images, {metric.key} needs {metric.minimum}"
+    values = measured()
     if values.min() <= IDENTICAL * sides.columns:
-        yield FRD, "the two sets have the same features, and the logarithm of 0 is no number"
-        return
-    yield Found(FRD, jackknife(np.log(values)))
+        return metric, "the two sets have the same features, and the logarithm of 0 is no number"
+    return Found(metric, jackknife(np.log(values)))
 
 
 def newness(scene: Scene) -> Iterator[Score]:
@@ -207,7 +234,16 @@ def agreement(scene: Scene) -> Iterator[Score]:
 
 SPECIALS = (
     Special(
-        (FRD,), HasRadiomics, "no configured encoder has radiomics: add encoder=[...,radiomics]", radiomics_distance
+        (RADIOMICS_DISTANCE,),
+        HasRadiomics,
+        "no configured encoder has radiomics: add encoder=[...,radiomics]",
+        radiomics_distance,
+    ),
+    Special(
+        (FRD,),
+        PublishedRadiomics,
+        "no configured encoder has the published radiomics: add encoder=[...,frd_v1]",
+        published_radiomics_distance,
     ),
     Special(
         (INCEPTION_SCORE,), Classifies, "no configured encoder is a classifier: add encoder=[...,inception]", sureness

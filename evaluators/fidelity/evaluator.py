@@ -21,6 +21,7 @@ from bench.api import (
     Refused,
     Score,
 )
+from bench.runtime.told import standing
 from bench.statistics.arrays import Indices
 from bench.statistics.clusters import Clusters
 from bench.statistics.resampling import hashed_order, normal_interval
@@ -94,16 +95,29 @@ class Fidelity(Evaluator):
         members, known, judges = list(self._members(material)), RealImages.of(material.split), self._judges(material)
         for name in judges:
             for each in members:
-                sides = self._sides(material, name, each, known, seed)
-                yield from likeness(sides)
-                if each.group == "all":
-                    yield from at_infinity(sides)
+                yield from self._of_group(self._sides(material, name, each, known, seed), material)
         if not judges:
             reason = f"all configured encoders are skipped {list(self.skip)}: add one, e.g. encoder=[...,radiomics]"
             yield from (Place(members[0].n).refused(metric, reason) for metric in OF_FEATURES + OVERALL)
         yield from self._specials(material, members[0], known, seed)
         rng = np.random.default_rng([seed, _number("ms_ssim")])
         yield from self._diversity(material.split.test, material.images["fidelity"], rng)
+
+    def _of_group(self, sides: Sides, material: Material) -> Iterator[Score]:
+        """The scores of a group in an encoder, as the generator's standing in the group allows."""
+        group = sides.members.group
+        if group == "all":
+            yield from likeness(sides)
+            yield from at_infinity(sides)
+            return
+        column, value = group.split("=", 1)
+        stands = standing(material, column, value)
+        if stands.refusal:
+            yield from (sides.place.refused(metric, stands.refusal) for metric in OF_FEATURES)
+        elif stands.note:
+            yield from (_unranked(score, stands.note) for score in likeness(sides))
+        else:
+            yield from likeness(sides)
 
     def _sides(self, material: Material, name: str, members: Members, known: RealImages, seed: int) -> Sides:
         real, fake = (
@@ -114,8 +128,8 @@ class Fidelity(Evaluator):
             )
         )
         reference = known.reference(material, name, members.group)
-        whole = members.group == "all"
-        return Sides(name, (real, fake), members, self.k, _seed(seed, members.group), reference, apart=whole)
+        sides = Sides(name, (real, fake), members, self.k, _seed(seed, members.group), reference)
+        return replace(sides, apart=members.group == "all", keep=material.keep)
 
     def _chosen(self, material: Material) -> list[str]:
         if self.encoders is not None:
@@ -183,7 +197,7 @@ class Fidelity(Evaluator):
 
     def _diversity(self, real: ImageSet, fake: ImageSet, rng: np.random.Generator) -> Iterator[Score]:
         side = min(*real.size, *fake.size)
-        refuse = _too_alike(real, side)
+        refuse = _too_alike(real, side) or _too_alike(fake, side)
         if refuse:
             yield from (Place(min(len(real), len(fake))).refused(metric, refuse) for metric in OF_PIXELS)
             return
@@ -226,9 +240,14 @@ def _some(rows: Indices, names: Sequence[str], most: int) -> Indices:
     return np.sort(rows[hashed_order([names[row] for row in rows])[:most]])
 
 
-def _too_alike(real: ImageSet, side: int) -> str | None:
+def _unranked(score: Score, note: str) -> Score:
+    """The score with the note, to be shown and not judged."""
+    return replace(score, ranked=False, reason=note if score.reason is None else f"{score.reason}; {note}")
+
+
+def _too_alike(images: ImageSet, side: int) -> str | None:
     """Why structural similarity between patients cannot be measured, if so."""
-    patients = len(set(real.patients))
+    patients = len(set(images.patients))
     if patients < MS_SSIM.minimum:
         return f"images of {patients} patients; pairs of different patients need {MS_SSIM.minimum}"
     return None if side > 10 else f"images of {side} pixels; the window of structural similarity has 11"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench.api import Metric, Rows, Score
-from bench.statistics.arrays import Indices
+from bench.statistics.arrays import Indices, array_digest
 from bench.statistics.estimate import Estimate
 from bench.statistics.neighbours import Measure, View
 from bench.statistics.resampling import jackknife
@@ -22,7 +22,13 @@ from evaluators.fidelity.clipped_density_coverage import (
 from evaluators.fidelity.cmmd import CMMD, CMMD_PUBLISHED
 from evaluators.fidelity.comparison import FEWEST_FOLDS, WIDE, Found, Members, Sides
 from evaluators.fidelity.fold_tables import FoldTables
-from evaluators.fidelity.frechet_at_infinity import FD_INFINITY, SHARES, frechet_infinity, frechet_infinity_jackknife
+from evaluators.fidelity.frechet_at_infinity import (
+    FD_INFINITY,
+    MAGNIFIED,
+    SHARES,
+    frechet_infinity,
+    frechet_infinity_jackknife,
+)
 from evaluators.fidelity.frechet_distance import FD, FD_FLOOR, FD_PLAIN, frechet, frechet_left_out
 from evaluators.fidelity.kernel_distance import KID
 from evaluators.fidelity.metrics import OF_FEATURES
@@ -156,7 +162,7 @@ def _at_infinity(sides: Sides) -> Iterator[Finding]:
     assert chance is not None
     if sides.columns < WIDE:
         estimate = frechet_infinity_jackknife(sides.real, sides.fake, *folds, chance.sd)
-        yield Found(FD_INFINITY, estimate, null=2 * chance.sd)
+        yield Found(FD_INFINITY, estimate, null=MAGNIFIED * chance.sd)
         return
     value = frechet_infinity(sides.real, sides.fake, *folds)
     yield Found.bare(FD_INFINITY, value, "its folds would take minutes: see fd")
@@ -165,7 +171,7 @@ def _at_infinity(sides: Sides) -> Iterator[Finding]:
 def _pairs(sides: Sides) -> Iterator[Finding]:
     """Kernel distances and everything about neighbours, from one pass over the pairs."""
     real, fake, n, m = sides.real, sides.fake, len(sides.real), len(sides.fake)
-    kid, cmmd, neighbourhood = compare(real, fake, sides.k, *sides.clusters)
+    kid, cmmd, neighbourhood = compare(real, fake, sides.k, *sides.clusters, sides.keep)
     yield _kernel(KID, kid, sides)
     yield _kernel(CMMD, cmmd, sides)
     yield Found.bare(CMMD_PUBLISHED, max(0.0, cmmd.plain()), f"{BIASED}cmmd")
@@ -176,9 +182,9 @@ def _pairs(sides: Sides) -> Iterator[Finding]:
         (DENSITY, View.density, {}),
         (COVERAGE, View.coverage, {"share": n}),
         (CLIPPED_DENSITY, clipped_density, {"cut": min(n, m)}),
-        (CLIPPED_COVERAGE, clipped_coverage, {"share": min(n, m)}),
-        (ALPHA_PRECISION, out.alpha_precision, {"cut": min(n, m)}),
-        (BETA_RECALL, out.beta_recall, {"cut": n}),
+        (CLIPPED_COVERAGE, clipped_coverage, {"cut": min(n, m)}),
+        (ALPHA_PRECISION, out.alpha_precision, {"share": min(n, m)}),
+        (BETA_RECALL, out.beta_recall, {"share": n}),
     )
     taken = [measure for _, measure, _ in measures]
     both = neighbourhood.estimates(taken)
@@ -204,7 +210,9 @@ def _vendi(sides: Sides) -> Iterator[Finding]:
     rng, n = np.random.default_rng([sides.seed, 1]), sides.place.n
     real_folds, fake_folds = sides.costly_folds
     fake, real = _thinned(sides.fake, fake_folds, n, rng), _thinned(sides.real, real_folds, n, rng)
-    ours, theirs = vendi(*fake), vendi(*real)
+    ours = vendi(*fake)
+    identity = ["vendi", array_digest(real[0]), array_digest(real[1])]
+    theirs = sides.keep(identity, lambda: {"values": vendi(*real)})["values"]
     for metric, estimate in zip((VENDI, VENDI_REAL, VENDI_RATIO), diversity(ours, theirs), strict=True):
         apart = jackknife(ours[0] / theirs), jackknife(ours / theirs[0])
         yield Found(metric, estimate, sides=apart if metric is VENDI_RATIO else None)

@@ -68,18 +68,30 @@ FD_FLOOR = Metric(
         "Its interval is the range of 95 in 100 of such pairs."
     ),
 )
-FRD = Metric(
-    key="frd",
-    title="Fréchet radiomics distance",
+RADIOMICS_DISTANCE = Metric(
+    key="radiomics_distance",
+    title="Radiomics distance, logarithm",
     better="lower",
     reference="arXiv:2412.01496",
     area="fidelity",
     minimum=100,
     summary=(
-        "Natural logarithm of the plain squared Fréchet distance of standardised radiomics: the formula of the "
-        "authors' code (their equation takes the root first, which is half of this) on other features than theirs. "
-        "Here: those of the encoder named above, for radiomics 90 by the IBSI definitions with grey levels in bins of "
-        "8; there: 394 of pyradiomics on normalised, resampled images. Compare at equal n and in one encoder only."
+        "Natural logarithm of fd_plain in radiomics: the formula of the Fréchet radiomics distance on the features of "
+        "the encoder named above, on this benchmark's scale, so that its values are not those of papers: see frd. "
+        "Compare at equal n and in one encoder only."
+    ),
+)
+FRD = Metric(
+    key="frd",
+    title="Fréchet radiomics distance, as published",
+    better="lower",
+    reference="arXiv:2412.01496",
+    area="fidelity",
+    minimum=100,
+    summary=(
+        "Natural logarithm of the squared Fréchet distance of the published radiomics, each standardised by the test "
+        "images: the value of the authors' code (their equation takes the root first, which is half of this). "
+        "Biased upward at any n, so compare at equal n only."
     ),
 )
 

@@ -6,7 +6,7 @@ from evaluators.fidelity.alpha_precision import ALPHA_PRECISION, AUTHENTICITY, B
 from evaluators.fidelity.clipped_density_coverage import CLIPPED_COVERAGE, CLIPPED_DENSITY
 from evaluators.fidelity.cmmd import CMMD, CMMD_PUBLISHED
 from evaluators.fidelity.frechet_at_infinity import FD_INFINITY
-from evaluators.fidelity.frechet_distance import FD, FD_FLOOR, FD_PLAIN, FRD
+from evaluators.fidelity.frechet_distance import FD, FD_FLOOR, FD_PLAIN, FRD, RADIOMICS_DISTANCE
 from evaluators.fidelity.inception_score import INCEPTION_SCORE
 from evaluators.fidelity.kernel_distance import KID
 from evaluators.fidelity.ms_ssim import MS_SSIM, MS_SSIM_GAP, MS_SSIM_REAL
@@ -40,6 +40,7 @@ OF_FEATURES = (
 OVERALL = (FD_INFINITY,)
 # In encoders that have what it takes, over all images.
 OF_SOME = (
+    RADIOMICS_DISTANCE,
     FRD,
     AUTHENTICITY,
     INCEPTION_SCORE,

@@ -161,7 +161,8 @@ class Utility(Evaluator):
         material.leave("utility_roc.png", roc_picture(answers, test, targets))
         yield from _scores(test, figures, faults)
         ceiling, followed = found
-        yield from followed.scores(label_recovery.untold_targets(split.info, material.generator.get("unread", ())))
+        unread, told = (material.generator.get(name, ()) for name in ("unread", "told"))
+        yield from followed.scores(label_recovery.untold_targets(split.info, unread, told))
         yield from ceiling.scores()
 
     def _answers(

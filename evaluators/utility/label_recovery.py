@@ -116,13 +116,15 @@ def recover(
     return Recovery(kind, images, faults, figures)
 
 
-def untold_targets(info: DatasetInfo, unread: Sequence[str]) -> list[str]:
-    """The targets that no condition the generator reads can tell it; ``unread`` are those it does not.
+def untold_targets(info: DatasetInfo, unread: Sequence[str], told: Sequence[str] = ()) -> list[str]:
+    """The targets that nothing the generator reads can tell it: ``unread`` are the conditions it does not, ``told`` all
+    that reaches it.
 
     A target that is no condition itself may follow from any of them, so all must be unread.
     """
     nothing = set(info.conditions) <= set(unread)
-    return [name for name in info.targets if name in unread or (nothing and name not in info.conditions)]
+    unknown = [name for name in info.targets if name not in told]
+    return [name for name in unknown if name in unread or (nothing and name not in info.conditions)]
 
 
 def _chance(untold: Sequence[str]) -> list[str]:

@@ -24,6 +24,7 @@ from generators.finished.joining import fewer, join, repeating, some
 log = logging.getLogger(__name__)
 Kind = tuple[tuple[str, int | None], ...]  # names of labels and their values
 Aspect = Literal["pad", "crop"]
+OPTIONAL = ("request_id", "purpose", "patient_id")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 EXPORT = "the run's folder has requests.csv, one line for each image asked for: make images for those lines"
 SPOILS = "which spoils what measures diversity"
@@ -31,20 +32,23 @@ SPOILS = "which spoils what measures diversity"
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the table. ``labels`` has the condition labels for which the table has any value."""
+    """One line of the table. ``labels`` has the condition labels for which the table has any value; ``patient`` is
+    empty where it does not say whose image it is."""
 
     path: Path
     where: str
     request_id: str
     purpose: str
+    patient: str
     labels: Kind
 
 
 class Folder(Generator):
     """Scores images that any other program made.
 
-    The table has the column ``file_name`` (relative to the folder) and may have ``request_id``, ``purpose`` and the
-    data set's condition labels as numbers or as their names, empty where unknown. With ``request_id`` every image
+    The table has the column ``file_name`` (relative to the folder) and may have ``request_id``, ``purpose``,
+    ``patient_id``, the same for images of one real or imagined patient, and the data set's condition labels as numbers
+    or as their names; empty where unknown. With ``request_id`` every image
     belongs to one request. Without it, each request takes an image of its purpose with the conditions it asks for,
     at random and none twice within a purpose. Every image file of the folder has a line.
 
@@ -124,6 +128,9 @@ class Folder(Generator):
     def sample(self, requests: Sequence[Request]) -> Images:
         return np.stack([self._read(self._given[each.request_id]) for each in requests])
 
+    def patients(self, requests: Sequence[Request]) -> Sequence[str | None]:
+        return [self._given[each.request_id].patient or None for each in requests]
+
     def _own_size(self, entry: Entry) -> tuple[int, int]:
         try:
             with Image.open(entry.path, formats=("PNG", "JPEG", "TIFF")) as picture:
@@ -158,7 +165,7 @@ def read_entries(table: Path, root: Path, labels: Sequence[Label]) -> list[Entry
             given for only some of the images.
     """
     names = [label.name for label in labels]
-    rows = read_table(table, delimiter=",", required=["file_name"], optional=["request_id", "purpose", *names])
+    rows = read_table(table, delimiter=",", required=["file_name"], optional=[*OPTIONAL, *names])
     stated = [label for label in labels if any(row[label.name] for row in rows)]
     entries = [_entry(row, root.resolve(), stated) for row in rows]
     named = {entry.path for entry in entries}
@@ -226,7 +233,7 @@ def _entry(row: Row, root: Path, labels: Sequence[Label]) -> Entry:
     if row["purpose"] not in ("", *get_args(Purpose)):
         raise row.error("purpose", f"empty or one of {', '.join(get_args(Purpose))}")
     values = tuple((label.name, _value(row, label)) for label in labels)
-    return Entry(path, row.where, row["request_id"], row["purpose"], values)
+    return Entry(path, row.where, row["request_id"], row["purpose"], row["patient_id"], values)
 
 
 def _value(row: Row, label: Label) -> int | None:

@@ -28,7 +28,8 @@ class Parquet(Generator):
     """Gives each request an image of a finished set: its own where the set knows requests, else one of its kind.
 
     ``path`` is a parquet file, a folder with parquet files, or a folder of image files (which states no labels).
-    Labels are read from columns of their names, or from ``labels_dict``. ``conf/generator/parquet.yaml`` explains
+    Labels are read from columns of their names, or from ``labels_dict``; a column ``patient_id`` says which images are
+    of one real or imagined patient. ``conf/generator/parquet.yaml`` explains
     the settings; ``facts`` counts images of other conditions than asked and images given more than once, and has
     ``own_size``: ``[[least height, least width], [greatest height, greatest width]]`` in pixels of the images that are
     given, after ``crop_rows`` and before they are resized.
@@ -99,6 +100,10 @@ class Parquet(Generator):
     def sample(self, requests: Sequence[Request]) -> Images:
         return np.array(self._pixels[[self._places[self._given[each.request_id]] for each in requests]])
 
+    def patients(self, requests: Sequence[Request]) -> Sequence[str | None]:
+        owners = self._source.patients()
+        return [owners[self._given[each.request_id]] if owners else None for each in requests]
+
     def _read(self, rows: Sequence[int]) -> set[tuple[int, int]]:
         """Keep the images of ``rows`` at the data set's size; the sizes they had."""
         self._places = {row: place for place, row in enumerate(rows)}
@@ -163,6 +168,12 @@ class Table:
         """The request each image was made for, if the set says so."""
         return self._table.column("request_id") if "request_id" in self._table.names else None
 
+    def patients(self) -> list[str | None] | None:
+        """Whose image each is, if the set says so."""
+        if "patient_id" not in self._table.names:
+            return None
+        return [None if cell is None else str(cell) for cell in self._table.column("patient_id")]
+
     def labels(self, labels: Sequence[Label], unknown: Sequence[int]) -> dict[str, list[int | None]]:
         """Every image's values of those ``labels`` that the set has.
 
@@ -215,6 +226,9 @@ class Files:
 
     def request_ids(self) -> None:
         """Files belong to no request."""
+
+    def patients(self) -> None:
+        """Files do not say whose they are."""
 
     def labels(self, labels: Sequence[Label], unknown: Sequence[int]) -> dict[str, list[int | None]]:
         """None is stated; ``generator=folder`` reads a table of labels."""

@@ -191,6 +191,8 @@ DECLARATIONS: dict[str, tuple[dict[str, Any], str]] = {
     "aspect": ({"aspect": "stretch"}, "aspect = 'stretch', needed one of"),
     "template": ({"prompt": "{view.__class__}"}, "'view.__class__' in braces, needed one of"),
     "open brace": ({"prompt": "{view"}, "dataset.prompt"),
+    "stated": ({"prompt": "text", "prompted": ["sex"]}, r"dataset.prompted names \['sex'\]"),
+    "stated by a template": ({"prompted": ["view"]}, "which is no text column: set prompted to null"),
 }
 
 

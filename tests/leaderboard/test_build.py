@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -21,22 +22,10 @@ import pytest
 
 from bench.storage.record import MetricRow
 from leaderboard.__main__ import main
-from leaderboard.build import (
-    DASH,
-    MINUS,
-    TIMES,
-    as_csv,
-    build,
-    duration,
-    guarded,
-    interval,
-    number,
-    source,
-    tidy,
-    write,
-)
-from leaderboard.compare import Estimate, loss
+from leaderboard.build import as_csv, build, guarded, tidy, write
+from leaderboard.estimate import Estimate, loss
 from leaderboard.read import read_runs
+from leaderboard.wording import DASH, MINUS, TIMES, duration, interval, number, source
 
 
 class Page(HTMLParser):
@@ -497,6 +486,8 @@ def test_text_cells_of_the_csv_are_no_formulas(board: Path) -> None:
         (0.0000123, "1.23x10⁻⁵"),
         (-12345678, "-1.23x10⁷"),
         (0.9996, "1.000"),
+        (math.inf, "∞"),
+        (-math.inf, "-∞"),
     ],
 )
 def test_three_digits(value: float, text: str) -> None:

@@ -174,10 +174,26 @@ def test_sizes_are_recorded_and_shown(finished: tuple[Path, Outcome]) -> None:
     assert said in json.loads((folder / "card.json").read_text())["general"]["Images judged here"]
 
 
+def test_how_a_run_is_printed_is_no_part_of_it(cache: Path, tmp_path: Path) -> None:
+    settings = ["generator=noise", "evaluator=[]"]
+    first = go(cache, tmp_path, *settings)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json")}
+    again = go(cache, tmp_path, *settings, "show=all")
+    assert "show" not in again.record.config and again.record == first.record and before
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_the_scores_that_matter_most_fit_in_one_screen(finished: tuple[Path, Outcome]) -> None:
+    _, outcome = finished
+    headline, everything = (summary(outcome, show).splitlines() for show in ("headline", "all"))
+    assert len(headline) <= 24 < len(everything) and headline[-1] == everything[-1] == str(outcome.folder)
+
+
 def test_a_verdict_is_printed_in_words(finished: tuple[Path, Outcome]) -> None:
     _, outcome = finished
     (verdict,) = [score for score in outcome.records["privacy"].scores if score.metric == "leak_found"]
-    (line,) = [line for line in summary(outcome).splitlines() if "leak_found" in line]
+    (line,) = [line for line in summary(outcome, "all").splitlines() if "leak_found" in line]
+    assert "leak_found" in summary(outcome)
     if verdict.value is None:
         assert "refused" in line
     else:

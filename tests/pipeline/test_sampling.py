@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,14 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.api import BenchError, Generator, Images, Request, Split
+from bench.api import BenchError, Generator, Images, ImageSet, Request, Split
 from bench.pipeline import image_parts
 from bench.pipeline.requests import make_requests, requests_key
-from bench.pipeline.sampling import Sampled, Sampling, unread
+from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
 from bench.runtime.processes import ALONE, Team
+from bench.runtime.told import unread
 from bench.storage.files import read_checked, write_checked
+from generators.controls.holdout import Holdout
 from tests.runtime.test_processes import in_threads
 
 
@@ -262,3 +265,52 @@ def test_conditions_not_among_the_columns_used_are_unread(
     tiny_split: Split, uses: list[str], expected: list[str]
 ) -> None:
     assert unread(tiny_split.info, uses) == expected
+
+
+class Visiting(Counting):
+    """Says of whom its images are: of two real people in turn, and every third of nobody's."""
+
+    def __init__(self, missing: int = 0) -> None:
+        super().__init__()
+        self.missing = missing
+
+    def patients(self, requests: Sequence[Request]) -> Sequence[str | None]:
+        numbers = [int(each.request_id[-6:]) for each in requests]
+        return [None if i % 3 == 2 else f"real person {i % 3}" for i in numbers][self.missing :]
+
+
+def test_images_of_one_patient_are_known_by_the_first_of_them_and_no_name_is_kept(
+    sample: Sample, tmp_path: Path
+) -> None:
+    """Across parts, within a purpose; the pixels are those of a generator that names nobody."""
+    made = sample(tmp_path / "visiting", Visiting()).images
+    expected = []
+    for name, purpose in zip(made.ids, made.column("purpose"), strict=True):
+        place = int(name[-6:]) % 3
+        expected.append(name if place == 2 else f"{purpose}-{place:06d}")
+    assert made.patients == expected and len(set(expected[:24])) == 2 + 8
+    kept = [path.read_bytes() for path in (tmp_path / "visiting").rglob("*") if path.is_file()]
+    assert not any(b"real person" in content for content in kept)
+    other = sample(tmp_path / "counting", Counting()).images
+    assert other.patients == other.ids and other.column("pixel_hash") == made.column("pixel_hash")
+
+
+def test_patients_of_another_number_than_requests_are_refused(sample: Sample, tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"Visiting.patients named 30 for 31 requests; needed one, or None, for each"):
+        sample(tmp_path, Visiting(missing=1))
+
+
+def test_the_images_of_a_control_belong_together_as_the_real_ones_do(tiny_split: Split, tmp_path: Path) -> None:
+    owners = [f"{i // 3}" for i in range(len(tiny_split.holdout))]
+    rows = tiny_split.holdout.rows.remove_columns("patient_id").add_column("patient_id", owners)
+    split = replace(tiny_split, holdout=ImageSet(rows, tiny_split.info))
+    requests = make_requests(split, 0, {}, ["fidelity"])
+    training = Training(tmp_path / "fit", {}, Holdout(), split, 0, tmp_path, {"mode": "disabled"})
+    sampled = result(Sampling(tmp_path, {"requests": requests_key(requests)}, training, requests, 0), ALONE)
+    real = dict(zip(split.holdout.column("pixel_hash"), owners, strict=True))
+    owner = [real[each] for each in sampled.images.column("pixel_hash")]
+    pairs = set(zip(sampled.images.patients, owner, strict=True))
+    assert len(pairs) == len(set(sampled.images.patients)) == len(set(owner)) == 8
+    assert set(sampled.images.patients) <= set(sampled.images.ids)
+    assert sampled.facts["matched"]["fidelity"]["level"] == {"1": 1, "2": 1, "3": 1, "4": 1}
+    assert sampled.uses == ("level", "dense")

@@ -89,6 +89,14 @@ def test_a_refused_score_has_no_value_and_says_why() -> None:
     assert math.isnan(found.value(whole)) and found.refusal(whole).endswith("no holdout")
 
 
+def test_a_score_that_is_not_ranked_is_no_aim() -> None:
+    found = objective("toy/fd/radiomics")
+    for reason, said in (("it was never told", "it was never told"), (None, "asked for, not a condition")):
+        score = ScoreRow(metric="fd", value=2.5, low=2, high=3, n=3, encoder="radiomics", reason=reason, ranked=False)
+        records = record(1.0, scores=[score])
+        assert math.isnan(found.value(records)) and found.refusal(records) == f"toy/fd/radiomics is not ranked: {said}"
+
+
 def test_a_score_that_is_not_there_and_a_failed_evaluator_are_errors() -> None:
     with pytest.raises(
         BenchError, match=r"no such score; it has \['toy/fd/radiomics/all', 'toy/fd/radiomics/view=CC'\]"

@@ -86,6 +86,7 @@ WRONG = [
     ("documentation.intended_use", [1], "documentation.intended_use is [1], needed text or null"),
     ("blank_tolerance", -1, "blank_tolerance is -1"),
     ("dry_run", "yes", "dry_run is 'yes', needed true or false"),
+    ("show", "most", "show is 'most', needed headline or all"),
     ("device", "gpu 1", "device is 'gpu 1', needed auto, or a kind of device"),
     ("device", "gpu", "device is 'gpu', needed auto, or a device that PyTorch knows: "),
     ("device", "auto:1", "device is 'auto:1', needed auto, or a device that PyTorch knows: "),

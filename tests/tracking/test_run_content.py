@@ -149,6 +149,7 @@ def test_a_changed_formula_shows_in_the_conformance_and_another_machine_does_not
         ("fidelity/kid/other", {"reason/objective": "there is no score 'fidelity/kid/other'"}),
         ("fidelity/leak_bound/-/masking=high", {"objective": 0.9}),
         ("fidelity/auc", {"objective": 0.25}),
+        ("fidelity/kid/pixels", {"reason/objective": "not ranked: asked for, not a condition"}),
         ("utility/f1", {"reason/objective": "no target"}),
         ("card/f1", {"reason/objective": "no evaluator 'card' ran"}),
     ],
@@ -157,6 +158,7 @@ def test_the_objective_is_the_score_that_the_configuration_names(
     objective: str | None, expected: dict[str, Any]
 ) -> None:
     scores = [score(encoder="small_cnn"), score("auc", 0.25)]
+    scores += [score(encoder="pixels", ranked=False)]
     scores += [score("leak_bound", 0.3), score("leak_bound", 0.9, group="masking=high")]
     refused = record(evaluator="utility", status="refused", reason="no target")
     records = {"fidelity": record(*scores, score("fd", None, encoder="small_cnn", reason="too few images"))}

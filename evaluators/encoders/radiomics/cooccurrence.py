@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.statistics.arrays import Floats, Levels
-from evaluators.encoders.radiomics.first_order import entropy
+from bench.statistics.arrays import Floats, Integers
+from evaluators.encoders.radiomics.first_order import Binned, entropy
 
 NAMES = (
     "joint_maximum",
@@ -32,7 +32,7 @@ NAMES = (
 )
 
 
-def cooccurrence(levels: Levels, count: int) -> Floats:
+def cooccurrence(levels: Binned, count: int) -> Floats:
     """Probability of each ordered pair of levels at distance 1 in four directions: ``(N, 4, count, count)``.
 
     Symmetric: each pair counts both ways. Directions: across, down, and the two diagonals. Levels are in
@@ -63,17 +63,25 @@ def sums_and_differences(matrices: Floats) -> tuple[Floats, Floats]:
     """
     count = matrices.shape[-1]
     place = np.arange(count)
-    total = (place[:, None] + place[None, :]).ravel()
-    gap = np.abs(place[:, None] - place[None, :]).ravel()
-    flat = matrices.reshape(len(matrices), -1)
-    return flat @ np.eye(2 * count - 1)[total], flat @ np.eye(count)[gap]
+    return (
+        _gathered(matrices, place[:, None] + place[None, :], 2 * count - 1),
+        _gathered(matrices, np.abs(place[:, None] - place[None, :]), count),
+    )
+
+
+def _gathered(matrices: Floats, column: Integers, columns: int) -> Floats:
+    """Sums ``(M, columns)`` of those cells of matrices ``(M, G, G)`` that go into one column, as ``column`` says."""
+    codes = column.ravel() + (np.arange(len(matrices)) * columns)[:, None]
+    summed = np.bincount(codes.ravel(), weights=matrices.ravel(), minlength=len(matrices) * columns)
+    return np.asarray(summed, np.float64).reshape(len(matrices), columns)
 
 
 def pair_features(matrices: Floats) -> Floats:
     """The features ``NAMES`` of symmetric co-occurrence matrices ``(M, G, G)``: ``(M, 21)``.
 
-    Levels count from 1. For a flat image the correlation is 1 and both information correlations are 0. Since
-    ``p(i, j) > 0`` implies positive margins, IBSI's ``HXY1`` and ``HXY2`` both equal ``HX + HY = 2 HX``.
+    Levels count from 1, and the normalised features divide by ``G``, whichever levels an image has. For a flat image
+    the correlation is 1 and both information correlations are 0. Since ``p(i, j) > 0`` implies positive margins, IBSI's
+    ``HXY1`` and ``HXY2`` both equal ``HX + HY = 2 HX``.
     Left out, as exact linear functions of others: sum average ``= 2 joint average``, joint variance
     ``= (cluster tendency + contrast) / 4``, sum variance ``= cluster tendency``, dissimilarity
     ``= difference average``.
@@ -121,7 +129,7 @@ def pair_features(matrices: Floats) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def cooccurrence_features(levels: Levels, count: int) -> Floats:
+def cooccurrence_features(levels: Binned, count: int) -> Floats:
     """The features ``NAMES``, averaged over the four directions: ``(N, 21)`` for levels ``(N, H, W)``."""
     matrices = cooccurrence(levels, count)
     features = pair_features(matrices.reshape(-1, count, count))

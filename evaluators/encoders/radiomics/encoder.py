@@ -9,7 +9,8 @@ import numpy as np
 
 from bench.api import BenchError, Encoder, HasRadiomics, Images, Rows
 from bench.statistics.arrays import Floats, Levels
-from evaluators.encoders.radiomics import cooccurrence, first_order, run_lengths, tone_differences
+from evaluators.encoders.radiomics import cooccurrence, dependence, first_order, run_lengths, tone_differences
+from evaluators.encoders.radiomics.compression import column_name, compressed, kept
 from evaluators.encoders.radiomics.image_filters import filtered
 
 TEXTURES: dict[str, tuple[tuple[str, ...], Callable[[Levels, int], Floats]]] = {
@@ -17,6 +18,7 @@ TEXTURES: dict[str, tuple[tuple[str, ...], Callable[[Levels, int], Floats]]] = {
     "run_length": (run_lengths.RUN_NAMES, run_lengths.run_features),
     "size_zone": (run_lengths.ZONE_NAMES, run_lengths.zone_features),
     "tone_difference": (tone_differences.NAMES, tone_differences.tone_features),
+    "dependence": (dependence.NAMES, dependence.dependence_features),
 }
 FAMILIES: dict[str, tuple[str, ...]] = {"first_order": first_order.NAMES} | {k: v[0] for k, v in TEXTURES.items()}
 CHUNK_PIXELS = 1 << 18
@@ -44,10 +46,12 @@ class Radiomics(Encoder, HasRadiomics):
     Conventions, in IBSI's words: two-dimensional, region of interest the whole image, no resampling; discretisation
     by fixed bin size of the original (known units) and by fixed bin number of filter responses (arbitrary units);
     distance 1; co-occurrence symmetric; co-occurrence and run length features averaged over four directions; zones
-    8-connected. Features that are exact linear functions of others are left out, so that covariances have full rank.
+    8-connected; dependences of coarseness 0. Heavy-tailed features are columns as logarithms, and features that follow
+    from others are none (module ``compression``).
 
     Attributes:
-        radiomic_features: ``<image>_<family>_<feature>`` for every column.
+        radiomic_features: ``<image>_<family>_<feature>`` for every column, ``<image>_<family>_logarithm_of_<feature>``
+            where the column is a logarithm (module ``compression``).
     """
 
     column_units = "different"
@@ -58,7 +62,7 @@ class Radiomics(Encoder, HasRadiomics):
         Args:
             images: families of features by image: ``original``, ``log_<sigma>`` (Laplacian of Gaussian, sigma in
                 pixels), ``wavelet_<ll|lh|hl|hh>`` (undecimated coiflet 1). Families: ``first_order``,
-                ``cooccurrence``, ``run_length``, ``size_zone``, ``tone_difference``.
+                ``cooccurrence``, ``run_length``, ``size_zone``, ``tone_difference``, ``dependence``.
             levels: number of grey levels of the texture matrices, 2 to 256.
 
         Raises:
@@ -71,14 +75,14 @@ class Radiomics(Encoder, HasRadiomics):
         for name, families in self.images.items():
             self._check(name, families)
         self.radiomic_features = tuple(
-            f"{name}_{family}_{feature}"
+            f"{name}_{family}_{column_name(FAMILIES[family][place])}"
             for name, families in self.images.items()
             for family in families
-            for feature in FAMILIES[family]
+            for place in kept(name, family, FAMILIES[family])
         )
         self.dim = len(self.radiomic_features)
         names = hashlib.sha256("\n".join(self.radiomic_features).encode()).hexdigest()[:16]
-        self.id = f"radiomics-1 {'+'.join(self.images)} levels={self.levels} features={names}"
+        self.id = f"radiomics-2 {'+'.join(self.images)} levels={self.levels} features={names}"
 
     def __call__(self, images: Images) -> Rows:
         """Encode ``(B, H, W)`` uint8, at least 2x2 pixels, into ``(B, dim)`` float32, always finite."""
@@ -98,9 +102,12 @@ class Radiomics(Encoder, HasRadiomics):
                 levels = fixed_bin_number(values, self.levels)
             for family in families:
                 if family == "first_order":
-                    columns.append(first_order.first_order(values, levels, self.levels))
+                    features = first_order.first_order(values, levels, self.levels)
                 else:
-                    columns.append(TEXTURES[family][1](levels, self.levels))
+                    features = TEXTURES[family][1](levels, self.levels)
+                places = kept(name, family, FAMILIES[family])
+                names = [FAMILIES[family][place] for place in places]
+                columns.append(compressed(features[:, places], names, self.levels))
         return np.concatenate(columns, axis=1)
 
     @staticmethod

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.statistics.arrays import Floats, Levels
+from bench.statistics.arrays import Floats, Integers, Levels
+
+Binned = Levels | Integers  # discretised grey levels, from 0
 
 NAMES = (
     "mean",
@@ -59,7 +61,7 @@ def robust_deviation(values: Floats, low: Floats, high: Floats) -> Floats:
     return (np.abs(values - mean[:, None]) * inside).sum(axis=1) / count
 
 
-def shares(levels: Levels, count: int) -> Floats:
+def shares(levels: Binned, count: int) -> Floats:
     """Share of pixels at each of ``count`` levels: ``(N, count)`` for levels ``(N, ...)`` in ``0..count-1``."""
     images = len(levels)
     flat = levels.reshape(images, -1)
@@ -75,7 +77,7 @@ def entropy(probabilities: Floats) -> Floats:
     return -(probabilities * logs).sum(axis=-1)
 
 
-def first_order(values: Floats, levels: Levels, count: int) -> Floats:
+def first_order(values: Floats, levels: Binned, count: int) -> Floats:
     """The features ``NAMES`` of every image: ``(N, 16)``.
 
     Args:

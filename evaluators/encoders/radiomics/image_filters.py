@@ -49,6 +49,11 @@ def wavelet(images: Floats, band: str) -> Floats:
     return convolve1d(convolve1d(images, filters[band[0]], axis=2), filters[band[1]], axis=1)
 
 
+def removes_mean(name: str) -> bool:
+    """Whether the filter called ``name`` answers 0 to a flat image."""
+    return name not in ("original", "wavelet_ll")
+
+
 def filtered(images: Levels, name: str) -> Floats:
     """The images after the filter called ``name``: ``log_<sigma in pixels>`` or ``wavelet_<band>``.
 

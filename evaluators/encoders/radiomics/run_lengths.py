@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.statistics.arrays import Floats, Integers, Levels, Mask
-from evaluators.encoders.radiomics.first_order import entropy
+from bench.statistics.arrays import Floats, Integers, Mask
+from evaluators.encoders.radiomics.first_order import Binned, entropy
 
 RUN_NAMES = (
     "short_runs_emphasis",
@@ -73,7 +73,7 @@ def line_order(height: int, width: int, direction: int) -> tuple[Integers, Mask]
     return order, begins
 
 
-def runs(levels: Levels) -> Stretches:
+def runs(levels: Binned) -> Stretches:
     """All runs in four directions of levels ``(N, H, W)``; table ``4 n + direction``."""
     images, height, width = levels.shape
     tables, grey, sizes = [], [], []
@@ -89,7 +89,7 @@ def runs(levels: Levels) -> Stretches:
     return Stretches(np.concatenate(tables), np.concatenate(grey), np.concatenate(sizes))
 
 
-def zones(levels: Levels) -> Stretches:
+def zones(levels: Binned) -> Stretches:
     """All 8-connected zones of equal level of levels ``(N, H, W)``; table ``n``."""
     from skimage.measure import label
 
@@ -154,13 +154,13 @@ def size_features(counts: Floats, sizes: Floats, pixels: int) -> Floats:
     return np.concatenate([np.stack(totals, axis=1) / number[:, None], np.stack(spreads, axis=1)], axis=1)
 
 
-def run_features(levels: Levels, count: int) -> Floats:
+def run_features(levels: Binned, count: int) -> Floats:
     """The features ``RUN_NAMES``, averaged over four directions: ``(N, 16)`` for levels ``(N, H, W)``."""
     counts, lengths = tabulate(runs(levels), 4 * len(levels), count)
     return size_features(counts, lengths, levels[0].size).reshape(len(levels), 4, -1).mean(axis=1)
 
 
-def zone_features(levels: Levels, count: int) -> Floats:
+def zone_features(levels: Binned, count: int) -> Floats:
     """The features ``ZONE_NAMES``: ``(N, 16)`` for levels ``(N, H, W)``."""
     counts, sizes = tabulate(zones(levels), len(levels), count)
     return size_features(counts, sizes, levels[0].size)

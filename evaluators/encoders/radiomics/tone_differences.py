@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.statistics.arrays import Floats, Levels
-from evaluators.encoders.radiomics.first_order import shares
+from bench.statistics.arrays import Floats
+from evaluators.encoders.radiomics.first_order import Binned, shares
 
 NAMES = ("coarseness", "contrast", "busyness", "complexity", "strength")
 FLAT_COARSENESS = 2.0
@@ -18,7 +18,7 @@ def neighbour_sum(values: Floats) -> Floats:
     return rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:] - values
 
 
-def tone_differences(levels: Levels, count: int) -> Floats:
+def tone_differences(levels: Binned, count: int) -> Floats:
     """Sum over the pixels of each level of ``|level - mean of its neighbours|``: ``(N, count)``."""
     values = levels.astype(np.float64)
     neighbours = neighbour_sum(np.ones((1, *levels.shape[1:])))
@@ -28,7 +28,7 @@ def tone_differences(levels: Levels, count: int) -> Floats:
     return np.asarray(summed, np.float64).reshape(len(levels), count)
 
 
-def tone_features(levels: Levels, count: int) -> Floats:
+def tone_features(levels: Binned, count: int) -> Floats:
     """The features ``NAMES``: ``(N, 5)`` for levels ``(N, H, W)`` in ``0..count-1``; formulas count them from 1.
 
     A flat image has coarseness 2: just over 1.905, the most any other image can have (one corner pixel a level off),

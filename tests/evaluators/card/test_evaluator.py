@@ -92,6 +92,29 @@ def test_composition_has_only_what_was_asked_for(split: Split, tmp_path: Path) -
     assert "laterality" in json.loads((tmp_path / "card.json").read_text())["composition"]
 
 
+@pytest.mark.parametrize(
+    ("generator", "left_out"),
+    [
+        ({"told": ["level"]}, {}),
+        ({"told": []}, dict.fromkeys(("dense=no", "dense=yes"), "the generator was never told dense")),
+        ({"told": ["dense"], "facts": {"matched": {"fidelity": {"dense": {"yes": 0.5}}}}}, {"dense=yes": "50.0%"}),
+    ],
+)
+def test_consistency_is_among_the_groups_of_which_the_generator_was_told(
+    split: Split, tmp_path: Path, generator: dict[str, Any], left_out: dict[str, str]
+) -> None:
+    """A level says how dense; the ceiling is over the same groups."""
+    found = score(split, toy_set(tmp_path, "other", 120), tmp_path, **generator)
+    terms = json.loads((tmp_path / "card.json").read_text())["terms"]
+    assert terms["subgroups left out"].keys() == left_out.keys()
+    assert all(words in terms["subgroups left out"][group] for group, words in left_out.items())
+    for label, key in (("synthetic", "card_consistency"), ("ceiling", "card_consistency_ceiling")):
+        assert terms[label]["groups"].keys() == {"dense=no", "dense=yes"} - left_out.keys()
+        assert (found[key].value is None) == bool(left_out)
+        if left_out:
+            assert f"{len(left_out)} by what the generator was not told, or did not match" in str(found[key].reason)
+
+
 def privacy(auc: float | None, copies: float | None, leak: float | None) -> dict[str, list[Score]]:
     """What the privacy evaluator would have found, ``None`` refused."""
     values = {"mia_auc": auc, "duplicates": copies, "leak_found": leak}

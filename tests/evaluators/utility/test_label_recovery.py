@@ -112,6 +112,7 @@ def test_what_a_generator_cannot_know(
 ) -> None:
     info = replace(INFO, conditions=conditions, targets=("sick", "side"))
     assert label_recovery.untold_targets(info, unread) == expected
+    assert label_recovery.untold_targets(info, unread, ["sick", "side"]) == [], "a prompt may state a target"
 
 
 def test_without_any_figure_every_score_is_refused_with_all_reasons(asked: Callable[..., ImageSet]) -> None:

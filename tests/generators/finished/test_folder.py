@@ -212,3 +212,10 @@ def test_damaged_images_and_missing_tables_are_named(toy, train, tmp_path) -> No
         Folder().fit(train, tmp_path, 0)
     with pytest.raises(BenchError, match="is not a folder"):
         Folder(str(folder / "gone")).fit(train, tmp_path, 0)
+
+
+def test_the_table_may_say_which_images_are_of_one_patient(toy, train, tmp_path) -> None:
+    rows = [{"file_name": f"{i}.png", "request_id": f"r{i}", "patient_id": ["", "a", "a"][i]} for i in range(3)]
+    generator, requests = Folder(str(write(tmp_path, rows))), [toy.request(f"r{i}", level=1, side=0) for i in range(3)]
+    sample(generator, train, requests, tmp_path)
+    assert generator.patients(requests[::-1]) == ["a", "a", None]

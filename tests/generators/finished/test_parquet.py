@@ -220,3 +220,13 @@ def test_an_export_read_back_is_the_same_images(tmp_path) -> None:
     second = start(configure(tmp_path / "cache", *back, *small), tmp_path / "second")
     assert second.record.digests == first.record.digests
     assert second.record.facts["matched_by"] == "request_id"
+
+
+def test_a_set_may_say_which_images_are_of_one_patient(toy, train, tmp_path) -> None:
+    requests = [toy.request(f"r{i}", level=i, side=0) for i in range(3)]
+    columns = {"request_id": ["r0", "r1", "r2"], "level": [0, 1, 2]}
+    for owners, expected in (([7, None, 7], ["7", None, "7"]), (None, [None] * 3)):
+        told = columns | ({"patient_id": owners} if owners else {})
+        generator = Parquet(str(save(tmp_path / str(owners), **told)))
+        sample(generator, train, requests, tmp_path)
+        assert generator.patients(requests) == expected

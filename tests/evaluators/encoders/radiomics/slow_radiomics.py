@@ -169,3 +169,41 @@ def tone_features(image: Any) -> list[float]:
         sum(abs(i - j) * (p[i] * s[i] + p[j] * s[j]) / (p[i] + p[j]) for i, j in pairs) / pixels,
         sum((p[i] + p[j]) * (i - j) ** 2 for i, j in pairs) / total,
     ]
+
+
+def dependence_table(image: Any) -> Table:
+    """Level 0 is outside the region of interest."""
+    counts: Counter[tuple[int, int]] = Counter()
+    for r, c in zip(*np.nonzero(image), strict=True):
+        around = [(r + a, c + b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
+        inside = [(y, x) for y, x in around if 0 <= y < image.shape[0] and 0 <= x < image.shape[1]]
+        counts[int(image[r, c]), 1 + sum(image[place] == image[r, c] for place in inside)] += 1
+    return {pair: float(n) for pair, n in counts.items()}
+
+
+def dependence_features(image: Any) -> dict[str, float]:
+    table = dependence_table(image)
+    pixels = sum(table.values())
+    of_dependence: Counter[int] = Counter()
+    for (_, j), n in table.items():
+        of_dependence[j] += n
+
+    def mean(weight: Any) -> float:
+        return sum(n * weight(i, j) for (i, j), n in table.items()) / pixels
+
+    mean_level, mean_dependence = mean(lambda i, j: i), mean(lambda i, j: j)
+    return {
+        "low_dependence_emphasis": mean(lambda i, j: 1 / j**2),
+        "high_dependence_emphasis": mean(lambda i, j: j**2),
+        "low_grey_level_count_emphasis": mean(lambda i, j: 1 / i**2),
+        "high_grey_level_count_emphasis": mean(lambda i, j: i**2),
+        "low_dependence_low_grey_level_emphasis": mean(lambda i, j: 1 / (i**2 * j**2)),
+        "low_dependence_high_grey_level_emphasis": mean(lambda i, j: i**2 / j**2),
+        "high_dependence_low_grey_level_emphasis": mean(lambda i, j: j**2 / i**2),
+        "high_dependence_high_grey_level_emphasis": mean(lambda i, j: i**2 * j**2),
+        "normalised_dependence_count_non_uniformity": sum(n**2 for n in of_dependence.values()) / pixels**2,
+        "grey_level_variance": mean(lambda i, j: (i - mean_level) ** 2),
+        "dependence_count_variance": mean(lambda i, j: (j - mean_dependence) ** 2),
+        "dependence_count_entropy": bits(n / pixels for n in table.values()),
+        "dependence_count_energy": sum(n**2 for n in table.values()) / pixels**2,
+    }
