@@ -105,13 +105,19 @@ def test_jackknife_has_the_first_value_and_the_error_of_the_others() -> None:
     assert found.interval == pytest.approx((found.value - half, found.value + half))
 
 
-@pytest.mark.parametrize(("null", "expected"), [(0.5, np.sqrt(4 - 0.125)), (2.0, 2.0), (3.0, 3.0)])
-def test_the_part_of_second_order_is_taken_off_half_and_never_exceeds_the_error(null: float, expected: float) -> None:
+@pytest.mark.parametrize(
+    ("null", "excess", "expected"),
+    [(0.5, 0.25, np.sqrt(4 - 0.0625)), (0.5, 1.0, np.sqrt(3.75)), (1.9, 1.0, 1.9), (2.0, 0.25, 2.0), (3.0, 0.25, 3.0)],
+)
+def test_a_part_of_the_second_order_is_taken_off_and_never_exceeds_the_error(
+    null: float, excess: float, expected: float
+) -> None:
     values = np.random.default_rng(1).normal(size=21)
     values *= 2 / resampling.jackknife_se(values[1:])
-    found = resampling.jackknife(values, null)
+    found = resampling.jackknife(values, null, excess)
     assert found.se == pytest.approx(expected) and found.value == values[0]
     assert np.linalg.norm(found.deviations) == pytest.approx(expected)
+    assert resampling.jackknife(values, null) == resampling.jackknife(values, null, resampling.EXCESS)
     # stretched, not changed
     plain = resampling.jackknife(values)
     np.testing.assert_allclose(np.array(found.deviations) / found.se, np.array(plain.deviations) / plain.se)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.statistics.clusters import Clusters
-from bench.statistics.resampling import jackknife_se
+from bench.statistics.resampling import EXCESS, jackknife_se
 from evaluators.fidelity.cmmd import discrepancy, unit
 from evaluators.fidelity.fold_tables import FoldTables
 from evaluators.fidelity.kernel_distance import kernel_distance
@@ -101,7 +101,7 @@ def test_leaving_out_a_fold_is_measuring_without_it(tables: Tables, kernel: Kern
         np.testing.assert_allclose(left_out, expected, atol=5e-7 * scale)
         null = found.second_order(first=first, second=second)
         estimate, plain = found.estimate(first=first, second=second), jackknife_se(np.array(expected))
-        assert estimate.se == pytest.approx(np.sqrt(max(plain**2 - null**2 / 2, null**2)), rel=1e-3)
+        assert estimate.se == pytest.approx(np.sqrt(max(plain**2 - EXCESS * null**2, null**2)), rel=1e-3)
         assert estimate.value == found.distance() and estimate.folds == 10
 
 
