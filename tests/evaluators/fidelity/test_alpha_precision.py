@@ -88,9 +88,7 @@ def test_parts_are_measured_among_themselves_about_the_centres_of_all() -> None:
     found, out, away = found_of(real, fake, 5), outward(real, fake), from_own_centre(real, fake)
     for part in range(1, 15):
         view = found.view(part, part)
-        alpha = alpha_precision(
-            from_centre(fake[view.fake], real, real), from_centre(real[view.real], real, real)
-        )
+        alpha = alpha_precision(from_centre(fake[view.fake], real, real), from_centre(real[view.real], real, real))
         assert out.alpha_precision(view) == pytest.approx(alpha, rel=1e-12)
         slow = slow_beta_recall(real[view.real], fake[view.fake], 5, away[view.fake])
         assert out.beta_recall(view) == pytest.approx(slow, abs=0.03)

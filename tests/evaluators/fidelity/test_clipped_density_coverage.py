@@ -97,7 +97,9 @@ def test_errors_are_those_of_measuring_both_halves(sides: tuple[bool, bool]) -> 
     split = halves(8)
     for slow, estimate in zip((slow_density, slow_coverage), estimates, strict=True):
         first, second = (
-            np.array([slow(real[half[a]] if sides[0] else real, fake[half[b]] if sides[1] else fake, 5) for half in each])
+            np.array(
+                [slow(real[half[a]] if sides[0] else real, fake[half[b]] if sides[1] else fake, 5) for half in each]
+            )
             for each in (split, ~split)
         )
         assert estimate.se == pytest.approx(np.sqrt(np.square((first - second) / 2).mean()), rel=1e-9)

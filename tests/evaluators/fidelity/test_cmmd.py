@@ -65,9 +65,7 @@ def test_what_only_makes_features_longer_is_not_seen() -> None:
     x, y = sets(200, 180, shift=0.3)
     lengths = np.random.default_rng(0).uniform(0.1, 10, (180, 1)).astype(np.float32)
     some = apart(200, 180)
-    assert discrepancy(x, y * lengths, *some).distance() == pytest.approx(
-        discrepancy(x, y, *some).distance(), abs=1e-7
-    )
+    assert discrepancy(x, y * lengths, *some).distance() == pytest.approx(discrepancy(x, y, *some).distance(), abs=1e-7)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.25])

@@ -157,9 +157,7 @@ def test_two_samples_of_one_clustered_population_are_at_distance_0(
 
 
 @pytest.mark.parametrize(("tables", "kernel"), KERNELS[:1] + KERNELS[2:], ids=["kid", "spectrum"])
-def test_each_set_alone_has_the_spread_that_redrawing_it_has(
-    tables: Tables, kernel: Kernel, one_thread: None
-) -> None:
+def test_each_set_alone_has_the_spread_that_redrawing_it_has(tables: Tables, kernel: Kernel, one_thread: None) -> None:
     rng = np.random.default_rng(5)
     fixed = population(rng, 90, 2, shift=0.0), population(rng, 60, 3, shift=0.5)
     found: dict[tuple[bool, bool], list[tuple[float, float]]] = {(True, False): [], (False, True): [], (True, True): []}

@@ -60,8 +60,9 @@ def test_whole_patients_are_taken_and_no_more_than_the_most(
 
 def test_the_same_images_are_taken_whatever_the_order_of_rows(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference, "MOST", 40)
-    found, again = RealImages.of(split), RealImages.of(
-        Split(shuffled(split.train, 1), shuffled(split.holdout, 2), shuffled(split.test, 3))
+    found, again = (
+        RealImages.of(split),
+        RealImages.of(Split(shuffled(split.train, 1), shuffled(split.holdout, 2), shuffled(split.test, 3))),
     )
     for one, other in ((found.train, again.train), (found.holdout, again.holdout)):
         assert set(one.ids) == set(other.ids)
@@ -95,7 +96,9 @@ def test_too_few_training_images_have_no_scale_of_their_own(split: Split, tmp_pa
 def test_chance_is_measured_on_training_and_holdout_images_by_their_patients(split: Split, tmp_path: Path) -> None:
     made, asked = given(split, tmp_path, Given())
     (pool,) = RealImages.of(split).reference(made, "it", "all").pools
-    np.testing.assert_array_equal(pool.rows, np.concatenate([made.features("it", each) for each in (split.train, split.holdout)]))
+    np.testing.assert_array_equal(
+        pool.rows, np.concatenate([made.features("it", each) for each in (split.train, split.holdout)])
+    )
     names = [*split.train.patients, *split.holdout.patients]
     for i, j in ((0, 30), (0, 1), (90, 100), (0, 90)):
         assert (pool.patients[i] == pool.patients[j]) == (names[i] == names[j])
