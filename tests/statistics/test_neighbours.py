@@ -182,3 +182,20 @@ def spread(count: int, n: int, columns: int, shift: float) -> tuple[np.ndarray, 
         values.append([each.value for each in found])
         errors.append([each.se for each in found])
     return np.array(values), np.array(errors)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_errors_are_those_of_fresh_draws(shift: float, one_thread: None) -> None:
+    values, errors = spread(80, 120, 8, shift)
+    ratio = errors.mean(axis=0) / values.std(axis=0, ddof=1)
+    assert (ratio > 0.8).all() and (ratio < 1.25).all(), ratio
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+@pytest.mark.parametrize("n", [150, 300])
+def test_intervals_cover_at_their_level(n: int, shift: float, one_thread: None) -> None:
+    """The expected value at this number of images: of another number there is another."""
+    values, errors = spread(400, n, 8, shift)
+    held = np.abs(values - values.mean(axis=0)) <= 2.093 * errors
+    assert (held.mean(axis=0) >= 0.9).all() and (held.mean(axis=0) <= 0.99).all(), held.mean(axis=0)
