@@ -222,6 +222,7 @@ def test_the_folds_of_real_images_are_the_same_for_every_seed_and_generator(
     whole = Split(split.train, split.holdout, ImageSet(rows, split.info))
     seen: list[Sides] = []
     monkeypatch.setattr(evaluator, "likeness", lambda sides: seen.append(sides) or iter(()))
+    monkeypatch.setattr(evaluator, "at_infinity", lambda sides: iter(()))
     other = fake.select(np.random.default_rng(0).permutation(240)[:200])
     order = np.random.default_rng(1).permutation(240)
     turned = Split(split.train, split.holdout, whole.test.select(order))
@@ -243,6 +244,7 @@ def test_images_of_a_group_are_thinned_the_same_way_whatever_their_order(
     unequal = fake.select(np.flatnonzero((np.arange(240) % 4 > 1) | (np.arange(240) < 160)))
     seen: list[Sides] = []
     monkeypatch.setattr(evaluator, "likeness", lambda sides: seen.append(sides) or iter(()))
+    monkeypatch.setattr(evaluator, "at_infinity", lambda sides: iter(()))
     order = np.random.default_rng(1).permutation(240)
     turned = Split(split.train, split.holdout, split.test.select(order))
     for each, seed in ((split, 0), (split, 5), (turned, 0)):
