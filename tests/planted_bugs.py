@@ -23,6 +23,9 @@ CARD = (
     "-k",
     "not planted and not files",
 )
+CHANCE = ("tests/evaluators/fidelity/test_chance.py",)
+CLIPPED = ("tests/evaluators/fidelity/test_clipped_density_coverage.py",)
+COMPARISON = ("tests/evaluators/fidelity/test_comparison.py",)
 CONCURRENCY = ("tests/faults/test_concurrency.py", "-k", "whoever_trains")
 CHECKPOINTS = ("tests/storage/test_checkpoints.py",)
 DISK = ("tests/storage/test_disk_errors.py",)
@@ -41,7 +44,7 @@ FRECHET = (
 GROUPS = ("tests/generators/controls/test_groups.py", "-k", "not radiographs")
 IDENTITY = ("tests/runtime/test_identity.py",)
 IMAGES = ("tests/storage/test_images.py",)
-KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py",)
+KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py", "-k", "definition")
 MEMBERSHIP = ("tests/evaluators/privacy/test_membership_inference.py",)
 NAMES = ("tests/runtime/test_plugins.py",)
 NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
@@ -51,11 +54,14 @@ PUBLICATION = ("tests/runtime/test_publication.py",)
 SWEEP = ("tests/runtime/test_sweep.py", "-k", "signal_handler or refused_score")
 PUBLISHED_FRD = ("tests/evaluators/encoders/radiomics/test_frd_v1.py",)
 RADIOMICS = ("tests/evaluators/encoders/radiomics/test_encoder.py",)
+REFERENCE = ("tests/evaluators/fidelity/test_reference.py",)
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
 SAMPLING = ("tests/pipeline/test_sampling.py", "-k", "further or fewer or failed")
 TOLD = ("tests/runtime/test_told.py",)
+SCALING = ("tests/statistics/test_scaling.py",)
 STATS = ("tests/statistics/test_resampling.py",)
+TABLES = ("tests/evaluators/fidelity/test_fold_tables.py",)
 TAIL = (
     "tests/evaluators/privacy/test_patient_permutation.py",
     "-k",
@@ -159,10 +165,10 @@ BUGS = (
     ),
     Bug(
         "clipped coverage keeps the steps of its table",
-        "evaluators/fidelity/feature_metrics.py",
-        "return min(low, folds[0]), max(high, folds[1])",
-        "return folds",
-        (*FIDELITY, "-k", "binomial"),
+        "evaluators/fidelity/clipped_density_coverage.py",
+        "return float(np.interp(mean, table[rising], rising) + beyond) / (len(table) - 1)",
+        "return float((table < mean).sum()) / len(table)",
+        (*CLIPPED, "-k", "step or rises"),
     ),
     Bug(
         "labels recovered from the images made for training",
@@ -372,15 +378,15 @@ BUGS = (
     Bug(
         "jackknife without its factor",
         "bench/statistics/resampling.py",
-        "np.sqrt((count - 1) / count * np.sum(",
-        "np.sqrt(1 / count * np.sum(",
+        "np.sqrt((count - 1) / count) * (left_out",
+        "np.sqrt(1 / count) * (left_out",
         STATS,
     ),
     Bug(
         "variance in place of its root",
         "bench/statistics/resampling.py",
-        "float(np.sqrt((count - 1) / count * np.sum((left_out - left_out.mean()) ** 2)))",
-        "float((count - 1) / count * np.sum((left_out - left_out.mean()) ** 2))",
+        "float(np.linalg.norm(_jackknife_deviations(left_out)))",
+        "float(np.linalg.norm(_jackknife_deviations(left_out)) ** 2)",
         STATS,
     ),
     Bug(
@@ -783,11 +789,11 @@ BUGS = (
         FRECHET,
     ),
     Bug(
-        "floor counts the diagonal once",
-        "evaluators/fidelity/frechet_distance.py",
-        "values.sum() + (together.sum() + np.trace(together)) / 2",
-        "values.sum() + together.sum() / 2",
-        FRECHET,
+        "the floor is measured between training and test images",
+        "evaluators/fidelity/reference.py",
+        "for part in (self.train, self.holdout) if",
+        "for part in (self.train, material.split.test) if",
+        REFERENCE,
     ),
     Bug(
         "folds of one set left out of both",
@@ -797,8 +803,8 @@ BUGS = (
         FRECHET,
     ),
     Bug(
-        "an image's kernel with itself kept",
-        "evaluators/fidelity/kernel_distance.py",
+        "an image's kernel with itself counted twice",
+        "evaluators/fidelity/kernel_sums.py",
         'if place == "diagonal":',
         'if place == "never":',
         KERNEL,
@@ -806,78 +812,211 @@ BUGS = (
     Bug(
         "n squared for n (n - 1)",
         "evaluators/fidelity/fold_tables.py",
-        "xx / (n * (n - 1.0))",
-        "xx / (n * (n * 1.0))",
+        "/ (n**2 - squares)",
+        "/ n**2",
         KERNEL,
     ),
     Bug(
         "quadratic for cubic kernel",
         "evaluators/fidelity/kernel_distance.py",
-        "kernel = (dot + 3).mul_(dot).add_(3).mul_(dot)",
-        "kernel = (dot + 2).mul_(dot)",
+        "return (dot + 3).mul_(dot).add_(3).mul_(dot)",
+        "return (dot + 2).mul_(dot)",
         KERNEL,
     ),
     Bug(
         "kernel not divided by the columns",
         "evaluators/fidelity/kernel_distance.py",
-        "self._scale = 1 / left.rows.shape[1]",
-        "self._scale = 1.0",
+        "self.columns = columns",
+        "self.columns = 1",
         KERNEL,
     ),
     Bug(
         "overlap of left out folds taken off twice",
         "evaluators/fidelity/fold_tables.py",
-        "return left + np.diag(table) if rows",
-        "return left if rows",
-        KERNEL,
+        "return rest + np.diag(table) if rows",
+        "return rest if rows",
+        (*TABLES, "-k", "leaving_out"),
     ),
     Bug(
         "second half of the pairs forgotten",
-        "evaluators/fidelity/kernel_distance.py",
+        "evaluators/fidelity/kernel_sums.py",
         "            self.table += table.T\n",
-        "",
+        "            pass\n",
         KERNEL,
+    ),
+    Bug(
+        "the scale is taken from the test images",
+        "evaluators/fidelity/reference.py",
+        "scale_of(rows[: len(self.train)])",
+        "scale_of(material.features(encoder, material.split.test))",
+        REFERENCE,
+    ),
+    Bug(
+        "few training images are scale enough",
+        "evaluators/fidelity/reference.py",
+        "if len(self.train) < FEWEST:",
+        "if not len(self.train):",
+        REFERENCE,
+    ),
+    Bug(
+        "images looked at as the rows lie",
+        "evaluators/fidelity/reference.py",
+        "order = hashed_order(names.tolist())",
+        "order = np.argsort(np.unique(number, return_index=True)[1])",
+        REFERENCE,
+    ),
+    Bug(
+        "pairs of images of one patient are counted",
+        "evaluators/fidelity/kernel_sums.py",
+        "for one, other in clusters.pairs():",
+        "for one, other in ():",
+        (*TABLES, "-k", "definition or distance_0"),
+    ),
+    Bug(
+        "a patient's images weigh alike in the scatter",
+        "evaluators/fidelity/kernel_sums.py",
+        "one * together[:, None].astype(np.float32)], axis=1)",
+        "one], axis=1)",
+        (*TABLES, "-k", "definition"),
+    ),
+    Bug(
+        "the second order of the sets apart for that of both",
+        "evaluators/fidelity/fold_tables.py",
+        "        if first and second:\n",
+        "        if False:\n",
+        (*TABLES, "-k", "second_order"),
+    ),
+    Bug(
+        "halves cut through patients",
+        "bench/statistics/neighbours.py",
+        "split[:, each.folds % split.shape[1]]",
+        "split[:, np.arange(len(each)) % split.shape[1]]",
+        NEIGHBOURS,
+    ),
+    Bug(
+        "half of the difference of two halves forgotten",
+        "bench/statistics/resampling.py",
+        "deviations = (first - second) / 2 / np.sqrt(len(first))",
+        "deviations = (first - second) / np.sqrt(len(first))",
+        STATS,
+    ),
+    Bug(
+        "half-samples of random signs",
+        "bench/statistics/resampling.py",
+        "return (signs * signs[0])[1:] > 0",
+        "return np.random.default_rng(0).random(signs[1:].shape) > 0.5",
+        STATS,
+    ),
+    Bug(
+        "folds in the order of names",
+        "bench/statistics/resampling.py",
+        "rank[hashed_order(known.tolist())] = np.arange(len(known))",
+        "rank[:] = np.arange(len(known))",
+        STATS,
+    ),
+    Bug(
+        "a share as sure as its folds agree",
+        "bench/statistics/resampling.py",
+        "return min(low, below), max(high, above)",
+        "return below, above",
+        STATS,
+    ),
+    Bug(
+        "an error below what chance does",
+        "bench/statistics/resampling.py",
+        "max(found**2 - excess * null**2, null**2)",
+        "max(found**2 - excess * null**2, 0.0)",
+        STATS,
+    ),
+    Bug(
+        "far values stay as far as they are",
+        "bench/statistics/scaling.py",
+        "(LINEAR + np.log1p(np.maximum(away - LINEAR, 0.0)))",
+        "away",
+        SCALING,
+    ),
+    Bug(
+        "a patient is on both sides of the floor",
+        "evaluators/fidelity/chance.py",
+        "[number.reshape(-1)]\n        order",
+        "[number.reshape(-1)] * 0 + rng.permutation(len(number))\n        order",
+        (*CHANCE, "-k", "patient"),
+    ),
+    Bug(
+        "the floor of few images for that of many",
+        "evaluators/fidelity/chance.py",
+        " * wanted / (1 / len(one) + 1 / len(two))",
+        "",
+        (*CHANCE, "-k", "scaled"),
+    ),
+    Bug(
+        "the scale of the judged images stays as folds leave",
+        "evaluators/fidelity/feature_metrics.py",
+        "_rescaled(sides, measure) if sides.reference.own else measure(sides)",
+        "measure(sides)",
+        (*COMPARISON, "-k", "own_scale"),
+    ),
+    Bug(
+        "chance in one set is told for chance in both",
+        "evaluators/fidelity/feature_metrics.py",
+        "tables.estimate(second=False), tables.estimate(first=False)",
+        "tables.estimate(), tables.estimate()",
+        (*COMPARISON, "-k", "apart"),
+    ),
+    Bug(
+        "a value cut off at its bound moves like any other",
+        "evaluators/fidelity/comparison.py",
+        "value != found.estimate.value or ",
+        "",
+        (*COMPARISON, "-k", "bound"),
+    ),
+    Bug(
+        "the closest of all for the closest that stay",
+        "bench/statistics/neighbours.py",
+        "at = kept[self.indices[stay]].argmax(axis=1)[:, None]",
+        "at = np.zeros((len(stay), 1), np.int64)",
+        NEIGHBOURS,
     ),
     Bug(
         "k off by one",
         "bench/statistics/neighbours.py",
-        "return Balls(rows, distances[:, k - 1], without, folds)",
-        "return Balls(rows, distances[:, k], without, folds)",
+        "at = (rank >= k).argmax(axis=1)",
+        "at = (rank > k).argmax(axis=1)",
         NEIGHBOURS,
     ),
     Bug(
         "inside counts the rim",
         "bench/statistics/neighbours.py",
-        "in_real, in_fake = pairs.distance < real.radius[i], pairs",
-        "in_real, in_fake = pairs.distance <= real.radius[i], pairs",
+        "self.pairs.distance < self.real_radius",
+        "self.pairs.distance <= self.real_radius",
         NEIGHBOURS,
     ),
     Bug(
-        "precision and recall swapped",
+        "precision of the real images",
         "bench/statistics/neighbours.py",
-        "        float((inside_real > 0).mean()),\n        float((inside_fake > 0).mean()),\n",
-        "        float((inside_fake > 0).mean()),\n        float((inside_real > 0).mean()),\n",
+        "(self.balls_around_fake > 0).mean()",
+        "(self.balls_around_real > 0).mean()",
         NEIGHBOURS,
     ),
     Bug(
         "density not divided by k",
         "bench/statistics/neighbours.py",
-        "float(inside_real.mean()) / k",
-        "float(inside_real.mean())",
+        "float(self.balls_around_fake.mean()) / self.k",
+        "float(self.balls_around_fake.mean())",
         NEIGHBOURS,
     ),
     Bug(
         "coverage from the balls of the wrong set",
         "bench/statistics/neighbours.py",
-        "        float((holding > 0).mean()),\n",
-        "        float((inside_fake > 0).mean()),\n",
+        "(self.held_by_real > 0).mean()",
+        "(self.balls_around_real > 0).mean()",
         NEIGHBOURS,
     ),
     Bug(
-        "balls do not grow without a fold",
+        "balls do not grow in a half",
         "bench/statistics/neighbours.py",
-        "self.totals() - self.counts[:, fold] + self.gained[:, fold]",
-        "self.totals() - self.counts[:, fold]",
+        "self.real.radius[real], self.fake.radius[fake]",
+        "self.real.radius[0], self.fake.radius[0]",
         NEIGHBOURS,
     ),
     Bug(
@@ -937,11 +1076,11 @@ BUGS = (
         DISK,
     ),
     Bug(
-        "sets scaled by the synthetic one",
+        "columns of different units are centred and not scaled",
         "bench/statistics/scaling.py",
-        "    spread, varies = standard_deviations(reference)\n",
-        "    spread, varies = standard_deviations(other)\n",
-        FIDELITY,
+        "limited(kept / self.spread[self.varies])",
+        "limited(kept)",
+        SCALING,
     ),
     Bug(
         "columns of different units are not scaled in privacy",
@@ -1051,16 +1190,16 @@ BUGS = (
     Bug(
         "folds by image in fidelity",
         "evaluators/fidelity/evaluator.py",
-        "cluster_folds(patients[i].tolist(), count, rng)",
-        "folds(len(i), count, rng)",
-        FIDELITY,
+        "Clusters.of(ours.tolist(), count), Clusters",
+        "Clusters.of([real.ids[row] for row in i], count), Clusters",
+        (*FIDELITY, "-k", "folds_of_real or widen"),
     ),
     Bug(
         "compared with train, not test",
         "evaluators/fidelity/evaluator.py",
-        "real = material.features(encoder, material.split.test)",
-        "real = material.features(encoder, material.split.train)",
-        FIDELITY,
+        "(material.split.test, members.real),",
+        "(material.split.train, members.real),",
+        (*FIDELITY, "-k", "scale_is_that"),
     ),
     Bug(
         "a model that another run trains is an error",

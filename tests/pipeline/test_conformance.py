@@ -24,7 +24,7 @@ from bench.storage.agreement import NumberDeviation, conform, deviations
 from bench.storage.files import write_checked
 from evaluators.chexgenbench.evaluator import CheXGenBench
 from evaluators.fidelity.evaluator import Fidelity
-from evaluators.fidelity.kernel_distance import KernelSums
+from evaluators.fidelity.kernel_distance import CubicKernel
 from tests.test_contracts import chosen, options
 
 EVALUATORS = options("evaluator")
@@ -118,13 +118,13 @@ def wider_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def another_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = KernelSums.__init__
+    plain = CubicKernel.__init__
 
-    def start(self: KernelSums, *arguments: Any) -> None:
-        plain(self, *arguments)
-        self._scale *= 1.0001
+    def start(self: CubicKernel, columns: int) -> None:
+        plain(self, columns)
+        self.columns *= 1.0001  # type: ignore[assignment]
 
-    monkeypatch.setattr(KernelSums, "__init__", start)
+    monkeypatch.setattr(CubicKernel, "__init__", start)
 
 
 def another_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,6 +132,13 @@ def another_neighbour(monkeypatch: pytest.MonkeyPatch) -> None:
 
     plain = feature_metrics.compare
     monkeypatch.setattr(feature_metrics, "compare", lambda real, fake, k, *folds: plain(real, fake, k + 1, *folds))
+
+
+def other_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.statistics import clusters
+
+    plain = clusters.fixed_folds
+    monkeypatch.setattr(clusters, "fixed_folds", lambda names, count: plain([f"{each}." for each in names], count))
 
 
 def longer_tail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +153,9 @@ CHANGES: list[tuple[str, str, Change]] = [
     ("privacy", "every interval", wider_intervals),
     ("card", "every interval", wider_intervals),
     ("utility", "every interval", wider_intervals),
-    ("fidelity", "a jackknife", scaled("bench.statistics.resampling.jackknife_se", 1.0001)),
+    ("fidelity", "a jackknife", scaled("bench.statistics.resampling._jackknife_deviations", 1.0001)),
+    ("fidelity", "chance", scaled("evaluators.fidelity.chance.frechet", 1.0001)),
+    ("fidelity", "patients of a fold", other_folds),
     ("fidelity", "fd", scaled("evaluators.fidelity.frechet_distance.cross_trace", 1.0001)),
     ("fidelity", "kid", another_kernel),
     ("fidelity", "precision", another_neighbour),
@@ -186,7 +195,7 @@ UNMEASURED = {"mia_tpr"}
 def test_every_metric_is_in_it_and_it_stays_small(name: str) -> None:
     values = expected(name)
     assert {key.partition("[")[0] for key in values} | UNMEASURED >= {each.key for each in evaluator(name).metrics}
-    assert 10 < len(values) <= 120
+    assert 10 < len(values) <= 130
 
 
 def test_group_columns_and_labels_of_another_data_set_are_no_obstacle() -> None:

@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from bench.api import BenchError, Encoder, ImageSet, Refused, Rows, Score, Split
-from bench.statistics.scaling import standardise
-from evaluators.fidelity.comparison import Members, Sides
+from bench.statistics.scaling import scale_of
+from evaluators.fidelity import evaluator
+from evaluators.fidelity.comparison import Sides
 from evaluators.fidelity.evaluator import INTERVALS, Fidelity
-from evaluators.fidelity.feature_metrics import likeness
+from evaluators.fidelity.feature_metrics import OWN_SCALE
 from evaluators.fidelity.frechet_distance import frechet
 from evaluators.fidelity.metrics import OF_FEATURES, OF_PIXELS, OF_SOME, OVERALL
 from tests.conftest import ROOT
@@ -45,6 +46,12 @@ class Named(Scaled):
     radiomic_features = tuple(f"original_block_{i}" for i in range(16))
 
 
+class Published(Named):
+    """The same, passed off as those of a package."""
+
+    published_as = "blocks 1.0"
+
+
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
     return toy_split(tmp_path_factory.mktemp("fidelity"), 8, 8, 240)
@@ -55,11 +62,20 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     return toy_set(tmp_path_factory.mktemp("fake"), "fake", 240)
 
 
-def measure(split: Split, fake: ImageSet, encoders: Sequence[str] = ("blocks",), **settings: Any) -> list[Score]:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    """The same test part beside enough training images for a scale and a pool."""
+    return toy_split(tmp_path_factory.mktemp("trained"), 120, 40, 240)
+
+
+def measure(
+    split: Split, fake: ImageSet, encoders: Sequence[str] = ("blocks",), seed: int = 0, **settings: Any
+) -> list[Score]:
     known = {"blocks": Blocks(), "scaled": Scaled()}
-    chosen = {name: known[name] for name in encoders}
+    chosen, rng = {name: known[name] for name in encoders}, np.random.default_rng(seed)
     with TemporaryDirectory() as folder:
-        return list(Fidelity(**settings)(material(split, {"fidelity": fake}, Path(folder), encoders=chosen)))
+        given = material(split, {"fidelity": fake}, Path(folder), encoders=chosen, rng=rng)
+        return list(Fidelity(**settings)(given))
 
 
 def of(scores: list[Score], metric: str, group: str = "all") -> Score:
@@ -69,34 +85,16 @@ def of(scores: list[Score], metric: str, group: str = "all") -> Score:
 
 def test_summaries_say_under_which_conditions_they_hold() -> None:
     said = {metric.key: metric.summary for metric in OVERALL + OF_SOME + OF_FEATURES}
-    assert "Gaussian features of independent images" in said["fd_floor"] and "chest radiographs" in said["fd_floor"]
-    assert "on other features than theirs" in said["frd"] and "90 by the IBSI definitions" in said["frd"]
-    for key in ("fd", "kid"):
-        assert "independent images" in said[key] and "free of bias" not in said[key]
+    assert "sets of different patients" in said["fd_floor"] and "falling with 1/n" in said["fd_floor"]
+    assert "of the published radiomics" in said["frd"] and "not those of papers" in said["radiomics_distance"]
+    assert "different patients" in said["kid"] and "different patients" in said["cmmd"]
+    assert "Images of a patient leave together" in said["fd"]
     for key in ("precision", "recall", "density"):
         assert "at this number of images" in said[key].replace("\n", " ")
 
 
-@pytest.mark.parametrize("good", [0.04, 0.05, 0.1, 0.5])
-def test_clipped_coverage_has_no_interval_narrower_than_the_binomial_one(good: float) -> None:
-    """Read off a table of steps, it may not change when a fold is left out, as if nothing were left to chance."""
-    n, columns = 118, 16
-    for seed in range(5):
-        rng = np.random.default_rng(seed)
-        real, fake = rng.normal(size=(2, n, columns)).astype(np.float32)
-        fake[round(good * n) :] += 3
-        folds = rng.permutation(np.arange(n) % 20), rng.permutation(np.arange(n) % 20)
-        sides = Sides("blocks", real, fake, Members("all", np.arange(n), np.arange(n), *folds), 5, 0)
-        score = of(list(likeness(sides)), "clipped_coverage")
-        assert score.value is not None and score.low is not None and score.high is not None
-        centre = (score.value + 1.92 / n) / (1 + 3.84 / n)  # Wilson 1927
-        half = 1.96 * np.sqrt(score.value * (1 - score.value) / n + 0.96 / n**2) / (1 + 3.84 / n)
-        assert score.high - score.low >= min(1.0, centre + half) - max(0.0, centre - half)
-        assert score.low <= score.value <= score.high
-
-
-def test_every_metric_is_yielded_once_for_every_place(split: Split, fake: ImageSet) -> None:
-    scores = measure(split, fake, ("blocks", "scaled"), pairs=40)
+def test_every_metric_is_yielded_once_for_every_place(trained: Split, fake: ImageSet) -> None:
+    scores = measure(trained, fake, ("blocks", "scaled"), pairs=40)
     places = [(score.metric, score.group, score.encoder) for score in scores]
     groups, encoders = ("all", "dense=no", "dense=yes"), ("blocks", "scaled")
     expected = {(metric.key, group, encoder) for metric in OF_FEATURES for group in groups for encoder in encoders}
@@ -108,7 +106,7 @@ def test_every_metric_is_yielded_once_for_every_place(split: Split, fake: ImageS
 
 
 def test_images_of_the_same_source_look_perfect(split: Split, fake: ImageSet) -> None:
-    scores = measure(split, fake)
+    scores = measure(split, fake, groups=[])
     for key in ("fd", "kid", "cmmd", "fd_infinity"):
         score = of(scores, key)
         assert score.low is not None and score.high is not None and score.low <= 0 <= score.high
@@ -118,7 +116,7 @@ def test_images_of_the_same_source_look_perfect(split: Split, fake: ImageSet) ->
 
 
 def test_the_test_images_themselves_are_at_distance_zero(split: Split) -> None:
-    scores = measure(split, split.test)
+    scores = measure(split, split.test, groups=[])
     assert abs(of(scores, "fd_plain").value) < 1e-6 * Blocks()(split.test.pixels()).var(axis=0).sum()
     assert of(scores, "precision").value == of(scores, "recall").value == of(scores, "coverage").value == 1.0
 
@@ -127,7 +125,7 @@ def test_darker_images_are_worse_in_every_distance(split: Split, fake: ImageSet)
     def darker(images: ImageSet) -> ImageSet:
         return images.select(np.flatnonzero(np.array(images.column("level")) == 1).repeat(4))
 
-    good, bad = measure(split, fake), measure(split, darker(fake))
+    good, bad = measure(split, fake, groups=[]), measure(split, darker(fake), groups=[])
     for key in ("fd", "kid", "fd_plain", "fd_infinity"):
         assert of(bad, key).value > of(good, key).value
         assert of(bad, key).low is None or of(bad, key).low > of(good, key).high
@@ -202,28 +200,88 @@ def test_images_of_a_patient_widen_the_interval(split: Split, fake: ImageSet) ->
     assert widths["clustered"] > 1.2 * widths["apart"]
 
 
-def test_the_same_material_gives_the_same_scores_whatever_else_is_measured(split: Split, fake: ImageSet) -> None:
-    alone = [score for score in measure(split, fake, ("scaled",)) if score.encoder == "scaled"]
-    together = [score for score in measure(split, fake, ("blocks", "scaled")) if score.encoder == "scaled"]
+def test_the_same_material_gives_the_same_scores_whatever_else_is_measured(trained: Split, fake: ImageSet) -> None:
+    alone = [score for score in measure(trained, fake, ("scaled",)) if score.encoder == "scaled"]
+    together = [score for score in measure(trained, fake, ("blocks", "scaled")) if score.encoder == "scaled"]
     assert alone == together
-    assert measure(split, fake) == measure(split, fake)
 
 
-def test_standardised_features_do_not_depend_on_units(split: Split) -> None:
-    rng = np.random.default_rng(0)
-    real, fake = (rng.normal(size=(80, 5)).astype(np.float32) for _ in range(2))
-    units = np.array([1, 1e3, 1e-3, 7, 0.5], np.float32)
-    for ours, theirs in zip(standardise(real, fake), standardise(real * units + 3, fake * units + 3), strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=2e-3)
+def test_scores_depend_on_no_seed_but_where_images_are_drawn(split: Split, fake: ImageSet) -> None:
+    one, other = (measure(split, fake, seed=seed, pairs=20) for seed in (0, 1))
+    for score, again in zip(one, other, strict=True):
+        assert score == again or score.metric.startswith("ms_ssim"), score.metric
+    assert one != other
 
 
-def test_columns_constant_over_the_real_images_are_left_out() -> None:
-    rng = np.random.default_rng(0)
-    real, fake = (rng.normal(size=(80, 3)).astype(np.float32) for _ in range(2))
-    real[:, 1] = np.float32(0.1)
-    assert [rows.shape for rows in standardise(real, fake)] == [(80, 2), (80, 2)]
-    with pytest.raises(Refused, match="all 3 features are constant"):
-        standardise(np.ones_like(real), fake)
+def test_the_folds_of_real_images_are_the_same_for_every_seed_and_generator(
+    split: Split, fake: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By patient, and by nothing but the names of patients."""
+    owners = [f"patient {i // 2}" for i in range(240)]
+    rows = split.test.rows.remove_columns("patient_id").add_column("patient_id", owners)
+    whole = Split(split.train, split.holdout, ImageSet(rows, split.info))
+    seen: list[Sides] = []
+    monkeypatch.setattr(evaluator, "likeness", lambda sides: seen.append(sides) or iter(()))
+    monkeypatch.setattr(evaluator, "at_infinity", lambda sides: iter(()))
+    other = fake.select(np.random.default_rng(0).permutation(240)[:200])
+    order = np.random.default_rng(1).permutation(240)
+    turned = Split(split.train, split.holdout, whole.test.select(order))
+    for each, images, seed in ((whole, fake, 0), (whole, fake, 1), (whole, other, 0), (turned, fake, 0)):
+        measure(each, images, seed=seed, groups=[], pairs=20)
+    first, *others, last = (sides.members.real_clusters for sides in seen)
+    for clusters in others:
+        np.testing.assert_array_equal(clusters.folds, first.folds)
+        np.testing.assert_array_equal(clusters.patients, first.patients)
+    np.testing.assert_array_equal(last.folds, first.folds[order])
+    np.testing.assert_array_equal(first.folds[::2], first.folds[1::2])
+    assert first.count == 20 and set(first.together) == {2}
+    assert set(seen[0].members.fake_clusters.together) == {1}
+
+
+def test_images_of_a_group_are_thinned_the_same_way_whatever_their_order(
+    split: Split, fake: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unequal = fake.select(np.flatnonzero((np.arange(240) % 4 > 1) | (np.arange(240) < 160)))
+    seen: list[Sides] = []
+    monkeypatch.setattr(evaluator, "likeness", lambda sides: seen.append(sides) or iter(()))
+    monkeypatch.setattr(evaluator, "at_infinity", lambda sides: iter(()))
+    order = np.random.default_rng(1).permutation(240)
+    turned = Split(split.train, split.holdout, split.test.select(order))
+    for each, seed in ((split, 0), (split, 5), (turned, 0)):
+        measure(each, unequal, seed=seed, pairs=20)
+    chosen = [
+        {parts.test.ids[i] for i in sides.members.real}
+        for sides, parts in zip(seen[1::3], (split, split, turned), strict=True)
+    ]
+    assert chosen[0] == chosen[1] == chosen[2] and len(chosen[0]) == 80
+    assert chosen[0] != {split.test.ids[i] for i in np.flatnonzero(np.arange(240) % 4 < 2)[:80]}
+
+
+def test_the_scale_is_that_of_the_training_images(trained: Split, fake: ImageSet) -> None:
+    """Not of the test images, which no other generator and no other draw of them would then share."""
+    scores = measure(trained, fake, ("scaled",), groups=[], pairs=20)
+    scale = scale_of(Blocks()(trained.train.pixels()))
+    real, fakes = (scale(Blocks()(images.pixels())) for images in (trained.test, fake))
+    assert of(scores, "fd_plain").value == pytest.approx(frechet(real, fakes), rel=1e-6)
+    assert not any(OWN_SCALE in (score.reason or "") for score in scores)
+
+
+def test_too_few_training_images_leave_the_scale_to_the_test_images_and_the_record_says_so(
+    split: Split, fake: ImageSet
+) -> None:
+    scores = measure(split, fake, ("scaled",), groups=[], pairs=20)
+    scale = scale_of(Blocks()(split.test.pixels()))
+    real, fakes = (scale(Blocks()(images.pixels())) for images in (split.test, fake))
+    assert of(scores, "fd_plain").value == pytest.approx(frechet(real, fakes), rel=1e-6)
+    for key in ("fd", "kid", "cmmd", "precision", "vendi_ratio"):
+        assert OWN_SCALE in of(scores, key).reason and of(scores, key).low is not None
+    assert not any(OWN_SCALE in (score.reason or "") for score in measure(split, fake, groups=[], pairs=20))
+
+
+def test_what_chance_does_is_measured_between_patients_beside_the_test_part(trained: Split, fake: ImageSet) -> None:
+    floor = of(measure(trained, fake, groups=[], pairs=20), "fd_floor")
+    assert "sets of 80 images of different patients" in floor.reason
+    assert floor.low < floor.value < floor.high and floor.spread is None
 
 
 @pytest.mark.parametrize("settings", [{"k": 0}, {"folds": 5}, {"pairs": 3}, {"stuff": 1}])
@@ -243,14 +301,14 @@ def test_the_configuration_builds_it() -> None:
     assert (Fidelity(**settings).k, Fidelity(**settings).folds) == (5, 20)
 
 
-def test_encoders_made_for_copies_are_skipped_unless_asked_for_by_name(split: Split, fake: ImageSet) -> None:
-    left = measure(split, fake, ("blocks", "scaled"), groups=[], skip=["blocks"])
+def test_encoders_made_for_copies_are_skipped_unless_asked_for_by_name(trained: Split, fake: ImageSet) -> None:
+    left = measure(trained, fake, ("blocks", "scaled"), groups=[], skip=["blocks"])
     assert {score.encoder for score in left} == {"scaled", None}
-    none = measure(split, fake, ("blocks",), groups=[], skip=["blocks"])
+    none = measure(trained, fake, ("blocks",), groups=[], skip=["blocks"])
     assert "are skipped" in of(none, "fd").reason and of(none, "ms_ssim").value is not None
     with TemporaryDirectory() as folder:
         named = Fidelity(encoders=["blocks"], skip=["blocks"], groups=[])
-        scores = list(named(material(split, {"fidelity": fake}, Path(folder), encoders={"blocks": Blocks()})))
+        scores = list(named(material(trained, {"fidelity": fake}, Path(folder), encoders={"blocks": Blocks()})))
     assert of(scores, "fd").value is not None
 
 
@@ -273,7 +331,24 @@ class Mixed(Encoder):
         return np.sin(flat @ mixture).astype(np.float32)
 
 
-@pytest.mark.parametrize(("columns", "images"), [(16, 240), (300, 340), (768, 840)])
+def test_a_score_with_an_interval_tells_how_it_moves(split: Split, fake: ImageSet) -> None:
+    for score in measure(split, fake, groups=[], pairs=20):
+        if score.low is None or score.metric in {"fd_floor"} or score.metric.startswith("ms_ssim"):
+            assert score.spread is None
+            continue
+        if score.value in (0.0, 1.0) and score.spread is None:
+            assert score.metric.startswith("clipped")  # cut off at its bound
+            continue
+        assert score.spread is not None and len(score.spread.deviations) in (19, 20), score.metric
+        if score.metric in ("kid", "cmmd", "fd", "density"):
+            half = 2.093024 * np.linalg.norm(score.spread.deviations)
+            assert score.high - score.low == pytest.approx(2 * half, rel=1e-6), score.metric
+            parts = np.hypot(score.spread.real, score.spread.synthetic)
+            assert parts == pytest.approx(half / 2.093024, rel=0.5), score.metric
+        assert (score.spread.real is None) == (score.metric in ("fd_infinity", "vendi", "vendi_real")), score.metric
+
+
+@pytest.mark.parametrize(("columns", "images"), [(16, 240), (300, 340)])
 def test_the_file_of_intervals_splits_the_uncertainty(
     columns: int, images: int, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
@@ -281,12 +356,18 @@ def test_the_file_of_intervals_splits_the_uncertainty(
     given = material(Split(real, real, real), {"fidelity": fake}, tmp_path, encoders={"mixed": Mixed(columns)})
     scores = list(Fidelity(groups=[], pairs=20)(given))
     parts = json.loads((tmp_path / INTERVALS).read_text())["mixed"]
-    for key in ("fd", "kid"):
-        score = of(scores, key)
-        assert parts[key]["value"] == pytest.approx(score.value, rel=1e-6, abs=1e-9)
-        assert parts[key]["both"] == pytest.approx([score.low, score.high], rel=1e-6, abs=1e-9)
-        widths = {name: parts[key][name][1] - parts[key][name][0] for name in ("synthetic", "real", "both")}
-        assert 0 < widths["synthetic"] < widths["both"] and 0 < widths["real"] < widths["both"]
+    told = ["fd"] * (columns == 16) + ["kid", "cmmd", "precision", "density", "beta_recall", "vendi_ratio"]
+    assert set(told) <= set(parts) and not {"fd_plain", "fd_floor", "cmmd_published"} & set(parts)
+    for key in told:
+        score, part = of(scores, key), parts[key]
+        assert set(part) == {"value", "interval", "se", "se_real", "se_synthetic"}
+        assert part["value"] == pytest.approx(score.value, rel=1e-6, abs=1e-9)
+        assert part["interval"] == pytest.approx([score.low, score.high], rel=1e-6, abs=1e-9)
+        assert score.spread is not None
+        assert part["se"] == pytest.approx(np.linalg.norm(score.spread.deviations), rel=1e-6)
+        assert (part["se_real"], part["se_synthetic"]) == pytest.approx((score.spread.real, score.spread.synthetic))
+    for key in ("kid", "cmmd"):
+        assert 0 < parts[key]["se_synthetic"] < parts[key]["se"] and 0 < parts[key]["se_real"] < parts[key]["se"]
 
 
 class Bands(Blocks):
@@ -379,20 +460,37 @@ def test_authenticity_finds_copies_of_the_training_images(
     assert copied.value == 0 and copied.high < 0.05
 
 
-def test_radiomics_distance_is_the_logarithm_of_the_plain_one(split: Split, fake: ImageSet, tmp_path: Path) -> None:
-    scores = special(split, fake, Named(), tmp_path)
-    assert of(scores, "frd").value == pytest.approx(np.log(of(scores, "fd_plain").value), rel=1e-6)
-    same = special(split, split.test, Named(), tmp_path)
-    assert "logarithm of 0" in of(same, "frd").reason
+def test_radiomics_distance_is_the_logarithm_of_the_plain_one(trained: Split, fake: ImageSet, tmp_path: Path) -> None:
+    scores = special(trained, fake, Named(), tmp_path)
+    assert of(scores, "radiomics_distance").value == pytest.approx(np.log(of(scores, "fd_plain").value), rel=1e-6)
+    assert "no configured encoder has the published radiomics" in of(scores, "frd").reason
+    same = special(trained, trained.test, Named(), tmp_path)
+    assert "logarithm of 0" in of(same, "radiomics_distance").reason
 
 
-def test_only_radiomics_have_a_radiomics_distance(split: Split, fake: ImageSet, tmp_path: Path) -> None:
-    """Columns of different units make no radiomics: they are scaled for every distance, and there is no ``frd``."""
-    scores = special(split, fake, Scaled(), tmp_path)
+def test_the_published_distance_is_standardised_by_the_test_images(
+    trained: Split, fake: ImageSet, tmp_path: Path
+) -> None:
+    """Whatever our own scale is: no value drawn in, and anew without each fold."""
+    rows = [Blocks()(images.pixels()).astype(float) for images in (trained.test, fake)]
+    varies = rows[0].std(axis=0) > 0
+    one, two = ((each - rows[0].mean(axis=0))[:, varies] / rows[0].std(axis=0)[varies] for each in rows)
+    scores = special(trained, fake, Published(), tmp_path)
     score = of(scores, "frd")
-    assert score.value is None and score.encoder is None and "no configured encoder has radiomics" in score.reason
-    scaled = standardise(*(Blocks()(images.pixels()) for images in (split.test, fake)))
-    assert of(scores, "fd_plain").value == frechet(*scaled)
+    expected = np.log(frechet(one.astype(np.float32), two.astype(np.float32)))
+    assert score.value == pytest.approx(expected, rel=1e-5) and score.low < score.value < score.high
+    assert of(scores, "radiomics_distance").value != pytest.approx(expected, rel=1e-3)
+
+
+def test_only_radiomics_have_a_radiomics_distance(trained: Split, fake: ImageSet, tmp_path: Path) -> None:
+    """Columns of different units make no radiomics: they are scaled for every distance, and there is no ``frd``."""
+    scores = special(trained, fake, Scaled(), tmp_path)
+    for key, said in (("radiomics_distance", "has radiomics"), ("frd", "has the published radiomics")):
+        score = of(scores, key)
+        assert score.value is None and score.encoder is None and f"no configured encoder {said}" in score.reason
+    scale = scale_of(Blocks()(trained.train.pixels()))
+    scaled = [scale(Blocks()(images.pixels())) for images in (trained.test, fake)]
+    assert of(scores, "fd_plain").value == pytest.approx(frechet(*scaled), rel=1e-9)
 
 
 def test_more_images_than_the_most_are_thinned_and_counted(

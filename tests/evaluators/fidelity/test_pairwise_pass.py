@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from bench.statistics import distances
+from bench.statistics.clusters import Clusters
 from bench.statistics.distances import Nearest, Tile, across, centred, mean_row, sweep, within
-from bench.statistics.neighbours import neighbours
-from bench.statistics.resampling import folds
+from bench.statistics.neighbours import View, neighbourhood
+from evaluators.fidelity.clipped_density_coverage import clipped_coverage, clipped_density
+from evaluators.fidelity.cmmd import discrepancy
 from evaluators.fidelity.kernel_distance import kernel_distance
 from evaluators.fidelity.pairwise_pass import compare
 
@@ -19,11 +21,13 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distances, "WIDTH", 30)
 
 
-def sets(n: int, m: int, columns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def sets(n: int, m: int, columns: int) -> tuple[np.ndarray, np.ndarray, Clusters, Clusters]:
+    """Two sets of rows, the first of patients with up to several images."""
     rng = np.random.default_rng([n, m])
     x = (rng.normal(size=(n, columns)) + 3).astype(np.float32)
     y = (0.9 * rng.normal(size=(m, columns)) + 3.1).astype(np.float32)
-    return x, y, folds(n, 10, rng), folds(m, 10, rng)
+    patients = [f"p{i}" for i in rng.integers(0, max(1, n // 2), n)]
+    return x, y, Clusters.of(patients, 10), Clusters.apart(rng.permutation(m) % 10)
 
 
 def table(tiles: object, n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
@@ -57,11 +61,13 @@ def test_tiles_hold_every_pair_once(n: int, small_tiles: None) -> None:
 @pytest.mark.parametrize(("n", "m"), [(160, 170), (150, 90)])
 def test_values_and_errors_are_those_of_separate_passes(n: int, m: int, small_tiles: None) -> None:
     x, y, a, b = sets(n, m, 12)
-    kid, found = compare(x, y, 5, a, b)
-    alone = kernel_distance(x, y, a, b)
-    assert found == neighbours(x, y, 5, a, b)
-    assert kid.value == pytest.approx(alone.value, abs=1e-7)
-    assert kid.se == pytest.approx(alone.se, rel=1e-4)
+    kid, cmmd, found = compare(x, y, 5, a, b)
+    measures = (View.precision, View.recall, View.density, View.coverage, clipped_density, clipped_coverage)
+    assert found.estimates(measures) == neighbourhood(x, y, 5, a, b).estimates(measures)
+    for together, alone in ((kid, kernel_distance(x, y, a, b)), (cmmd, discrepancy(x, y, a, b))):
+        assert together.distance() == pytest.approx(alone.distance(), abs=1e-7)
+        assert together.plain() == pytest.approx(alone.plain(), abs=1e-7)
+        assert together.estimate().se == pytest.approx(alone.estimate().se, rel=1e-4)
 
 
 def test_lists_of_small_tiles_are_those_of_all_distances(small_tiles: None) -> None:

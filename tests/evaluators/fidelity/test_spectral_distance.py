@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from bench.statistics.clusters import Clusters
 from bench.statistics.resampling import folds
 from evaluators.encoders.spectrum import Spectrum, radial_power
 from evaluators.fidelity.spectral_distance import slope_gap, slopes, spectrum_distance
@@ -68,9 +69,21 @@ def test_the_distance_is_free_of_bias_and_its_interval_holds_the_truth() -> None
         for _ in range(150):
             real, fake = (rng.normal(size=(100, 16)) @ mix for _ in range(2))
             a, b = folds(100, 20, rng), folds(100, 20, rng)
-            found.append(spectrum_distance(real.astype(np.float32), (fake + shift).astype(np.float32), a, b))
+            real, fake = real.astype(np.float32), (fake + shift).astype(np.float32)
+            found.append(spectrum_distance(real, fake, Clusters.apart(a), Clusters.apart(b)).estimate())
         truth = 100 * shift**2
         held = np.mean([low <= truth <= high for low, high in (each.interval for each in found)])
         error = np.std([each.value for each in found]) / np.sqrt(150)
         assert np.mean([each.value for each in found]) == pytest.approx(truth, abs=3 * error)
         assert held >= 0.9
+
+
+def test_the_distance_is_that_of_the_mean_spectra_in_decibels_less_their_scatter() -> None:
+    rng = np.random.default_rng(1)
+    real, fake = rng.normal(size=(80, 12)) + 50, rng.normal(size=(70, 12)) + 50.3
+    real, fake = real.astype(np.float32), fake.astype(np.float32)
+    found = spectrum_distance(real, fake, *(Clusters.apart(np.arange(n) % 10) for n in (80, 70)))
+    gap = 10 * (real.mean(axis=0, dtype=float) - fake.mean(axis=0, dtype=float))
+    assert found.plain() == pytest.approx(np.square(gap).mean(), rel=1e-6)
+    scatter = sum(100 * each.var(axis=0, ddof=1, dtype=float).mean() / len(each) for each in (real, fake))
+    assert found.distance() == pytest.approx(np.square(gap).mean() - scatter, rel=1e-6)
