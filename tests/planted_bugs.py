@@ -16,6 +16,7 @@ class Bug(NamedTuple):
 
 
 ACCURACY = ("tests/statistics/test_classification.py",)
+BIOVIL = ("tests/evaluators/encoders/test_biovil_t.py", "-k", "toolbox_does")
 CARD = (
     "tests/evaluators/card/test_terms.py",
     "tests/evaluators/card/test_evaluator.py",
@@ -31,6 +32,7 @@ DISK = ("tests/storage/test_disk_errors.py",)
 DISTANCES = ("tests/statistics/test_distances_tiles.py", "tests/statistics/test_distances.py")
 DIVERSITY = ("tests/evaluators/fidelity/test_ms_ssim.py",)
 DUPLICATES = ("tests/evaluators/privacy/test_near_duplicates.py",)
+FAULTS = ("tests/validity/test_faults.py", "-k", "affected or ignored")
 FEATURES = ("tests/pipeline/test_features.py",)
 FIDELITY = ("tests/evaluators/fidelity/test_evaluator.py",)
 FOREIGN = ("tests/runtime/test_foreign.py", "-k", "header or key_allows or line_break or outside")
@@ -46,6 +48,7 @@ KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py", "-k", "definition
 MEMBERSHIP = ("tests/evaluators/privacy/test_membership_inference.py",)
 NAMES = ("tests/runtime/test_plugins.py",)
 NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
+PHANTOMS = ("tests/datasets/test_phantom.py", "-k", "woman or women")
 PRIVACY = ("tests/evaluators/privacy/test_evaluator.py", "-k", "memoriser or holdout")
 PUBLICATION = ("tests/runtime/test_publication.py",)
 SWEEP = ("tests/runtime/test_sweep.py", "-k", "signal_handler or refused_score")
@@ -1344,5 +1347,75 @@ BUGS = (
         'return "maximize" if self.metric.better == "higher" else "minimize"',
         'return "minimize" if self.metric.better == "higher" else "maximize"',
         ("tests/runtime/test_objective.py",),
+    ),
+    Bug(
+        "every image of a phantom is of a woman of its own, however many she has",
+        "bench/datasets/csaw_m.py",
+        "    patient = row[patients] if patients else stem\n",
+        "    patient = stem\n",
+        PHANTOMS,
+    ),
+    Bug(
+        "each examination of a phantom shows another breast",
+        "bench/datasets/phantom.py",
+        "    rng = population.stream(part, number)\n",
+        "    rng = population.stream(part, index)\n",
+        PHANTOMS,
+    ),
+    Bug(
+        "training images among undamaged draws hide copies from what looks for them",
+        "bench/validity/measure.py",
+        'undamaged = [values for name, values in measured if name == "draw"]',
+        'undamaged = [first, *(values for name, values in measured if name == "draw")]',
+        ("tests/validity/test_validity.py", "-k", "sees_them_though"),
+    ),
+    Bug(
+        "ignored labels are asked for as what is shown",
+        "bench/validity/damages.py",
+        "return others_images(chosen, strength, rng), chosen",
+        "return (rows := others_images(chosen, strength, rng)), rows",
+        FAULTS,
+    ),
+    Bug(
+        "about as many images are affected as said",
+        "bench/validity/stand_in.py",
+        "np.sort(rng.permutation(count)[: round(share * count)])",
+        "np.flatnonzero(rng.random(count) < share)",
+        FAULTS,
+    ),
+    Bug(
+        "a group refused under damage is left out of the mean over groups",
+        "bench/validity/measure.py",
+        "if len(known) == len(found) else None",
+        "if known else None",
+        ("tests/validity/test_validity.py", "-k", "mean_over_groups"),
+    ),
+    Bug(
+        "BioViL-T is given grey levels as they are",
+        "evaluators/encoders/biovil_t.py",
+        "Image.fromarray(_stretched(image))",
+        "Image.fromarray(image)",
+        BIOVIL,
+    ),
+    Bug(
+        "BioViL-T reads the full stop of a prompt",
+        "evaluators/encoders/biovil_t.py",
+        "each.rstrip(LAST_MARKS)",
+        "each",
+        BIOVIL,
+    ),
+    Bug(
+        "BiomedCLIP reads 77 tokens, as other networks of its kind do",
+        "evaluators/encoders/open_clip_model.py",
+        "tokenizer(list(prompts[start : start + self.block]))",
+        "tokenizer(list(prompts[start : start + self.block]), 77)",
+        ("tests/evaluators/encoders/test_biomedclip.py", "-k", "77"),
+    ),
+    Bug(
+        "draws that share images tell too little chance",
+        "bench/validity/measure.py",
+        "return float((1 - self.n / len(self._pool)) ** -0.5)",
+        "return 1.0",
+        ("tests/validity/test_validity.py", "-k", "share_images"),
     ),
 )

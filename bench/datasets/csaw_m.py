@@ -87,10 +87,17 @@ def csaw_info(name: str, title: str, pixel_spacing_mm: float | None) -> DatasetI
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A folder in the layout of CSAW-M; ``native`` is the (height, width) of its preprocessed images."""
+    """A folder in the layout of CSAW-M.
+
+    Attributes:
+        native: the (height, width) of its preprocessed images.
+        patients: the column that tells whose an image is, which CSAW-M does not have: there every image is of a woman
+            of its own.
+    """
 
     root: Path
     native: tuple[int, int] = FULL_SIZE
+    patients: str | None = None
 
     def split(self, info: DatasetInfo, shape: Shape, holdout: tuple[float, int], cache: Path) -> Split:
         """Read all of it; ``holdout`` is the share of the training pool held out, and the seed that chooses it.
@@ -110,11 +117,12 @@ class Release:
         """
         experts = EXPERTS if part == "test" else ()
         required = [name for name in COLUMNS if name not in EXPERTS or name in experts]
+        required += [self.patients] if self.patients else []
         optional = [name for name in EXPERTS if name not in experts]
         table = self.root / "labels" / f"CSAW-M_{part}.csv"
         rows = read_table(table, delimiter=";", required=required, optional=optional)
         folder = self.root / "images" / "preprocessed" / part
-        sources = [_source(row, part, folder) for row in rows]
+        sources = [_source(row, part, folder, self.patients) for row in rows]
         _check_files(sources, folder, table)
         _check_size(sources[0], self.native)
         return sources
@@ -167,7 +175,7 @@ class CsawM(Dataset):
         return PIXEL_MM / (min(factors) if self.shape.aspect == "pad" else max(factors))
 
 
-def _source(row: Row, part: str, folder: Path) -> Source:
+def _source(row: Row, part: str, folder: Path, patients: str | None) -> Source:
     name = row["Filename"]
     if not re.fullmatch(rf"{part}_[1-9]\d*\.png", name):
         raise row.error("Filename", f"a name like {part}_1.png")
@@ -188,7 +196,8 @@ def _source(row: Row, part: str, folder: Path) -> Source:
     }
     labels: dict[str, int | None] = {"masking": masking_of(level), "masking_level": level, **endpoints}
     stem = name.removesuffix(".png")
-    return Source(stem, stem, folder / name, row.where, labels, dict(attributes), prompt_of(level))
+    patient = row[patients] if patients else stem
+    return Source(stem, patient, folder / name, row.where, labels, dict(attributes), prompt_of(level))
 
 
 def _whole(row: Row, column: str, allowed: range) -> int:

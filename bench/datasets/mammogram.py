@@ -19,9 +19,8 @@ from scipy import fft
 from scipy.ndimage import map_coordinates
 from scipy.special import expit
 
+from bench.datasets.positioning import Field, Positioning
 from bench.statistics.arrays import Mask
-
-Field = npt.NDArray[np.float32]
 
 HEIGHT_PIXELS = 632
 PIXEL_MM = 0.455
@@ -81,21 +80,30 @@ def pixel_mm(height: int) -> float:
     return PIXEL_MM * HEIGHT_PIXELS / height
 
 
-def draw(anatomy: Anatomy, size: tuple[int, int], rng: np.random.Generator) -> Mammogram:
+def draw(
+    anatomy: Anatomy, size: tuple[int, int], rng: np.random.Generator, exam: np.random.Generator | None = None
+) -> Mammogram:
     """Draw one mammogram of ``size`` (height, width), at most 632x512 wanted, any aspect ratio.
 
     The same anatomy, size and state of ``rng`` give the same picture. Its percent density is the one asked for to
     within one pixel's worth. Pictures up to 256 pixels high are drawn at twice their size and averaged.
+
+    With ``exam``, the picture is one of several of the same breast: the same state of ``rng`` gives the same tissue,
+    and ``exam`` decides position, exposure and noise; density and area are then those asked for to within a few
+    percent.
     """
     fine = 2 if size[0] <= 256 else 1
     height, width = size[0] * fine, size[1] * fine
     outline = _Outline.drawn(anatomy.breast_area, width / height, rng)
     canvas = _Canvas.of(outline, height, width)
     tissue = _tissue(anatomy, outline, canvas, rng)
-    shade = _shade(anatomy, outline, canvas, tissue, rng)
-    covered = _shrink(canvas.mask, fine) >= 0.5
-    breast, dense = _shrink(canvas.breast.astype(np.float32), fine), _shrink(tissue.dense.astype(np.float32), fine)
-    light = np.clip(_shrink(shade, fine), FLOOR, 1) * covered
+    light = _light(anatomy, outline, canvas, tissue, rng)
+    fields = canvas.mask, canvas.breast.astype(np.float32), tissue.dense.astype(np.float32)
+    if exam is not None:
+        position = Positioning.drawn((height, width), exam)
+        light, fields = position(light, order=3), (position(fields[0]), position(fields[1]), position(fields[2]))
+    mask, breast, dense = (_shrink(field, fine) for field in fields)
+    light = np.clip(_shrink(_exposed(light, rng if exam is None else exam), fine), FLOOR, 1) * (mask >= 0.5)
     raw = np.round(light * WHITE).astype(np.uint16)
     if anatomy.laterality == "R":
         raw, breast, dense = raw[:, ::-1], breast[:, ::-1], dense[:, ::-1]
@@ -246,8 +254,8 @@ def _ducts(outline: _Outline, canvas: _Canvas, rng: np.random.Generator) -> Fiel
     return np.asarray(map_coordinates(polar, where, order=1, mode="grid-wrap"), np.float32)
 
 
-def _shade(anatomy: Anatomy, outline: _Outline, canvas: _Canvas, tissue: _Tissue, rng: np.random.Generator) -> Field:
-    """Grey levels 0 to 1 of the whole picture; background not yet cut away."""
+def _light(anatomy: Anatomy, outline: _Outline, canvas: _Canvas, tissue: _Tissue, rng: np.random.Generator) -> Field:
+    """What the tissue would show without noise, about 0 to 1, background not yet cut away."""
     contrast = anatomy.contrast
     texture, ducts, strands, gland = tissue.texture, tissue.ducts, tissue.strands, tissue.gland
     fat = 0.26 + 0.040 * texture + 0.030 * strands + 0.024 * ducts
@@ -262,10 +270,14 @@ def _shade(anatomy: Anatomy, outline: _Outline, canvas: _Canvas, tissue: _Tissue
     light = light + 0.13 * expit(canvas.nipple / (0.25 * outline.nipple[1])) * (1 - 0.5 * thickness)
     meat = float(rng.uniform(0.46, 0.58)) + 0.022 * texture + 0.03 * strands + 0.02 * ducts
     light = light + canvas.muscle * (meat - 0.45 * light - 0.12) * (0.5 + 0.5 * thickness)
-    light = light + _calcifications(outline, canvas, rng)
-    light = np.clip(light, 0, 1.4) * float(rng.normal(1.10, 0.05))
-    quantum = rng.standard_normal(light.shape, dtype=np.float32) * 0.005 * np.sqrt(light)
-    return np.asarray(light + quantum, np.float32)
+    return np.asarray(np.clip(light + _calcifications(outline, canvas, rng), 0, 1.4), np.float32)
+
+
+def _exposed(light: Field, rng: np.random.Generator) -> Field:
+    """Grey levels 0 to 1 of the whole picture at a random exposure, with quantum noise."""
+    exposed = light.clip(min=0) * float(rng.normal(1.10, 0.05))
+    quantum = rng.standard_normal(light.shape, dtype=np.float32) * 0.005 * np.sqrt(exposed)
+    return np.asarray(exposed + quantum, np.float32)
 
 
 def _veins(outline: _Outline, canvas: _Canvas, rng: np.random.Generator) -> Field:

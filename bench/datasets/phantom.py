@@ -6,8 +6,8 @@ import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import astuple, dataclass, replace
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -33,6 +33,7 @@ Part = Literal["train", "test"]
 LARGEST = (632, 632)
 HOLDOUT_SEED = seed_of_name("phantom")
 FOLDS = 5
+PATIENT = "Patient"
 BATCH = 32  # images between two points a killed run continues from
 WITH_TEXT, INVERTED = 0.3, 0.01
 _PARTS: tuple[Part, Part] = ("train", "test")
@@ -47,12 +48,30 @@ _LETTERS = {
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """What is drawn; image ``i`` of a part depends on ``size``, ``seed``, the part and ``i`` only."""
+    """What is drawn.
+
+    Image ``i`` of a part depends on ``size``, ``seed``, ``images_per_patient``, the part and ``i`` only; the last woman
+    of a part may have fewer images than are hers.
+    """
 
     size: tuple[int, int]
     n_train: int
     n_test: int
     seed: int
+    images_per_patient: tuple[int, int] = (1, 1)
+
+    @property
+    def one_each(self) -> bool:
+        return self.images_per_patient == (1, 1)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the table: those of CSAW-M, and whose an image is where that is not told by its name."""
+        return COLUMNS if self.one_each else (*COLUMNS, PATIENT)
+
+    def stream(self, part: Part, *place: int) -> np.random.Generator:
+        """The random numbers of a woman, or of one of her examinations, which count from 1; 0 is how many she has."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(_PARTS.index(part), *place)))
 
     def count(self, part: Part) -> int:
         return self.n_train if part == "train" else self.n_test
@@ -60,7 +79,7 @@ class Population:
     @property
     def key(self) -> str:
         """16 hex digits that change with the settings and with the code that draws."""
-        return content_key([self.size, self.n_train, self.n_test, self.seed, code_digest(_draw_image)])
+        return content_key([*astuple(self), code_digest(_draw_image)])
 
 
 class Phantom(Dataset):
@@ -68,10 +87,12 @@ class Phantom(Dataset):
 
     Args:
         image_size: (height, width) the pictures are drawn at, or one number for a square, up to 632 x 632.
-        n_train: images in the training pool, of which ``holdout_fraction`` become the holdout.
+        n_train: images in the training pool, of which those of ``holdout_fraction`` of the women become the holdout.
         n_test: images in the test part.
-        holdout_fraction: share of the training pool that no generator learns from.
-        holdout_seed: decides which patients these are, and no picture.
+        images_per_patient: examinations of a woman: the same breast, in another position, exposure and noise. One
+            number for all of them, or the least and the greatest of numbers equally frequent.
+        holdout_fraction: share of the women in the training pool that no generator learns from.
+        holdout_seed: decides which women these are, and no picture.
         seed: decides every picture, and not who is held out.
     """
 
@@ -83,13 +104,16 @@ class Phantom(Dataset):
         holdout_fraction: Share = 0.25,
         holdout_seed: Seed = HOLDOUT_SEED,
         seed: Seed = 0,
+        images_per_patient: Count | tuple[Count, Count] = 1,
     ) -> None:
         size = size_of(image_size, SMALLEST)
         if size[0] > LARGEST[0] or size[1] > LARGEST[1]:
             raise BenchError(f"image_size = {list(size)}, needed at most {list(LARGEST)} for phantoms")
-        if min(n_train, n_test) < FOLDS:
-            raise BenchError(f"n_train = {n_train}, n_test = {n_test}, needed at least {FOLDS} of each")
-        self.population = Population(size, int(n_train), int(n_test), int(seed))
+        least, most = _least_and_most(images_per_patient)
+        if min(n_train, n_test) < FOLDS * most:
+            several = f", which are {FOLDS} women of {most} images" if most > 1 else ""
+            raise BenchError(f"n_train = {n_train}, n_test = {n_test}, needed at least {FOLDS * most} of each{several}")
+        self.population = Population(size, int(n_train), int(n_test), int(seed), (least, most))
         self.holdout = (float(holdout_fraction), int(holdout_seed))
 
     def load(self, cache: Path) -> Split:
@@ -103,7 +127,22 @@ class Phantom(Dataset):
             citation="Drawn by this benchmark; label model after Sorkhei et al. 2021, arXiv 2112.01330",
             access="dataset=phantom draws them; nothing to download",
         )
-        return Release(root, size).split(info, Shape(size, "pad"), self.holdout, cache)
+        patients = None if self.population.one_each else PATIENT
+        return Release(root, size, patients).split(info, Shape(size, "pad"), self.holdout, cache)
+
+
+def _least_and_most(images_per_patient: int | Sequence[int]) -> tuple[int, int]:
+    """Both numbers of a setting that gives one or two.
+
+    Raises:
+        BenchError: they are not two, or not in order.
+    """
+    several = isinstance(images_per_patient, Sequence)
+    numbers = tuple(images_per_patient) if isinstance(images_per_patient, Sequence) else (images_per_patient,) * 2
+    if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
+        got = list(numbers) if several else images_per_patient
+        raise BenchError(f"images_per_patient = {got}, needed a number of 1 or more, or [least, greatest], e.g. [1, 4]")
+    return int(numbers[0]), int(numbers[1])
 
 
 def drawn(population: Population, folder: Path) -> Path:
@@ -122,7 +161,7 @@ def drawn(population: Population, folder: Path) -> Path:
             with named("writing", root, draft):
                 for part in _PARTS:
                     _draw_part(population, part, draft)
-                _write_folds(population.n_train, draft)
+                _write_folds(population, draft)
                 shutil.rmtree(draft / "rows")
                 settle(draft, root)
     return root
@@ -143,27 +182,43 @@ def _draw_part(population: Population, part: Part, draft: Path) -> None:
         tracked = track(lines, f"draw phantoms ({part})", total=sum(map(len, missing)), unit="image")
         for batch in missing:
             write_atomic(files[batch], "".join(islice(tracked, len(batch))).encode())
-    table = _line(COLUMNS) + "".join(files[batch].read_text() for batch in batches)
+    table = _line(population.columns) + "".join(files[batch].read_text() for batch in batches)
     write_atomic(draft / "labels" / f"CSAW-M_{part}.csv", table.encode())
+
+
+@lru_cache(maxsize=8)
+def _examinations(population: Population, part: Part) -> tuple[tuple[int, int], ...]:
+    """The woman and the examination of every image of a part, both counting from 1."""
+    least, most = population.images_per_patient
+    found: list[tuple[int, int]] = []
+    woman = 0
+    while len(found) < population.count(part):
+        woman += 1
+        number = least if least == most else int(population.stream(part, woman, 0).integers(least, most + 1))
+        found.extend((woman, examination) for examination in range(1, number + 1))
+    return tuple(found[: population.count(part)])
 
 
 def _draw_image(population: Population, part: Part, draft: Path, index: int) -> str:
     """Write the raw and the preprocessed image, return the row of the table."""
-    rng = np.random.default_rng(np.random.SeedSequence(population.seed, spawn_key=(_PARTS.index(part), index)))
+    number, examination = _examinations(population, part)[index - 1]
+    rng = population.stream(part, number)
     woman = imagine(rng, _CASES[part])
     side: Literal["L", "R"] = "L" if rng.random() < 0.5 else "R"
     anatomy = Anatomy(woman.percent_density, woman.breast_area, woman.rank, side)
-    mammogram = draw(anatomy, population.size, rng)
-    raw = mammogram.raw
-    if rng.random() < WITH_TEXT:
+    exam = None if population.one_each else population.stream(part, number, examination)
+    mammogram = draw(anatomy, population.size, rng, exam)
+    raw, later = mammogram.raw, rng if exam is None else exam
+    if later.random() < WITH_TEXT:
         raw = burn_in(raw, f"{side}MLO", side)
     acquisition = Acquisition(side)
-    if rng.random() < INVERTED:
+    if later.random() < INVERTED:
         raw, acquisition = np.asarray(WHITE - raw, np.uint16), Acquisition(side, photometric="MONOCHROME1")
     name = f"{part}_{index}.png"
     Image.fromarray(raw).save(draft / "images" / "raw" / part / name)
     Image.fromarray(preprocess(raw, acquisition)).save(draft / "images" / "preprocessed" / part / name)
-    return _row(name, part, woman, mammogram, acquisition)
+    cells = _cells(name, part, woman, mammogram, acquisition)
+    return _line(cells if exam is None else [*cells, f"{part}_woman_{number}"])
 
 
 def burn_in(raw: npt.NDArray[np.uint16], text: str, laterality: str) -> npt.NDArray[np.uint16]:
@@ -189,7 +244,7 @@ def burn_in(raw: npt.NDArray[np.uint16], text: str, laterality: str) -> npt.NDAr
     return printed
 
 
-def _row(name: str, part: Part, woman: Woman, mammogram: Mammogram, acquisition: Acquisition) -> str:
+def _cells(name: str, part: Part, woman: Woman, mammogram: Mammogram, acquisition: Acquisition) -> list[str]:
     """The table keeps one reading of a training image, all five and their median of a test image."""
     if part == "test":
         level, readings = woman.median, [str(reading) for reading in woman.readings]
@@ -201,16 +256,17 @@ def _row(name: str, part: Part, woman: Woman, mammogram: Mammogram, acquisition:
     dicom = (acquisition.laterality, acquisition.window_center, acquisition.window_width, acquisition.photometric)
     libra = (mammogram.percent_density, mammogram.dense_area, mammogram.breast_area)
     cells = [name, level, *readings, *map(int, endpoints), *dicom, *(f"{number:.2f}" for number in libra)]
-    return _line([str(cell) for cell in cells])
+    return [str(cell) for cell in cells]
 
 
 def _line(cells: Sequence[str]) -> str:
     return ";".join(cells) + "\n"
 
 
-def _write_folds(n_train: int, draft: Path) -> None:
-    """Five lists that divide the training images; list ``i`` is the validation part of fold ``i``."""
+def _write_folds(population: Population, draft: Path) -> None:
+    """Five lists that divide the women of the training images; list ``i`` is the validation part of fold ``i``."""
     for fold in range(FOLDS):
-        names = [f"train_{index}.png\n" for index in range(1 + fold, n_train + 1, FOLDS)]
+        images = enumerate(_examinations(population, "train"), start=1)
+        names = [f"train_{index}.png\n" for index, (woman, _) in images if (woman - 1) % FOLDS == fold]
         path = draft / "cross_validation" / f"CSAW-M_cross_validation_split{fold + 1}.txt"
         write_atomic(path, "".join(names).encode())

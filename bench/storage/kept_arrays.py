@@ -33,7 +33,7 @@ def kept_arrays(path: Path, make: Callable[[], Arrays]) -> Arrays:
         if found is None:
             found = make()
             buffer = io.BytesIO()
-            np.savez(buffer, **found)
+            np.savez(buffer, **dict(found))  # type: ignore[arg-type]  # its names are none of savez's own
             write_atomic(path, buffer.getvalue())
     return found
 

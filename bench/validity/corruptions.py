@@ -21,12 +21,12 @@ def blur(images: Images, strength: float, rng: np.random.Generator) -> Images:
     from scipy.ndimage import gaussian_filter
 
     sigma = strength * min(images.shape[1:])
-    return _each(images, lambda part: gaussian_filter(part, (0, sigma, sigma), mode="nearest"))
+    return each_block(images, lambda part: gaussian_filter(part, (0, sigma, sigma), mode="nearest"))
 
 
 def noise(images: Images, strength: float, rng: np.random.Generator) -> Images:
     """White Gaussian noise added to every pixel; ``strength`` is its standard deviation in grey levels."""
-    return _each(images, lambda part: part + strength * rng.standard_normal(part.shape, dtype=np.float32))
+    return each_block(images, lambda part: part + strength * rng.standard_normal(part.shape, dtype=np.float32))
 
 
 def contrast(images: Images, strength: float, rng: np.random.Generator) -> Images:
@@ -36,7 +36,7 @@ def contrast(images: Images, strength: float, rng: np.random.Generator) -> Image
         mean = part.mean(axis=(1, 2), keepdims=True)
         return mean + (1 - strength) * (part - mean)
 
-    return _each(images, flatten)
+    return each_block(images, flatten)
 
 
 def warp(images: Images, strength: float, rng: np.random.Generator) -> Images:
@@ -55,7 +55,7 @@ def warp(images: Images, strength: float, rng: np.random.Generator) -> Images:
     return warped
 
 
-def _each(images: Images, change: Callable[[Singles], Singles]) -> Images:
+def each_block(images: Images, change: Callable[[Singles], Singles]) -> Images:
     """``change`` applied in float32 to blocks of images, rounded and clipped to 0..255."""
     changed = np.empty_like(images)
     for start in range(0, len(images), ROWS):
@@ -95,6 +95,17 @@ def copies(chosen: Indices, train: Indices, strength: float, rng: np.random.Gene
     replaced = np.zeros(len(chosen), bool)
     replaced[rng.permutation(len(chosen))[: round(strength * len(chosen))]] = True
     return _filled(chosen, replaced, rng.permutation(train))
+
+
+def others_images(chosen: Indices, strength: float, rng: np.random.Generator) -> Indices:
+    """A share ``strength`` of the rows handed on in a ring of random order, so that each goes to another place.
+
+    Where what is asked for stays, each of these gets another's image; two of one condition may exchange theirs.
+    """
+    ring = rng.permutation(len(chosen))[: round(strength * len(chosen))]
+    moved = chosen.copy()
+    moved[ring] = chosen[np.roll(ring, 1)]
+    return moved
 
 
 def _filled(chosen: Indices, lost: Mask, source: Indices) -> Indices:

@@ -12,6 +12,7 @@ from bench.api import Metric
 from bench.statistics.arrays import Floats
 
 Verdict = Literal["sees", "blind", "fooled", "refused"]
+Over = Literal["all", "groups"]  # all images together, or the mean over groups of what was asked for
 LIMIT = 4.0  # a change counts from this many standard deviations between sets of unseen real images
 
 
@@ -20,6 +21,7 @@ class Response:
     """One metric, in the features of one encoder, under one kind of damage.
 
     Attributes:
+        over: whether all images together were measured, or each group, whose mean counts.
         values: of the undamaged set, then of each grade; ``None`` where the metric was refused.
         losses: the same as badness: larger is worse.
         spread: standard deviation of the loss between undamaged sets.
@@ -31,6 +33,7 @@ class Response:
 
     metric: str
     encoder: str | None
+    over: Over
     damage: str
     values: tuple[float | None, ...]
     losses: tuple[float | None, ...]
@@ -57,9 +60,10 @@ def loss(metric: Metric, value: float | None) -> float | None:
 
 
 class Place(NamedTuple):
-    """The encoder, the damage, and how much more chance there is at each grade than without damage."""
+    """The encoder, over what, the damage, and how much more chance there is at each grade than without damage."""
 
     encoder: str | None
+    over: Over
     damage: str
     chance: tuple[float, ...]
 
@@ -68,16 +72,16 @@ def respond(
     metric: Metric, place: Place, values: Sequence[float | None], undamaged: Sequence[float | None]
 ) -> Response:
     """Judge the ``values`` of grades 0, 1, ... by the values of undamaged sets."""
-    encoder, damage, chance = place
+    encoder, over, damage, chance = place
     losses = tuple(loss(metric, value) for value in values)
     known = [each for each in losses if each is not None]
     idle = [each for each in (loss(metric, value) for value in undamaged) if each is not None]
     if len(known) < len(losses) or len(idle) < 2:
-        return Response(metric.key, encoder, damage, tuple(values), losses, None, None, "refused", None)
+        return Response(metric.key, encoder, over, damage, tuple(values), losses, None, None, "refused", None)
     spread = float(np.std(idle, ddof=1))
     verdict, first = judge(known, spread * np.asarray(chance))
     correlation = spearman(known)
-    return Response(metric.key, encoder, damage, tuple(values), losses, spread, correlation, verdict, first)
+    return Response(metric.key, encoder, over, damage, tuple(values), losses, spread, correlation, verdict, first)
 
 
 def spearman(losses: Sequence[float]) -> float:

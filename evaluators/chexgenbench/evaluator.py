@@ -3,7 +3,8 @@
 Dutt et al. 2025, arXiv 2505.10496, code at commit 9a201c1 with torchmetrics 1.7.1 and prdc 0.2. What is kept though it
 is wrong: images squashed to 299 pixels even for RAD-DINO; plain Fréchet distances, at the full number of images of each
 group, whatever it is; KID "subsets" of all images of the smaller side; an inception score on pooled features; real rows
-with a prompt seen before left out, synthetic ones not; three decimals; no intervals. What differs: RAD-DINO's enlarged
+with a prompt seen before left out, synthetic ones not; an alignment that no other prompt is compared with; three
+decimals; no intervals. What differs: RAD-DINO's enlarged
 input is not rounded to whole grey levels, and the random order of the inception score is this run's.
 """
 
@@ -14,12 +15,25 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Purpose, Refused, Rows, Score, Split
+from bench.api import (
+    BenchError,
+    Evaluator,
+    ImageSet,
+    Material,
+    Metric,
+    Purpose,
+    ReadsText,
+    Refused,
+    Rows,
+    Score,
+    Split,
+)
 from bench.statistics.arrays import Floats, Indices, Mask
 from bench.statistics.clusters import Clusters
 from bench.statistics.inception_score import SPLITS, score
 from bench.statistics.neighbours import neighbourhood
 from evaluators.chexgenbench.metrics import (
+    ALIGNMENT,
     ALL,
     COVERAGE,
     DENSITY,
@@ -28,6 +42,7 @@ from evaluators.chexgenbench.metrics import (
     INCEPTION_SCORE,
     KID,
     KID_RAD_DINO,
+    OF_SETS,
     PRECISION,
     RECALL,
 )
@@ -38,7 +53,7 @@ AS_PUBLISHED = "the published protocol has no interval; see the fidelity evaluat
 
 
 class CheXGenBench(Evaluator):
-    """Nine numbers over all images, and over those of each label asked for that is positive.
+    """Ten numbers over all images, and over those of each label asked for that is positive.
 
     A label's synthetic images are those whose prompt a real image of that label has.
 
@@ -52,9 +67,14 @@ class CheXGenBench(Evaluator):
     id: ClassVar[str] = "chexgenbench"
     encoders: tuple[str, ...]
 
-    def __init__(self, inception: str, rad_dino: str, labels: Sequence[str] = ()) -> None:
-        """``inception`` and ``rad_dino`` name configured encoders, ``labels`` binary labels of the data set."""
-        self.encoders = (inception, rad_dino)
+    def __init__(self, inception: str, rad_dino: str, labels: Sequence[str] = (), biovil_t: str | None = None) -> None:
+        """``inception`` and ``rad_dino`` name configured encoders, ``labels`` binary labels of the data set.
+
+        So does ``biovil_t``; without it there is no alignment score.
+        """
+        self.judges = (inception, rad_dino)
+        self.reader = biovil_t
+        self.encoders = self.judges if biovil_t is None else (*self.judges, biovil_t)
         self.labels = tuple(labels)
 
     def check(self, split: Split) -> None:
@@ -97,30 +117,50 @@ class CheXGenBench(Evaluator):
                 j = np.flatnonzero([each in wanted for each in prompts])
             name = group if group == "all" else f"{group}={real.info.label(group).text(1)}"
             yield from self._scores(material, name, real.select(i), fake.select(j))
+            yield self._alignment(material, name, fake.select(j))
 
     def _scores(self, material: Material, group: str, real: ImageSet, fake: ImageSet) -> Iterator[Score]:
         n = min(len(real), len(fake))
         if n < FID.minimum:
             reason = f"{n} images, {FID.minimum} are needed"
-            yield from (metric.refused(reason, n=n, group=group, encoder=self._encoder(metric)) for metric in ALL)
+            yield from (metric.refused(reason, n=n, group=group, encoder=self._encoder(metric)) for metric in OF_SETS)
             return
         values: dict[Metric, float] = {}
-        for name, fid, kid in zip(self.encoders, (FID, FID_RAD_DINO), (KID, KID_RAD_DINO), strict=True):
+        for name, fid, kid in zip(self.judges, (FID, FID_RAD_DINO), (KID, KID_RAD_DINO), strict=True):
             rows = material.features(name, real), material.features(name, fake)
             values[fid] = frechet(*rows)
             values[kid] = kernel_distance(*rows, material.rng)
-        values[INCEPTION_SCORE] = inception_score(material.features(self.encoders[0], fake), material.rng)
-        real_rows, fake_rows = (material.features(self.encoders[1], each) for each in (real, fake))
+        values[INCEPTION_SCORE] = inception_score(material.features(self.judges[0], fake), material.rng)
+        real_rows, fake_rows = (material.features(self.judges[1], each) for each in (real, fake))
         clusters = (Clusters.apart(np.arange(len(rows)) % 8) for rows in (real_rows, fake_rows))
         found = neighbourhood(real_rows, fake_rows, NEAREST, *clusters).view(0, 0)
         values |= {PRECISION: found.precision(), RECALL: found.recall()}
         values |= {DENSITY: found.density(), COVERAGE: found.coverage()}
-        for metric in ALL:
+        for metric in OF_SETS:
             where = {"n": n, "group": group, "encoder": self._encoder(metric)}
             yield metric(round(values[metric], 3), reason=AS_PUBLISHED, **where)  # type: ignore[arg-type]
 
+    def _alignment(self, material: Material, group: str, fake: ImageSet) -> Score:
+        where = {"n": len(fake), "group": group, "encoder": self.reader}
+        prompts = fake.column("prompt")
+        if self.reader is None:
+            reason = (
+                "set evaluator.chexgenbench_asis.biovil_t=biovil_t and add encoder=[...,biovil_t], which reads prompts"
+            )
+            return ALIGNMENT.refused(reason, **where)  # type: ignore[arg-type]
+        if len(fake) < ALIGNMENT.minimum or None in prompts:
+            reason = f"{len(fake)} images, {prompts.count(None)} of them without a prompt; needed {ALIGNMENT.minimum}"
+            return ALIGNMENT.refused(reason, **where)  # type: ignore[arg-type]
+        encoder = material.encoders[self.reader]
+        if not isinstance(encoder, ReadsText):
+            raise BenchError(f"chexgenbench_asis.biovil_t={self.reader}: this encoder reads no text; needed biovil_t")
+        kinds, which = np.unique(np.asarray(prompts, dtype=np.str_), return_inverse=True)
+        texts = encoder.texts(kinds.tolist())[which]
+        value = alignment_score(material.features(self.reader, fake), texts)
+        return ALIGNMENT(value, reason=AS_PUBLISHED, **where)  # type: ignore[arg-type]
+
     def _encoder(self, metric: Metric) -> str:
-        return self.encoders[0 if metric in (FID, KID, INCEPTION_SCORE) else 1]
+        return self.judges[0 if metric in (FID, KID, INCEPTION_SCORE) else 1]
 
 
 def first_of_each(prompts: Sequence[str | None]) -> Indices:
@@ -187,6 +227,12 @@ def _inside(rows: Rows, subsets: Floats) -> Floats:
     kernel = _kernel(rows, rows)
     np.fill_diagonal(kernel, 0)
     return ((kernel @ subsets.T) * subsets.T).sum(axis=0)
+
+
+def alignment_score(images: Rows, texts: Rows) -> float:
+    """Mean cosine of rows of the same place, rounded to three decimals a row, and again."""
+    first, second = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (images, texts))
+    return round(float(np.mean([round(float(each), 3) for each in (first * second).sum(axis=1)])), 3)
 
 
 def inception_score(pooled: Rows, rng: np.random.Generator) -> float:

@@ -49,5 +49,13 @@ PRECISION = _metric("precision", "Precision", "higher", SHARE, "Share of synthet
 RECALL = _metric("recall", "Recall", "higher", SHARE, "Share of real images in synthetic balls, RAD-DINO.")
 DENSITY = _metric("density", "Density", "higher", (0.0, math.inf), "Real balls around a synthetic image, over 5.")
 COVERAGE = _metric("coverage", "Coverage", "higher", SHARE, "Share of real balls with a synthetic image in, RAD-DINO.")
+ALIGNMENT = _metric(
+    "alignment",
+    "Alignment score",
+    "higher",
+    (-1.0, 1.0),
+    "Mean cosine of image and own prompt in BioViL-T, three decimals an image: what any prompt would get is in it.",
+)
 
-ALL = (FID, FID_RAD_DINO, KID, KID_RAD_DINO, INCEPTION_SCORE, PRECISION, RECALL, DENSITY, COVERAGE)
+OF_SETS = (FID, FID_RAD_DINO, KID, KID_RAD_DINO, INCEPTION_SCORE, PRECISION, RECALL, DENSITY, COVERAGE)
+ALL = (*OF_SETS, ALIGNMENT)

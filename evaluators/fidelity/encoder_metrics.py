@@ -113,10 +113,11 @@ class Special:
 
 def radiomics_distance(scene: Scene) -> Iterator[Score]:
     """``radiomics_distance``: the jackknife is of the logarithm, around the value at this number of images."""
-    yield from scores(scene.sides(), (RADIOMICS_DISTANCE,), (_radiomics_distance,))
+    yield from scores(scene.sides(), (RADIOMICS_DISTANCE,), (log_distance,))
 
 
-def _radiomics_distance(sides: Sides) -> Iterator[Finding]:
+def log_distance(sides: Sides) -> Iterator[Finding]:
+    """The logarithm of FD, as in papers, on the scale of the sides."""
     folds = [each.folds for each in sides.frechet_members.clusters]
     yield _logarithm(RADIOMICS_DISTANCE, sides, lambda: frechet_left_out(sides.real, sides.fake, *folds))
 

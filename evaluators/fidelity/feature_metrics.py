@@ -192,7 +192,8 @@ def _pairs(sides: Sides) -> Iterator[Finding]:
     if sides.apart:
         alone = (neighbourhood.estimates(taken, fake=False), neighbourhood.estimates(taken, real=False))
         apart = list(zip(*alone, strict=True))
-    for (metric, _, kind), estimate, parts in zip(measures, both, apart, strict=True):
+    for (metric, _, kind), found, parts in zip(measures, both, apart, strict=True):
+        estimate = out.with_bridge(found) if metric is ALPHA_PRECISION else found
         if estimate.se or "share" in kind:
             yield Found(metric, estimate, sides=parts, **kind)  # type: ignore[arg-type]
         else:

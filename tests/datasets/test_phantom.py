@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import inspect
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bench.datasets.csaw_m import COLUMNS
 from bench.datasets.csaw_preprocess import Acquisition, preprocess
 from bench.datasets.masking import TRAIN_CASES, imagine
 from bench.datasets.phantom import Phantom, Population, drawn
+from evaluators.encoders.small_cnn import small_cnn
 from tests.conftest import ROOT
 
 
@@ -154,8 +156,100 @@ def test_nobody_chose_who_is_held_out() -> None:
         ({"image_size": 8}, "at least 16"),
         ({"image_size": [700, 512]}, "at most"),
         ({"n_test": 0}, "n_test = 0"),
+        ({"n_test": 19, "images_per_patient": 4}, "n_test = 19, needed at least 20 of each, which are 5 women of 4"),
+        ({"images_per_patient": [4, 1]}, r"images_per_patient = \[4, 1\], needed a number of 1 or more"),
+        ({"images_per_patient": 0}, "images_per_patient = 0, needed"),
     ],
 )
 def test_bad_settings_are_refused_at_once(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(BenchError, match=message):
         Phantom(**settings)
+
+
+def pixels_of(root: Path) -> str:
+    """One digest of all pictures, whatever the compression of their files."""
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.png")):
+        digest.update(np.asarray(Image.open(path)).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def test_women_of_one_image_are_drawn_as_they_always_were(tmp_path: Path) -> None:
+    assert pixels_of(drawn(Population((64, 64), 7, 5, 0), tmp_path)) == "a0aea60efdd231e6"
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return drawn(Population((64, 64), 90, 30, 0, (1, 5)), tmp_path_factory.mktemp("several"))
+
+
+def test_women_have_unequal_numbers_of_images(several: Path) -> None:
+    numbers = Counter(row["Patient"] for row in table(several, "train"))
+    assert sum(numbers.values()) == 90 and set(numbers.values()) == {1, 2, 3, 4, 5}
+    assert not numbers.keys() & {row["Patient"] for row in table(several, "test")}
+    header = (several / "labels" / "CSAW-M_train.csv").read_text().splitlines()[0]
+    assert header.split(";") == [*COLUMNS, "Patient"]
+
+
+def test_images_of_a_woman_share_her_and_differ_in_the_rest(several: Path) -> None:
+    of: dict[str, list[dict[str, str]]] = {}
+    for row in table(several, "train"):
+        of.setdefault(row["Patient"], []).append(row)
+    for rows in of.values():
+        for column in ("Label", "If_cancer", "If_composite", "Dicom_image_laterality"):
+            assert len({row[column] for row in rows}) == 1, column
+        assert len({row["Libra_breast_area"] for row in rows}) == len(rows)
+        density = [float(row["Libra_percent_density"]) for row in rows]
+        assert max(density) - min(density) < 6
+    assert len(set(contents(several / "images").values())) == 2 * 120, "no two pictures are the same"
+
+
+def test_images_of_a_woman_are_nearer_than_those_of_two(several: Path) -> None:
+    encoder = small_cnn("small_cnn", None, {"device": "cpu", "dtype": "float32", "block": 64})
+    rows = table(several, "train")
+    folder = several / "images" / "preprocessed" / "train"
+    features = encoder(np.stack([np.asarray(Image.open(folder / row["Filename"])) for row in rows])).astype(np.float64)
+    women = np.array([row["Patient"] for row in rows])
+    distances = np.linalg.norm(features[:, None] - features, axis=2)
+    same, itself = women[:, None] == women, np.eye(len(rows), dtype=bool)
+    assert np.median(distances[same & ~itself]) < 0.4 * np.median(distances[~same])
+    paired = np.isin(women, [who for who, number in Counter(women).items() if number > 1])
+    nearest = np.where(itself, np.inf, distances).argmin(axis=1)
+    found = (women[nearest] == women)[paired].mean()
+    assert found > 0.8, found
+
+
+def test_a_woman_is_on_one_side_of_every_division(several: Path, tmp_path: Path) -> None:
+    split = Phantom(image_size=64, n_train=90, n_test=30, holdout_fraction=0.25, images_per_patient=(1, 5)).load(
+        tmp_path
+    )
+    parts = [set(part.patients) for part in (split.train, split.holdout, split.test)]
+    assert len(set.union(*parts)) == sum(map(len, parts))
+    assert len(split.train) + len(split.holdout) == 90 and len(split.train) > len(parts[0])
+    whose = {row["Filename"]: row["Patient"] for row in table(several, "train")}
+    folds = [path.read_text().split() for path in sorted((several / "cross_validation").iterdir())]
+    women = [{whose[name] for name in fold} for fold in folds]
+    assert sorted(name for fold in folds for name in fold) == sorted(whose)
+    assert len(set.union(*women)) == sum(map(len, women))
+
+
+def test_more_images_change_none(several: Path, tmp_path: Path) -> None:
+    fewer = drawn(Population((64, 64), 25, 25, 0, (1, 5)), tmp_path)
+    assert table(fewer, "train") == table(several, "train")[:25]
+    name = "images/raw/train/train_25.png"
+    assert (fewer / name).read_bytes() == (several / name).read_bytes()
+
+
+def test_a_killed_drawing_of_several_images_is_continued(several: Path, tmp_path: Path) -> None:
+    population = Population((64, 64), 90, 30, 0, (1, 5))
+    draw_image = phantom._draw_image
+
+    def dying(population: Population, part: phantom.Part, draft: Path, index: int) -> str:
+        if index == 40:
+            raise KeyboardInterrupt
+        return draw_image(population, part, draft, index)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(phantom, "_draw_image", dying)
+        drawn(population, tmp_path)
+    assert contents(drawn(population, tmp_path)) == contents(several)

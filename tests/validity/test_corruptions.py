@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bench.api import Images
-from bench.validity.corruptions import blur, contrast, copies, fewer_groups, noise, repeats, warp
+from bench.validity.corruptions import blur, contrast, copies, fewer_groups, noise, others_images, repeats, warp
+from bench.validity.faults import fewer_pixels, jpeg, sharpening
 from tests.toy import draw
 
 Change = Callable[[Images, float, np.random.Generator], Images]
@@ -17,6 +18,9 @@ PIXELS: dict[Change, tuple[float, ...]] = {
     noise: (1, 4, 16),
     contrast: (0.05, 0.2, 0.8),
     warp: (0.01, 0.04, 0.08),
+    sharpening: (0.25, 1, 4),
+    jpeg: (10, 50, 90),
+    fewer_pixels: (0.25, 0.5, 0.75, 0.875),
 }
 
 
@@ -98,3 +102,13 @@ def test_copies_grow_into_each_other() -> None:
         copied = {int(row) for row in rows if row >= 50}
         assert len(copied) == round(strength * 50) and before <= copied
         before = copied
+
+
+def test_images_handed_on_leave_the_set_and_reach_others() -> None:
+    chosen = np.arange(30, 90)
+    before: set[int] = set()
+    for strength in (0.0, 0.1, 0.5, 1.0):
+        rows = others_images(chosen, strength, np.random.default_rng(0))
+        moved = set(np.flatnonzero(rows != chosen).tolist())
+        assert sorted(rows.tolist()) == chosen.tolist() and len(moved) == round(strength * 60) and before <= moved
+        before = moved

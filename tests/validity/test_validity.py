@@ -14,10 +14,12 @@ from hydra import compose, initialize_config_module
 
 from bench.api import BenchError, Encoder, Evaluator, Images, ImageSet, Material, Metric, Purpose, Rows, Score, Split
 from bench.pipeline.features import FeatureStore
-from bench.validity.measure import DAMAGES, Bench
-from bench.validity.page import Report, heat_map, page
+from bench.validity.heat_map import heat_map
+from bench.validity.measure import Bench, Row, rows
+from bench.validity.page import Report, page
 from bench.validity.report import table
 from bench.validity.response import Place, Response, judge, loss, respond, spearman
+from bench.validity.stand_in import StandIn
 from tests.toy import toy_split
 
 LOW = Metric("low", "", "lower", "")
@@ -37,26 +39,37 @@ class Moments(Encoder):
 
 
 class Naive(Evaluator):
-    """A metric that sees roughness, one that rewards it, one that only describes, and one that always refuses."""
+    """Metrics that see roughness, reward it, only describe, always refuse, look for copies, and read what was asked."""
 
     metrics: ClassVar[tuple[Metric, ...]] = (
         Metric("gap", "", "lower", ""),
         Metric("rough", "", "higher", ""),
         Metric("real", "", "neither", "", role="describes"),
         Metric("none", "", "lower", ""),
+        Metric("new", "", "higher", ""),
+        Metric("told", "", "lower", ""),
     )
     purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
 
     def __call__(self, material: Material) -> Iterator[Score]:
         sets = material.split.test, material.images["fidelity"]
         real, fake = (material.features("moments", each)[:, 2].mean() for each in sets)
-        gap, rough, constant, none = self.metrics
+        gap, rough, constant, none, new, told = self.metrics
         place = {"n": 24, "encoder": "moments"}
         yield gap(abs(fake - real), **place, reason="toy")
         yield rough(fake, **place, reason="toy")
-        yield rough(0.0, n=24, group="level=1", encoder="moments", reason="toy")
         yield constant(real, **place, reason="toy")
         yield none.refused("never", **place)
+        known = set(material.split.train.column("pixel_hash"))
+        fakes = material.images["fidelity"]
+        yield new(np.mean([each not in known for each in fakes.column("pixel_hash")]), n=24, reason="toy")
+        bright = material.features("moments", fakes)[:, 0]
+        dense = np.array(fakes.column("dense"))
+        yield told(0.0, **place, reason="toy")
+        for value in (0, 1):
+            wanted = material.features("moments", material.split.test)[:, 0]
+            truth = wanted[np.array(material.split.test.column("dense")) == value].mean()
+            yield told(abs(bright[dense == value].mean() - truth), **place, group=f"dense={value}", reason="toy")
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +85,50 @@ def responses(bench: Bench) -> list[Response]:
     return bench.responses()
 
 
-def test_known_metrics_are_judged_rightly(responses: list[Response]) -> None:
-    found = {(each.metric, each.damage): each for each in responses}
-    assert len(found) == 3 * len(DAMAGES)
+def test_known_metrics_are_judged_rightly(bench: Bench, responses: list[Response]) -> None:
+    found = {(each.metric, each.damage): each for each in responses if each.over == "all"}
+    assert len(found) == 5 * len(bench.damages)
     assert found["gap", "noise"].verdict == "sees" and found["gap", "noise"].spearman == pytest.approx(1, abs=0.1)
     assert found["rough", "noise"].verdict == "fooled"
     assert found["rough", "blur"].verdict == "sees"
     assert found["gap", "copies"].verdict == found["rough", "copies"].verdict == "blind"
     assert {each.verdict for (metric, _), each in found.items() if metric == "none"} == {"refused"}
-    assert {metric for metric, _ in found} == {"gap", "rough", "none"}, "what only describes is not judged"
+    assert {metric for metric, _ in found} == {"gap", "rough", "none", "new", "told"}, "what describes is not judged"
+
+
+def test_what_looks_for_copies_sees_them_though_undamaged_draws_hold_training_images(responses: list[Response]) -> None:
+    (found,) = (each for each in responses if (each.metric, each.damage) == ("new", "copies"))
+    assert found.values[0] == 1.0 and found.values[-1] == 0.0
+    assert found.verdict == "sees"
+
+
+def test_draws_that_share_images_are_known_to_vary_too_little(bench: Bench, responses: list[Response]) -> None:
+    """Means of draws without replacement vary by a factor ``1 - n/N`` less than those of independent sets."""
+    pool, n = len(bench._pool), bench.n
+    values = np.random.default_rng(0).normal(size=pool)
+    draws = [values[np.random.default_rng(i).permutation(pool)[:n]].mean() for i in range(4000)]
+    assert np.std(draws) * bench._shared == pytest.approx(values.std() / n**0.5, rel=0.05)
+    (found,) = (each for each in responses if (each.metric, each.over, each.damage) == ("gap", "all", "noise"))
+    assert found.spread is not None
+    changes = np.array(found.losses[1:], float) - float(found.losses[0] or 0)
+    seen = changes > 4 * found.spread * bench._shared
+    assert found.first == int(np.flatnonzero(~seen)[-1]) + 2 if (~seen).any() else found.first == 1
+
+
+def test_ignored_labels_are_seen_within_groups_only(responses: list[Response]) -> None:
+    found = {(each.metric, each.over, each.damage): each.verdict for each in responses}
+    assert found["told", "groups", "labels"] == "sees" and found["told", "groups", "laterality"] == "blind"
+    assert {found[metric, "all", "labels"] for metric in ("gap", "rough", "new", "told")} == {"blind"}
+    assert {metric for metric, over, _ in found if over == "groups"} == {"told"}
+
+
+def test_the_mean_over_groups_is_that_of_the_groups_measured_undamaged() -> None:
+    first = {("a", "e", "all"): 1.0, ("a", "e", "x=1"): 2.0, ("a", "e", "x=2"): 4.0, ("a", "e", "x=3"): None}
+    whole, groups = rows(first)
+    assert whole == Row("a", "e", "all", ("all",)) and groups == Row("a", "e", "groups", ("x=1", "x=2"))
+    assert whole.value(first) == 1.0 and groups.value(first) == 3.0
+    assert groups.value(first | {("a", "e", "x=2"): None}) is None
+    assert rows({("a", "e", "all"): 1.0, ("a", "e", "x=1"): None}) == [whole]
 
 
 def test_the_same_numbers_every_time_and_no_image_encoded_twice(bench: Bench, responses: list[Response]) -> None:
@@ -91,19 +139,23 @@ def test_the_same_numbers_every_time_and_no_image_encoded_twice(bench: Bench, re
 
 
 def test_the_page_holds_every_verdict_and_no_real_image_unasked(bench: Bench, responses: list[Response]) -> None:
-    report = Report(bench.split.info, bench.n, 60, 4, bench.metrics, responses)
-    picture = heat_map(report)
-    assert picture == heat_map(report) and picture.startswith(b"\x89PNG")
-    shown = page(report, picture, bench.examples())
-    assert shown.count("data:image/png") == 1 + 4 * 6
-    assert all(damage.title in shown for damage in DAMAGES) and "<script" not in shown
+    report = Report(bench.split.info, bench.n, 60, 4, bench.metrics, responses, bench.damages)
+    assert report.scopes == ["all", "groups"] and report.unmeasured == ["none"]
+    maps = {over: heat_map(report, over) for over in report.scopes}
+    assert maps["all"] == heat_map(report, "all") and maps["groups"].startswith(b"\x89PNG")
+    shown = page(report, maps, bench.examples())
+    assert shown.count("data:image/png") == 2 + sum(map(len, bench.examples().values()))
+    assert all(damage.title in shown for damage in bench.damages) and "<script" not in shown
+    assert "Refused whatever the damage" in shown and "<code>none</code>" in shown
     assert report.described == ["real"] and "Not judged" in shown and "<code>real</code>" in shown
     lines = table(report).splitlines()
-    assert len(lines) == 1 + 3 + 3 and lines[-1] == "not judged, because they only describe: real"
+    assert lines[-1] == "not judged, because they only describe: real"
+    assert lines[-2] == "refused whatever the damage: none" and max(map(len, lines)) <= 100
+    assert [line.split()[:3] for line in lines if " moments " in line][-1] == ["told", "moments", "groups"]
     judging = replace(report, metrics={name: each for name, each in bench.metrics.items() if name != "real"})
-    assert "Not judged" not in page(judging, picture, {}) and "not judged" not in table(judging)
+    assert "Not judged" not in page(judging, maps, {}) and "not judged" not in table(judging)
     private = replace(report, info=replace(report.info, redistributable=False))
-    assert page(private, picture, bench.examples()).count("data:image/png") == 1
+    assert page(private, maps, bench.examples()).count("data:image/png") == 2
 
 
 def test_too_few_images_are_refused(tiny_split: Split) -> None:
@@ -144,21 +196,21 @@ def test_badness_follows_the_direction() -> None:
 
 
 def test_a_refused_grade_leaves_no_verdict() -> None:
-    place = Place("encoder", "blur", EVEN)
+    place = Place("encoder", "all", "blur", EVEN)
     assert respond(LOW, place, [1, 2, None, 4, 5, 6], [1, 1, 1]).verdict == "refused"
     assert respond(LOW, place, [1, 2, 3, 4, 5, 6], [1, 1, None, 1]).verdict == "sees"
 
 
 def test_more_chance_needs_more_change() -> None:
     losses, idle = [0, 1, 2, 3, 4, 5], [0, 0.1, 0.2]
-    assert respond(LOW, Place("encoder", "repeats", EVEN), losses, idle).verdict == "sees"
-    assert respond(LOW, Place("encoder", "repeats", (15.0,) * 5), losses, idle).verdict == "blind"
+    assert respond(LOW, Place("encoder", "all", "repeats", EVEN), losses, idle).verdict == "sees"
+    assert respond(LOW, Place("encoder", "all", "repeats", (15.0,) * 5), losses, idle).verdict == "blind"
 
 
-def test_the_configuration_judges_fidelity_over_all_images_only() -> None:
+def test_the_configuration_judges_fidelity_over_all_images_and_groups() -> None:
     with initialize_config_module("conf", version_base="1.3"):
         config = compose("validity", overrides=["encoder=[pixels,radiomics]"])
-    assert list(config.evaluator) == ["fidelity"] and config.evaluator.fidelity.groups == []
+    assert list(config.evaluator) == ["fidelity"] and config.evaluator.fidelity.groups is None
     assert set(config.encoder) == {"pixels", "radiomics"}
 
 
@@ -182,10 +234,11 @@ def test_the_command_measures_a_configured_data_set(tmp_path: Path) -> None:
     assert not {each["metric"] for each in content["responses"]} & set(content["described"])
     assert {each["metric"] for each in content["responses"]} >= {"kid", "precision", "ms_ssim"}
     assert (tmp_path / "out" / "validity.html").exists() and "kid" in text
+    assert content["without_effect"] == [] and {each["over"] for each in content["responses"]} == {"all"}
 
 
 def test_images_keep_no_patient_twice(bench: Bench, tmp_path: Path) -> None:
-    twice: ImageSet = bench._written(bench._images(np.zeros(3, np.int64)), tmp_path / "set")
+    twice: ImageSet = bench._written(StandIn.of(bench._pool, np.zeros(3, np.int64)), tmp_path / "set")
     assert len(set(twice.patients)) == 3 and len(set(twice.column("pixel_hash"))) == 1
 
 

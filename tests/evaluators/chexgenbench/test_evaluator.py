@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -12,7 +13,14 @@ import torch
 from hydra import compose, initialize_config_module
 
 from bench.api import BenchError, ImageSet, Material, Refused, Rows, Score, Split
-from evaluators.chexgenbench.evaluator import CheXGenBench, first_of_each, frechet, inception_score, kernel_distance
+from evaluators.chexgenbench.evaluator import (
+    CheXGenBench,
+    alignment_score,
+    first_of_each,
+    frechet,
+    inception_score,
+    kernel_distance,
+)
 from evaluators.encoders.squashed import rad_dino, squash
 from tests.toy import material, toy_set
 
@@ -138,7 +146,9 @@ def test_neighbours_are_those_of_prdc_and_all_is_rounded(split: Split, tmp_path:
     )
     for key, value in compute_prdc(real_rows, fake_rows, nearest_k=5).items():
         assert found[f"chexgenbench_{key}", "all"].value == round(float(value), 3)
-    assert {score.n for score in found.values()} == {60} and len(found) == 9
+    assert {score.n for score in found.values()} == {60} and len(found) == 10
+    unread = found.pop(("chexgenbench_alignment", "all"))
+    assert unread.value is None and "add encoder=[...,biovil_t]" in unread.reason
     assert all(score.value == round(score.value, 3) and score.low is None for score in found.values())
 
 
@@ -155,8 +165,44 @@ def test_a_label_has_its_own_real_images_and_the_synthetic_ones_of_their_prompts
         measure(split, fake, labels=["level"])
 
 
+class Reader:
+    """Places prompts by their length."""
+
+    def texts(self, prompts: list[str]) -> Rows:
+        return np.stack([np.full(16, 1.0) + len(each) * np.eye(16)[0] for each in prompts]).astype(np.float32)
+
+
+def prompted(images: ImageSet, prompts: list[str | None]) -> ImageSet:
+    return ImageSet(images.rows.remove_columns("prompt").add_column("prompt", prompts), images.info)
+
+
+def aligned(split: Split, fake: ImageSet, reader: Any) -> Score:
+    given = material_of(split, fake)
+    given = replace(given, encoders={**given.encoders, "b": reader})
+    return next(each for each in OfAnySize("i", "r", biovil_t="b")(given) if each.metric == "chexgenbench_alignment")
+
+
+def test_alignment_is_the_mean_of_rounded_cosines(split: Split, tmp_path: Path) -> None:
+    fake = toy_set(tmp_path, "fake", 60)
+    prompts = [f"number {'x' * (i % 7)}" for i in range(60)]
+    found = aligned(split, prompted(fake, prompts), Reader())
+    rows = fake.pixels().reshape(60, 16, -1).mean(axis=2).astype(np.float32)
+    cosines = torch.nn.functional.cosine_similarity(torch.from_numpy(rows), torch.from_numpy(Reader().texts(prompts)))
+    assert found.value == round(float(np.mean([round(each, 3) for each in cosines.tolist()])), 3)
+    assert found.n == 60 and found.encoder == "b" and found.low is None
+    assert alignment_score(np.array([[3.0, 0], [0, 2]]), np.array([[1.0, 0], [0, -1]])) == 0
+
+
+def test_alignment_needs_a_prompt_for_every_image_and_an_encoder_that_reads(split: Split, tmp_path: Path) -> None:
+    fake = toy_set(tmp_path, "fake", 60)
+    assert "60 of them without a prompt" in aligned(split, prompted(fake, [None] * 60), Reader()).reason
+    with pytest.raises(BenchError, match="biovil_t=b: this encoder reads no text"):
+        aligned(split, prompted(fake, ["a"] * 60), object())
+
+
 def test_few_images_are_refused(split: Split, tmp_path: Path) -> None:
     found = measure(split, toy_set(tmp_path, "few", 12))
+    found.pop(("chexgenbench_alignment", "all"))
     assert all(score.value is None and "12 images" in score.reason for score in found.values())
 
 

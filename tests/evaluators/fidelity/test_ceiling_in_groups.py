@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +15,9 @@ from scipy import stats
 
 from bench.api import Score
 from bench.statistics.resampling import holm
+from tests.conftest import ROOT
 
-ZERO = ("fd", "kid")  # metrics that are 0 for images as good as real ones, at any number of images
+ZERO = ("fd", "kid", "cmmd")  # metrics that are 0 for images as good as real ones, at any number of images
 
 
 @cache
@@ -83,3 +88,30 @@ def test_a_family_of_true_nulls_is_rejected_as_often_as_it_says() -> None:
         family = [scored(float(value), float(se), degrees, f"group={i}") for i, (value, se) in pairs]
         rejected += bool(not_holding(family, degrees))
     assert 0.025 < rejected / 400 < 0.08
+
+
+def ceiling(folder: Path, *settings: str) -> list[Score]:
+    """The scores of a run of ``holdout`` in the default encoders."""
+    arguments = ["generator=holdout", "evaluator=[fidelity]", "encoder=[radiomics,small_cnn]", "wandb.mode=disabled"]
+    places = [f"cache={folder / 'cache'}", f"hydra.run.dir={folder / 'run'}"]
+    command = [sys.executable, "-m", "bench", *arguments, *places, *settings]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    told = json.loads((folder / "run/scores/fidelity.json").read_text())["scores"]
+    return [Score(**{name: value for name, value in row.items() if name != "spread"}) for row in told]
+
+
+@pytest.mark.slow
+def test_unseen_phantoms_hold_zero_in_every_group_at_once(tmp_path: Path) -> None:
+    scores = ceiling(tmp_path)
+    assert not_holding(scores, 19) == {}
+    assert {each.group for each in scores if each.metric == "kid" and each.value is not None} > {"all"}
+
+
+@pytest.mark.slow
+def test_unseen_radiographs_hold_zero_in_every_group_at_once(tmp_path: Path, shared_data: Path) -> None:
+    """Groups that the holdout part is too small for are refused, with the share of the requests that it met."""
+    root = f"dataset.root={shared_data / 'nih_cxr14'}"
+    scores = ceiling(tmp_path, "dataset=nih_cxr14", root, "dataset.holdout_fraction=0.5")
+    assert not_holding(scores, 19) == {}
+    refused = [each for each in scores if each.metric == "kid" and each.value is None]
+    assert all("needed 95%" in (each.reason or "") or "50 are needed" in (each.reason or "") for each in refused if each.n)
