@@ -971,10 +971,10 @@ BUGS = (
         (*COMPARISON, "-k", "bound"),
     ),
     Bug(
-        "the closest of all for the closest that stay",
+        "the closest that have left for the closest that stay",
         "bench/statistics/neighbours.py",
-        "at = kept[self.indices[stay]].argmax(axis=1)[:, None]",
-        "at = np.zeros((len(stay), 1), np.int64)",
+        "none = np.flatnonzero(~kept[index])",
+        "none = np.flatnonzero(index < 0)",
         NEIGHBOURS,
     ),
     Bug(

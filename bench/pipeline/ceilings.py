@@ -40,11 +40,7 @@ def ceilings(folder: Path, records: Mapping[str, Record]) -> Ceilings:
     """
     own = {place: value for name, record in records.items() for place, value in _measured(name, record)}
     for run in _controls(folder):
-        beside = {
-            place: value
-            for name, record in records.items()
-            for place, value in _comparable(name, record, run)
-        }
+        beside = {place: value for name, record in records.items() for place, value in _comparable(name, record, run)}
         if beside:
             return Ceilings(own, beside, f"{run.parent.name}/{run.name}")
     return Ceilings(own)

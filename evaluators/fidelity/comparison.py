@@ -13,6 +13,7 @@ from bench.api import Keep, Metric, Rows, Score, Spread, made_anew
 from bench.statistics.arrays import Indices, Interval
 from bench.statistics.clusters import Clusters
 from bench.statistics.estimate import Estimate
+from bench.statistics.neighbours import parts_of
 from bench.statistics.resampling import share_interval, wilson
 from bench.statistics.scaling import Scale, scale_of
 from evaluators.fidelity.chance import DRAWS, FEW_DRAWS, Chance, Pool
@@ -51,9 +52,8 @@ class Members(NamedTuple):
 
     @property
     def half(self) -> int:
-        """The fewest images of one side in the smaller half of its folds."""
-        sizes = (np.sort(np.bincount(each.folds, minlength=each.count)) for each in self.clusters)
-        return min(int(each[: len(each) // 2].sum()) for each in sizes)
+        """The fewest images of one side in any of the halves of its folds."""
+        return min(int(each.sum(axis=1).min()) for each in parts_of(*self.clusters))
 
     def merged(self, count: int) -> Members:
         """The same in ``count`` folds at most."""

@@ -65,7 +65,7 @@ FD_FLOOR = Metric(
     summary=(
         "The fd_plain that real images get among themselves: the mean over random pairs of sets of different patients "
         "of the training and holdout parts, of as many images as here, or of fewer and then taken as falling with 1/n. "
-        "Its interval is the range of 95 in 100 of such pairs."
+        "Its interval is the range of the middle 95 in 100 of the pairs drawn, at most 40, which share images."
     ),
 )
 RADIOMICS_DISTANCE = Metric(

@@ -11,7 +11,14 @@ from scipy.spatial.distance import cdist
 from bench.statistics.clusters import Clusters
 from bench.statistics.neighbours import Neighbourhood, neighbourhood
 from bench.statistics.resampling import halves
-from evaluators.fidelity.alpha_precision import alpha_precision, authenticity, from_centre, from_diagonal, outward
+from evaluators.fidelity.alpha_precision import (
+    BRIDGE,
+    alpha_precision,
+    authenticity,
+    from_centre,
+    from_diagonal,
+    outward,
+)
 
 
 def rows(n: int, columns: int, scale: float, seed: int) -> np.ndarray:
@@ -35,6 +42,14 @@ def test_a_perfect_generator_loses_what_the_bridge_predicts() -> None:
         real, fake = rows(n, 3, 1, seed), rows(n, 3, 1, seed + 1000)
         losses.append(1 - alpha_precision(from_centre(fake, real, real), from_centre(real, real, real)))
     assert np.mean(losses) == pytest.approx(2 * np.sqrt(2 / np.pi) * np.pi / 8 * np.sqrt(2 / n), rel=0.15)
+
+
+def test_a_perfect_generator_varies_as_the_bridge_predicts() -> None:
+    n, m, values = 300, 200, []
+    for seed in range(400):
+        real, fake = rows(n, 3, 1, seed), rows(m, 3, 1, seed + 1000)
+        values.append(alpha_precision(from_centre(fake, real, real), from_centre(real, real, real)))
+    assert np.std(values) == pytest.approx(BRIDGE * np.sqrt(1 / n + 1 / m), rel=0.15)
 
 
 def test_the_area_is_the_integral() -> None:
@@ -115,16 +130,19 @@ def test_errors_are_those_of_measuring_both_halves(sides: tuple[bool, bool]) -> 
 
 
 def test_errors_are_near_the_spread_over_draws(one_thread: None) -> None:
-    """Within a quarter or so: measured are 0.74 to 0.89 (alpha) and 0.77 to 0.95 (beta) of it in eight columns."""
+    """Those of the halves within a quarter or so: measured are 0.74 to 0.89 (alpha) and 0.77 to 0.95 (beta) of it in
+    eight columns; that of alpha-precision with the bridge is not below it."""
     values, errors = [], []
     for seed in range(60):
         real, fake = rows(150, 4, 1, seed), rows(150, 4, 0.7, seed + 500)
         out = outward(real, fake)
-        found = found_of(real, fake, 5).estimates((out.alpha_precision, out.beta_recall))
-        values.append([each.value for each in found])
-        errors.append([each.se for each in found])
+        alpha, beta = found_of(real, fake, 5).estimates((out.alpha_precision, out.beta_recall))
+        whole = out.with_bridge(alpha)
+        assert np.linalg.norm(whole.deviations) == pytest.approx(whole.se) and whole.value == alpha.value
+        values.append([each.value for each in (alpha, beta, whole)])
+        errors.append([each.se for each in (alpha, beta, whole)])
     ratio = np.mean(errors, axis=0) / np.std(values, axis=0, ddof=1)
-    assert (ratio > 0.7).all() and (ratio < 1.25).all(), ratio
+    assert (ratio[:2] > 0.7).all() and (ratio[:2] < 1.25).all() and 0.95 < ratio[2] < 1.6, ratio
 
 
 def test_authenticity_equals_a_slow_version() -> None:
