@@ -104,7 +104,7 @@ def test_a_set_spread_far_wider_than_the_other_is_crowded_and_holds_no_pairs(mon
     clusters = Clusters.apart(folds(300, 20, rng)), Clusters.apart(folds(300, 20, rng))
     whole = compare(real, fake, 5, *clusters)
     assert not isinstance(whole.neighbourhood, Crowded) and len(whole.neighbourhood.pairs.real) > 20_000
-    monkeypatch.setattr(neighbours, "CROWDED", (100, 1000))
+    monkeypatch.setattr(neighbours, "CROWDED", (10, 1000))
     found = compare(real, fake, 5, *clusters)
     assert isinstance(found.neighbourhood, Crowded) and "too many pairs" in str(found.neighbourhood)
     assert found.kernel_distance.distance() == whole.kernel_distance.distance()
