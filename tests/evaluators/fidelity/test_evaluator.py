@@ -88,7 +88,7 @@ def test_summaries_say_under_which_conditions_they_hold() -> None:
     assert "sets of different patients" in said["fd_floor"] and "falling with 1/n" in said["fd_floor"]
     assert "of the published radiomics" in said["frd"] and "not those of papers" in said["radiomics_distance"]
     assert "a little bias is left" in said["kid"] and "different patients" in said["cmmd"]
-    assert "Images of a patient leave together" in said["fd"]
+    assert "Images of a patient leave together; where many" in said["fd"]
     for key in ("precision", "recall", "density"):
         assert "at this number of images" in said[key].replace("\n", " ")
 
