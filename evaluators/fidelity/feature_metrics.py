@@ -126,9 +126,11 @@ def _frechet(sides: Sides) -> Iterator[Finding]:
 def _no_frechet(sides: Sides) -> str | None:
     """Why the bias of FD cannot be taken off, if so."""
     if not sides.outnumber_columns:
+        like = sides.frechet_members.effective
         return (
-            f"{sides.place.n} images for {sides.columns} features: with fewer images than features the bias cannot be "
-            "told; see kid, or compare fd_plain with that of the holdout control"
+            f"{sides.place.n} images, by their patients and folds as good as {like:.0f}, for {sides.columns} features: "
+            "with fewer images than features the bias cannot be told; see kid, or compare fd_plain with that of the "
+            "holdout control"
         )
     if sides.chance is None:
         return (

@@ -37,8 +37,8 @@ FD = Metric(
     minimum=100,
     summary=(
         "Squared distance between Gaussian fits of real and synthetic features, its bias removed by the jackknife: "
-        "0 for a perfect generator, and slightly negative by chance. Images of a patient leave together; where many are "
-        "alike and patients are hardly more than twice the features, a part of the bias is left."
+        "0 for a perfect generator, and slightly negative by chance. Images of a patient leave together, and count "
+        "as one where it is asked whether they outnumber the features."
     ),
 )
 FD_PLAIN = Metric(

@@ -233,3 +233,14 @@ def test_images_of_few_patients_are_refused_with_the_reason() -> None:
     real, fake = rows(np.random.default_rng(7), 90), rows(np.random.default_rng(8), 90)
     few = replace(sides(real, fake), members=members(90, 90, images=10))
     assert {score.reason for score in likeness(few)} == {"images of 9 patients; 10 are needed for an interval"}
+
+
+def test_images_of_a_patient_count_as_one_where_they_are_to_outnumber_the_features() -> None:
+    """240 images of 60 patients tell no more of 64 columns than 60 images may."""
+    rng = np.random.default_rng(5)
+    real, fake = (rng.normal(size=(240, 64)).astype(np.float32) for _ in range(2))
+    apart = sides(real, fake, Reference())
+    four = Clusters.of([str(i // 4) for i in range(240)], 20)
+    together = replace(apart, members=apart.members._replace(real_clusters=four))
+    assert apart.outnumber_columns and not together.outnumber_columns
+    assert together.members.effective == pytest.approx(60 * 19 / 20)

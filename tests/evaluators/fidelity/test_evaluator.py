@@ -88,7 +88,7 @@ def test_summaries_say_under_which_conditions_they_hold() -> None:
     assert "sets of different patients" in said["fd_floor"] and "falling with 1/n" in said["fd_floor"]
     assert "of the published radiomics" in said["frd"] and "not those of papers" in said["radiomics_distance"]
     assert "a little bias is left" in said["kid"] and "different patients" in said["cmmd"]
-    assert "Images of a patient leave together; where many" in said["fd"]
+    assert "Images of a patient leave together" in said["fd"]
     for key in ("precision", "recall", "density"):
         assert "at this number of images" in said[key].replace("\n", " ")
 
@@ -163,7 +163,7 @@ def test_distance_is_refused_where_images_are_fewer_than_features(split: Split, 
 
     wide = {"wide": Wide()}
     scores = list(Fidelity(groups=[], pairs=20)(material(split, {"fidelity": fake}, tmp_path, encoders=wide)))
-    assert "240 images for 256 features" in of(scores, "fd").reason
+    assert "240 images, by their patients and folds as good as 228, for 256 features" in of(scores, "fd").reason
     assert of(scores, "fd_plain").value > 0
     assert of(scores, "kid").low is not None
 
