@@ -558,6 +558,27 @@ BUGS = (
         TOLD,
     ),
     Bug(
+        "the published protocol ranks a label that the generator was never told",
+        "evaluators/chexgenbench/evaluator.py",
+        "_unranked(each, stands.note) if stands.note else each",
+        "each",
+        ("tests/evaluators/chexgenbench/test_evaluator.py", "-k", "never_told"),
+    ),
+    Bug(
+        "a table that states another prompt than asked for counts as told",
+        "generators/finished/stated.py",
+        "return self.texts[column][row] == request.prompt",
+        "return self.texts[column][row] is not None",
+        ("tests/generators/finished/test_stated.py", "-k", "another_age"),
+    ),
+    Bug(
+        "images of a finished set are given without regard to groups",
+        "generators/finished/stated.py",
+        "for name in self.groups:\n            wanted",
+        "for name in ():\n            wanted",
+        ("tests/generators/finished/test_stated.py", "-k", "without_ids"),
+    ),
+    Bug(
         "consistency is judged in groups that the generator was not told of",
         "evaluators/card/evaluator.py",
         ' and standings[f"{column}={value}"].ranked',
@@ -1410,6 +1431,20 @@ BUGS = (
         "tokenizer(list(prompts[start : start + self.block]))",
         "tokenizer(list(prompts[start : start + self.block]), 77)",
         ("tests/evaluators/encoders/test_biomedclip.py", "-k", "77"),
+    ),
+    Bug(
+        "undamaged sets that were refused are dropped in silence",
+        "bench/validity/response.py",
+        "len(idle) < len(undamaged)",
+        "len(idle) < 2",
+        ("tests/validity/test_validity.py", "-k", "refused_grade"),
+    ),
+    Bug(
+        "evaluators of a validity report share what they keep",
+        "bench/validity/measure.py",
+        "return {title: Kept() for title in self.evaluators}",
+        "return dict.fromkeys(self.evaluators, Kept())",
+        ("tests/validity/test_validity.py", "-k", "made_once"),
     ),
     Bug(
         "draws that share images tell too little chance",
