@@ -71,7 +71,7 @@ class Model:
     def draw(
         self, seeds: list[int], condition: torch.Tensor, hidden: torch.Tensor, sampling: SamplingSettings
     ) -> Images:
-        """One image for each seed: its noise, solved for its latent under ``condition`` with classifier-free guidance."""
+        """One image for each seed: from its noise to its latent under ``condition``, with classifier-free guidance."""
         starts = [torch.randn(self.latent_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         condition, hidden = condition.to(self.device), hidden.to(self.device)
 
