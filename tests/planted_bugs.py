@@ -70,6 +70,8 @@ TAIL = (
 TRAINING = ("tests/generators/ldm/test_ldm.py", "-k", "epoch or walk")
 TRACKING = ("tests/tracking/test_run_content.py",)
 UTILITY = ("tests/evaluators/utility/test_evaluator.py", "-k", "rare_class")
+OPTIMISATION = ("tests/generators/ldm/test_ldm_optimization.py", "-k", "direction or librarys")
+SOLVER = ("tests/generators/ldm/test_ldm_sampler.py",)
 
 BUGS = (
     Bug(
@@ -211,6 +213,34 @@ BUGS = (
         "[[score - prior for",
         "[[score + 0 * prior for",
         UTILITY,
+    ),
+    Bug(
+        "a classifier of other real images is found again",
+        "evaluators/utility/classifier.py",
+        '["classifier", *known, array_digest(lesson.images), array_digest(lesson.truths)]',
+        '["classifier", *known]',
+        (*UTILITY[:2], "trained_once"),
+    ),
+    Bug(
+        "the solver is of the first order whatever is asked",
+        "generators/ldm/sampler.py",
+        "solver_order=order",
+        "solver_order=1",
+        SOLVER,
+    ),
+    Bug(
+        "the last step of the solver leaves noise",
+        "generators/ldm/sampler.py",
+        "        solver_order=order,\n",
+        '        solver_order=order,\n        final_sigmas_type="sigma_min",\n',
+        SOLVER,
+    ),
+    Bug(
+        "a kernel moves along its momentum as it is",
+        "generators/ldm/muon.py",
+        "equalised(weight.grad.lerp(mean, MOMENTUM).flatten(1))",
+        "weight.grad.lerp(mean, MOMENTUM).flatten(1)",
+        OPTIMISATION,
     ),
     Bug(
         "uint8 wraps in a correlation",
