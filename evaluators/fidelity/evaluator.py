@@ -100,9 +100,9 @@ class Fidelity(Evaluator):
             for each in members:
                 try:
                     found = list(self._of_group(self._sides(material, name, each, known, seed), material))
-                except Refused as reason:  # the columns of one encoder, or of one group, that do not vary
+                except Refused as refusal:  # the columns of one encoder, or of one group, that do not vary
                     metrics = OF_FEATURES + OVERALL if each.group == "all" else OF_FEATURES
-                    found = [Place(each.n, each.group, name).refused(metric, str(reason)) for metric in metrics]
+                    found = [Place(each.n, each.group, name).refused(metric, str(refusal)) for metric in metrics]
                 yield from found
         if not judges:
             reason = f"all configured encoders are skipped {list(self.skip)}: add one, e.g. encoder=[...,radiomics]"
