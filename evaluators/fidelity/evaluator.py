@@ -200,8 +200,7 @@ class Fidelity(Evaluator):
             yield Place(members.n).refused(AUTHENTICITY, reason)
 
     def _scene(self, material: Material, name: str, members: Members, known: RealImages, seed: int) -> Scene:
-        reference = known.reference(material, name, "all")
-        return Scene(material, name, members, reference, self.k, self.pairs, _seed(seed, "all"))
+        return Scene(material, name, members, known, self.k, self.pairs, _seed(seed, "all"))
 
     def _diversity(self, real: ImageSet, fake: ImageSet, rng: np.random.Generator) -> Iterator[Score]:
         side = min(*real.size, *fake.size)
