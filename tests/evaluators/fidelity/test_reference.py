@@ -119,3 +119,13 @@ def test_an_encoder_sees_the_images_once(split: Split, tmp_path: Path) -> None:
     for group in ("all", "dense=yes", "dense=no"):
         known.reference(made, "it", group)
     assert len(asked) == 120
+
+
+def test_a_patient_with_more_images_than_are_looked_at_keeps_nobody_else_out(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "MOST", 40)
+    patients = ["everywhere"] * 60 + [f"once {i}" for i in range(30)]
+    train = ImageSet(split.train.rows.remove_columns("patient_id").add_column("patient_id", patients), split.info)
+    known = RealImages.of(Split(train, split.holdout, split.test))
+    assert "everywhere" not in known.train.patients and len(known.train) + len(known.holdout) == 40
