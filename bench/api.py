@@ -139,7 +139,8 @@ class ImageSet:
 
     def column(self, name: str) -> list[Any]:
         """All values of one column, in row order."""
-        return list(self.rows.with_format(None)[name])
+        values: list[Any] = self.rows.with_format(None)[name][:]
+        return values
 
     @property
     def ids(self) -> list[str]:

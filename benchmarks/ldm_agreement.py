@@ -9,8 +9,8 @@ from torch import nn
 
 from bench.api import BenchError
 from benchmarks.ldm_loops import Material, Preset, Variant, by_context, ddim_scheduler, networks, seeds_of, starts
-from generators.ldm.diffusion import ddim, sample_times, signal_shares
 from generators.ldm.model import Model
+from generators.ldm.sampler import sample_times, solved, solver
 
 STEPS = 20
 LIMIT = 1e-4
@@ -28,14 +28,14 @@ def every_time(preset: Preset, steps: int) -> Preset:
     """``preset`` with so short a noise schedule, as strong in all, that ``steps`` of DDIM visit each of its times.
 
     Elsewhere the two differ by design: with n of T times MONAI looks at times (T-1)/(n-1) apart and moves by T // n,
-    ours moves exactly to the time it looks at next. The grids are one only at n = T.
+    ours looks at times T/n apart and moves exactly to the next. The grids are one only at n = T.
     """
     first, last = (min(0.9, beta * preset.diffusion.noise_steps / steps) for beta in preset.diffusion.noise)
     return replace(preset, diffusion=replace(preset.diffusion, noise_steps=steps, noise=(first, last)))
 
 
 def states(model: Model, start: torch.Tensor, condition: torch.Tensor, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents (steps, B, C, h, w) after every step, by our sampler and by MONAI's inferer."""
+    """Latents (steps, B, C, h, w) after every step of DDIM, by our sampler and by MONAI's inferer."""
     from monai.inferers import DiffusionInferer
 
     seen: list[torch.Tensor] = []
@@ -44,10 +44,10 @@ def states(model: Model, start: torch.Tensor, condition: torch.Tensor, steps: in
         seen.append(state)
         return model.denoiser(state, torch.full((len(state),), time, device=model.device), condition)
 
-    shares = signal_shares(model.diffusion.noise, model.diffusion.noise_steps).to(model.device)
+    ours = solver(model.diffusion, sample_times(model.diffusion.noise_steps, steps, spacing=1), order=1)
     scheduler = ddim_scheduler(model.diffusion, steps)
     with torch.no_grad(), model.working():
-        last = ddim(speed, start, shares, sample_times(len(shares), steps))
+        last = solved(speed, start, ours)
         _, theirs = DiffusionInferer(scheduler).sample(
             start,
             by_context(model.denoiser),

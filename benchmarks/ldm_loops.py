@@ -164,7 +164,7 @@ class Ours:
         return encode
 
     def sampler(self, steps: int) -> Sampler:
-        model, settings = self._model, SamplingSettings(steps=steps)
+        model, settings = self._model, SamplingSettings(steps=steps, order=1, spacing=1)
         model.autoencoder.eval()
         model.denoiser.eval()
         if self._variant.compiled:

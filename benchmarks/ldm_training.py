@@ -95,7 +95,10 @@ class Course:
         model = networks(preset, material_of(split), self.variant, task.device)
         with TemporaryDirectory() as folder:
             checkpointer = Checkpointer(Path(folder), 1000, "")
-            data, sampling = TrainingData(split.train, Labels(split.info)), SamplingSettings(steps=task.steps)
+            data, sampling = (
+                TrainingData(split.train, Labels(split.info)),
+                SamplingSettings(steps=task.steps, order=1, spacing=1),
+            )
             return model, Fitting(model, data, sampling, checkpointer, context).run()
 
     def _sampled(self, sampler: Sampler, condition: torch.Tensor) -> tuple[Images, float]:

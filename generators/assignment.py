@@ -34,7 +34,7 @@ def draw(requests: Sequence[Request], pool: ImageSet) -> dict[str, int]:
     drawn: dict[str, int] = {}
     for _, asking in _by_purpose(requests):
         texts = [[value_of_request(pool.info, each, name) for each in asking] for name in groups]
-        pairs = [_numbers(*both) for both in zip(texts, held_texts, strict=True)]
+        pairs = [numbered(*both) for both in zip(texts, held_texts, strict=True)]
         asked = np.column_stack([conditions_of_requests(asking, names), *(ours for ours, _ in pairs)])
         there = np.column_stack([held, *(theirs for _, theirs in pairs)])
         rows = assign(asked, there, shuffle_by_seeds(asking), len(groups))
@@ -47,12 +47,18 @@ def shares_met(requests: Sequence[Request], pool: ImageSet, drawn: Mapping[str, 
 
     ``shares_met(...)["fidelity"]["view"]["AP"]`` is 0.9 where nine in ten images given to requests for ``AP`` are AP.
     """
-    held = {name: pool.group(name) for name in asked_columns(pool.info)}
+    return shares_of(pool.info, requests, {name: pool.group(name) for name in asked_columns(pool.info)}, drawn)
+
+
+def shares_of(
+    info: DatasetInfo, requests: Sequence[Request], held: Mapping[str, Sequence[str]], drawn: Mapping[str, int]
+) -> dict[Purpose, Shares]:
+    """The same of images of which ``held`` tells by column, as ``ImageSet.group`` writes it, what they are."""
     found: dict[Purpose, Shares] = {}
     for purpose, asking in _by_purpose(requests):
         shares = found[purpose] = {}
         for name, values in held.items():
-            asked = [value_of_request(pool.info, each, name) for each in asking]
+            asked = [value_of_request(info, each, name) for each in asking]
             given = (values[drawn[each.request_id]] for each in asking)
             met = Counter(value for value, got in zip(asked, given, strict=True) if value == got)
             shares[name] = {value: met[value] / count for value, count in sorted(Counter(asked).items())}
@@ -95,12 +101,12 @@ def assign(asked: Conditions, held: Conditions, rng: np.random.Generator, groups
 
 def conditions_of_images(images: ImageSet) -> Conditions:
     """The condition labels of every image, in the order of ``info.conditions``."""
-    return _table([images.column(name) for name in images.info.conditions], len(images))
+    return table_of([images.column(name) for name in images.info.conditions], len(images))
 
 
 def conditions_of_requests(requests: Sequence[Request], names: Sequence[str]) -> Conditions:
     """The labels ``names`` every request asks for."""
-    return _table([[each.labels.get(name) for each in requests] for name in names], len(requests))
+    return table_of([[each.labels.get(name) for each in requests] for name in names], len(requests))
 
 
 def shuffle_by_seeds(requests: Sequence[Request]) -> np.random.Generator:
@@ -116,7 +122,8 @@ def _by_purpose(requests: Sequence[Request]) -> Iterator[tuple[Purpose, list[Req
         yield purpose, list(asking)
 
 
-def _table(columns: Sequence[Sequence[int | None]], length: int) -> Conditions:
+def table_of(columns: Sequence[Sequence[int | None]], length: int) -> Conditions:
+    """``(length, columns + 1)`` numbers."""
     # the constant column keeps data sets without conditions in the same code
     table = np.zeros((length, len(columns) + 1), np.int32)
     for position, column in enumerate(columns):
@@ -124,7 +131,7 @@ def _table(columns: Sequence[Sequence[int | None]], length: int) -> Conditions:
     return table
 
 
-def _numbers(asked: Sequence[str], held: Sequence[str]) -> tuple[Conditions, Conditions]:
+def numbered(asked: Sequence[str], held: Sequence[str]) -> tuple[Conditions, Conditions]:
     """The same number for the same text on both sides."""
     _, places = np.unique([*asked, *held], return_inverse=True)
     numbers = places.reshape(-1).astype(np.int32)

@@ -70,6 +70,8 @@ TAIL = (
 TRAINING = ("tests/generators/ldm/test_ldm.py", "-k", "epoch or walk")
 TRACKING = ("tests/tracking/test_run_content.py",)
 UTILITY = ("tests/evaluators/utility/test_evaluator.py", "-k", "rare_class")
+OPTIMISATION = ("tests/generators/ldm/test_ldm_optimization.py", "-k", "direction or librarys")
+SOLVER = ("tests/generators/ldm/test_ldm_sampler.py",)
 
 BUGS = (
     Bug(
@@ -211,6 +213,34 @@ BUGS = (
         "[[score - prior for",
         "[[score + 0 * prior for",
         UTILITY,
+    ),
+    Bug(
+        "a classifier of other real images is found again",
+        "evaluators/utility/classifier.py",
+        '["classifier", *known, array_digest(lesson.images), array_digest(lesson.truths)]',
+        '["classifier", *known]',
+        (*UTILITY[:2], "trained_once"),
+    ),
+    Bug(
+        "the solver is of the first order whatever is asked",
+        "generators/ldm/sampler.py",
+        "solver_order=order",
+        "solver_order=1",
+        SOLVER,
+    ),
+    Bug(
+        "the last step of the solver leaves noise",
+        "generators/ldm/sampler.py",
+        "        solver_order=order,\n",
+        '        solver_order=order,\n        final_sigmas_type="sigma_min",\n',
+        SOLVER,
+    ),
+    Bug(
+        "a kernel moves along its momentum as it is",
+        "generators/ldm/muon.py",
+        "equalised(weight.grad.lerp(mean, MOMENTUM).flatten(1))",
+        "weight.grad.lerp(mean, MOMENTUM).flatten(1)",
+        OPTIMISATION,
     ),
     Bug(
         "uint8 wraps in a correlation",
@@ -556,6 +586,27 @@ BUGS = (
         "partner.setdefault(value, group) == group",
         "partner.setdefault(value, group) is not None",
         TOLD,
+    ),
+    Bug(
+        "the published protocol ranks a label that the generator was never told",
+        "evaluators/chexgenbench/evaluator.py",
+        "_unranked(each, stands.note) if stands.note else each",
+        "each",
+        ("tests/evaluators/chexgenbench/test_evaluator.py", "-k", "never_told"),
+    ),
+    Bug(
+        "a table that states another prompt than asked for counts as told",
+        "generators/finished/stated.py",
+        "return self.texts[column][row] == request.prompt",
+        "return self.texts[column][row] is not None",
+        ("tests/generators/finished/test_stated.py", "-k", "another_age"),
+    ),
+    Bug(
+        "images of a finished set are given without regard to groups",
+        "generators/finished/stated.py",
+        "for name in self.groups:\n            wanted",
+        "for name in ():\n            wanted",
+        ("tests/generators/finished/test_stated.py", "-k", "without_ids"),
     ),
     Bug(
         "consistency is judged in groups that the generator was not told of",
@@ -1410,6 +1461,20 @@ BUGS = (
         "tokenizer(list(prompts[start : start + self.block]))",
         "tokenizer(list(prompts[start : start + self.block]), 77)",
         ("tests/evaluators/encoders/test_biomedclip.py", "-k", "77"),
+    ),
+    Bug(
+        "undamaged sets that were refused are dropped in silence",
+        "bench/validity/response.py",
+        "len(idle) < len(undamaged)",
+        "len(idle) < 2",
+        ("tests/validity/test_validity.py", "-k", "refused_grade"),
+    ),
+    Bug(
+        "evaluators of a validity report share what they keep",
+        "bench/validity/measure.py",
+        "return {title: Kept() for title in self.evaluators}",
+        "return dict.fromkeys(self.evaluators, Kept())",
+        ("tests/validity/test_validity.py", "-k", "made_once"),
     ),
     Bug(
         "draws that share images tell too little chance",

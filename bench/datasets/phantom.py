@@ -135,13 +135,16 @@ def _least_and_most(images_per_patient: int | Sequence[int]) -> tuple[int, int]:
     """Both numbers of a setting that gives one or two.
 
     Raises:
-        BenchError: they are not two, or not in order.
+        BenchError: they are no whole numbers, not two, or not in order.
     """
     several = isinstance(images_per_patient, Sequence)
     numbers = tuple(images_per_patient) if isinstance(images_per_patient, Sequence) else (images_per_patient,) * 2
-    if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
+    whole = all(isinstance(each, int) and not isinstance(each, bool) for each in numbers)
+    if not whole or len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1]:
         got = list(numbers) if several else images_per_patient
-        raise BenchError(f"images_per_patient = {got}, needed a number of 1 or more, or [least, greatest], e.g. [1, 4]")
+        raise BenchError(
+            f"images_per_patient = {got}, needed a whole number of 1 or more, or [least, greatest], e.g. [1, 4]"
+        )
     return int(numbers[0]), int(numbers[1])
 
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from bench.api import BenchError
 from bench.storage.agreement import conform, shared
-from bench.storage.files import read_json
-from bench.storage.record import Record
+from bench.storage.files import altered, read_json
+from bench.storage.record import Record, RunRecord
 
 Place = tuple[str, str, str | None]  # evaluator, metric, encoder
 
@@ -35,15 +35,12 @@ def ceilings(folder: Path, records: Mapping[str, Record]) -> Ceilings:
     """The ceilings of the scores in ``records``, which a run left in ``folder``.
 
     Those beside it come from the first finished run of a ceiling control on the same data set whose protocol and
-    conformance are equal for one evaluator or more, that of the same seed before others.
+    conformance are equal for one evaluator or more, that of the same seed before others. They are of fidelity and
+    utility alone: what is said of a control's privacy and papers is no ceiling of anybody's.
     """
     own = {place: value for name, record in records.items() for place, value in _measured(name, record)}
     for run in _controls(folder):
-        beside = {
-            place: value
-            for name, record in records.items()
-            for place, value in _comparable(name, record, run / "scores" / f"{name}.json")
-        }
+        beside = {place: value for name, record in records.items() for place, value in _comparable(name, record, run)}
         if beside:
             return Ceilings(own, beside, f"{run.parent.name}/{run.name}")
     return Ceilings(own)
@@ -66,16 +63,21 @@ def _controls(folder: Path) -> Iterator[Path]:
             yield path.parent
 
 
-def _comparable(name: str, record: Record, path: Path) -> Iterator[tuple[Place, float]]:
+def _comparable(name: str, record: Record, run: Path) -> Iterator[tuple[Place, float]]:
     try:
-        other = Record.model_validate(_json(path))
+        entry = RunRecord.model_validate(_json(run / "run.json")).evaluators.get(name)
+        if entry is None or altered(run, {entry.file: entry.sha256}):
+            return
+        other = Record.model_validate(_json(run / entry.file))
     except ValidationError:  # damaged, or another version's: whoever runs it again is told
         return
     if shared(other.protocol) != shared(record.protocol) or not conform(other.conformance, record.conformance):
         return
     here, there = record.protocol.get("encoders", {}), other.protocol.get("encoders", {})
+    areas = {metric.key: metric.area for metric in record.metrics}
     for score in other.scores:
         same = score.encoder is None or here.get(score.encoder) == there.get(score.encoder)
+        same = same and areas.get(score.metric) in ("fidelity", "utility")
         if score.group == "all" and score.value is not None and same:
             yield (name, score.metric, score.encoder), score.value
 

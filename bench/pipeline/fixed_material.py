@@ -146,12 +146,12 @@ class LagEnergies(Encoder, Classifies, ReadsText, HasFrequencies, ComparesPairs,
 
 @dataclass(frozen=True)
 class StandInEncoders(Mapping[str, Encoder]):
-    """An encoder under any name: the second of ``names`` is ``LagEnergies``, every other ``BlockMeans``."""
+    """An encoder under any name: all of ``names`` but the first are ``LagEnergies``, every other ``BlockMeans``."""
 
     names: tuple[str, ...]
 
     def __getitem__(self, name: str) -> Encoder:
-        return LagEnergies() if name in self.names[1:2] else BlockMeans()
+        return LagEnergies() if name in self.names[1:] else BlockMeans()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)

@@ -35,6 +35,7 @@ from bench.statistics.estimate import Estimate
 from bench.statistics.resampling import from_halves, halves
 
 TIMES, SPARE = 4, 12  # neighbours listed: enough that of the half that stays there are k in nearly all lists
+CROWDED = 400, 4_000_000  # pairs held: as many an image of the larger set, and at least as many in all
 NEAREST = 20  # the same for the nearest of the other set
 
 
@@ -146,8 +147,15 @@ def around(lists: Lists, k: int, parts: Mask) -> Around:
     return Around(lists, radius, np.array([np.median(each[kept]) for each, kept in zip(radius, parts, strict=True)]))
 
 
+class Crowded(ValueError):
+    """So many pairs lie inside one another's balls that they cannot be held."""
+
+
 class ClosePairs:
     """Consumer of the pass across two sets that collects all pairs inside any ball of any part.
+
+    Where one set is spread far wider than the other every pair may be such: from ``CROWDED`` on it collects no more,
+    and ``pairs`` says so.
 
     Distances come from float32 products. Those that lie within the rounding of a radius they are compared with are
     computed again in float64, so every comparison comes out as it would in float64.
@@ -165,11 +173,14 @@ class ClosePairs:
         self._radii = [np.ascontiguousarray(np.square(each.radius.T)) for each in (real, fake)]
         self._medians = np.sort(np.square(real.median))
         self._found: list[Close] = []
+        self._room = max(CROWDED[1], CROWDED[0] * max(len(left), len(right)))
 
     def __call__(self, tile: Tile) -> None:
         import torch
 
         rows, columns, products, _ = tile
+        if self._room < 0:
+            return
         squares = torch.sub(torch.from_numpy(self._right[columns]), products, alpha=2)
         squares = squares.add_(torch.from_numpy(self._left[rows, None])).numpy()
         i, j = where(squares <= np.maximum(self._real_reach[rows, None], self._fake_reach[columns]))
@@ -178,6 +189,9 @@ class ClosePairs:
         unsure = np.flatnonzero(self._unsure(square, i, j))
         distance[unsure] = pair_distances(self.real.lists.rows, self.fake.lists.rows, i[unsure], j[unsure])
         self._found.append(Close(i, j, distance))
+        self._room -= len(i)
+        if self._room < 0:
+            self._found.clear()
 
     def _unsure(self, square: Floats, i: Indices, j: Indices) -> Mask:
         """Whether a squared distance is within its rounding of any squared radius it may be compared with."""
@@ -189,7 +203,16 @@ class ClosePairs:
         return near.any(axis=1) | near_fake.any(axis=1) | (gap <= slack[:, 0])
 
     def pairs(self) -> Close:
-        """All pairs, by real image, then by distance."""
+        """All pairs, by real image, then by distance.
+
+        Raises:
+            Crowded: there are too many.
+        """
+        if self._room < 0:
+            raise Crowded(
+                "nearly all images lie inside balls of the other set, as where one set is spread far wider than the "
+                "other: too many pairs to be held"
+            )
         real, fake = (np.concatenate([each[side] for each in self._found]) for side in (0, 1))
         return Close(real, fake, np.concatenate([each.distance for each in self._found])).ordered()
 

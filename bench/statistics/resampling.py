@@ -149,12 +149,14 @@ def wilson(share: float, n: float, quantile: float = Z95) -> Interval:
 def share_interval(estimate: Estimate, n: int) -> Interval:
     """95% interval of a share of ``n`` images: Wilson's for as many items as its standard error amounts to.
 
-    A share of 0 or 1, in which nothing varies, gets the exact binomial one (Clopper & Pearson 1934). No end is nearer
-    than half as far as Wilson's for ``n``: folds may agree by chance.
+    A share of 0 or 1 gets the exact binomial one (Clopper & Pearson 1934), or what its error amounts to where that is
+    more. No end is nearer than half as far as Wilson's for ``n``: folds may agree by chance.
     """
     share = estimate.value
     if not 0 < share < 1:
-        return clopper_pearson(round(share * n), n)
+        low, high = clopper_pearson(round(share * n), n)
+        below, above = estimate.interval
+        return max(0.0, min(low, below)), min(1.0, max(high, above))
     low, high = wilson(share, n)
     low, high = (share + low) / 2, (share + high) / 2
     if not estimate.se:

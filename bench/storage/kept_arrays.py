@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bench.storage.disk_errors import named
 from bench.storage.files import alone, write_atomic
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+NAMES = "names of all arrays"
 log = logging.getLogger(__name__)
 
 
@@ -33,7 +35,7 @@ def kept_arrays(path: Path, make: Callable[[], Arrays]) -> Arrays:
         if found is None:
             found = make()
             buffer = io.BytesIO()
-            np.savez(buffer, **dict(found))  # type: ignore[arg-type]  # its names are none of savez's own
+            np.savez(buffer, **{NAMES: np.array(sorted(found))}, **dict(found))  # type: ignore[arg-type]  # its names are none of savez's own
             write_atomic(path, buffer.getvalue())
     return found
 
@@ -41,10 +43,16 @@ def kept_arrays(path: Path, make: Callable[[], Arrays]) -> Arrays:
 def _read(path: Path) -> Arrays | None:
     """What is there; ``None`` if nothing is or, after a warning, not what was written: the format has check sums."""
     try:
-        with named("reading", path), np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with named("reading", path):
+            content = path.read_bytes()
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+        if sorted(found.pop(NAMES).tolist()) != sorted(found):
+            raise ValueError("an array is missing")
+        return found
+    except (ValueError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         log.warning("%s is damaged (%s); made again", path, error)
         return None

@@ -23,9 +23,7 @@ from bench.validity.stand_in import Fault, OfChoice, OfPixels, OfSomeImages, OfW
 
 Grades = tuple[float, float, float, float, float]
 SHARES: Grades = (0.1, 0.25, 0.5, 0.75, 1.0)
-LOST_PIXELS: Grades = (0.25, 0.5, 0.625, 0.75, 0.875)
 LOST: Grades = (0.3, 0.5, 0.7, 0.8, 0.9)
-LOST_GROUPS: Grades = (0.1, 0.2, 0.4, 0.6, 0.8)
 OF_IMAGES = "share of the images"
 
 

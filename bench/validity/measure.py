@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bench.api import BenchError, Encoder, Evaluator, FeatureReader, ImageSet, Material, Metric, Split
 from bench.runtime.progress import track
 from bench.statistics.randomness import named_rng
+from bench.storage.files import content_key
 from bench.storage.image_sets import write_set
+from bench.storage.kept_arrays import Arrays
 from bench.validity.damages import DAMAGES, Damage
 from bench.validity.response import Over, Place, Response, respond
 from bench.validity.stand_in import Picture, Pool, StandIn
@@ -37,6 +39,20 @@ class Row(NamedTuple):
         found = [values.get((self.metric, self.encoder, group)) for group in self.groups]
         known = [each for each in found if each is not None]
         return float(np.mean(known)) if len(known) == len(found) else None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A ``bench.api.Keep`` of one evaluator for as long as the report takes."""
+
+    arrays: dict[str, Arrays] = field(default_factory=dict)
+
+    def __call__(self, identity: Sequence[Any], make: Callable[[], Arrays]) -> Arrays:
+        key = content_key(list(identity))
+        if key not in self.arrays:
+            self.arrays[key] = make()
+        # whoever writes into what he got changes nothing for others
+        return {name: array.copy() for name, array in self.arrays[key].items()}
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,10 @@ class Bench:
         return found
 
     @cached_property
+    def _kept(self) -> dict[str, Kept]:
+        return {title: Kept() for title in self.evaluators}
+
+    @cached_property
     def metrics(self) -> dict[str, Metric]:
         return {metric.key: metric for each in self.evaluators.values() for metric in each.metrics}
 
@@ -143,6 +163,7 @@ class Bench:
                 features=self.features,
                 rng=named_rng(title, self.seed),
                 leave=lambda name, content: None,
+                keep=self._kept[title],
             )
             values |= {(each.metric, each.encoder, each.group): each.value for each in evaluator(material)}
         return values

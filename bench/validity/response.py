@@ -24,9 +24,9 @@ class Response:
         over: whether all images together were measured, or each group, whose mean counts.
         values: of the undamaged set, then of each grade; ``None`` where the metric was refused.
         losses: the same as badness: larger is worse.
-        spread: standard deviation of the loss between undamaged sets.
+        spread: standard deviation of the loss between undamaged sets; ``None`` where the verdict is ``refused``.
         spearman: rank correlation of grade and loss, 1 where every grade is worse than the one before; ``None``
-            where any was refused.
+            where the verdict is ``refused``.
         verdict: ``sees``, ``fooled``, ``blind``, or ``refused``; see ``judge``.
         first: the grade, from 1, from which on the damage is seen; ``None`` unless it is.
     """
@@ -71,12 +71,15 @@ class Place(NamedTuple):
 def respond(
     metric: Metric, place: Place, values: Sequence[float | None], undamaged: Sequence[float | None]
 ) -> Response:
-    """Judge the ``values`` of grades 0, 1, ... by the values of undamaged sets."""
+    """Judge the ``values`` of grades 0, 1, ... by the values of two or more undamaged sets.
+
+    ``refused`` where any of either is: the undamaged sets that are large enough do not vary as all of them do.
+    """
     encoder, over, damage, chance = place
     losses = tuple(loss(metric, value) for value in values)
     known = [each for each in losses if each is not None]
     idle = [each for each in (loss(metric, value) for value in undamaged) if each is not None]
-    if len(known) < len(losses) or len(idle) < 2:
+    if len(known) < len(losses) or len(idle) < len(undamaged):
         return Response(metric.key, encoder, over, damage, tuple(values), losses, None, None, "refused", None)
     spread = float(np.std(idle, ddof=1))
     verdict, first = judge(known, spread * np.asarray(chance))

@@ -11,6 +11,7 @@ input is not rounded to whole grey levels, and the random order of the inception
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -28,10 +29,12 @@ from bench.api import (
     Score,
     Split,
 )
+from bench.runtime.told import Standing, standing
 from bench.statistics.arrays import Floats, Indices, Mask
 from bench.statistics.clusters import Clusters
 from bench.statistics.inception_score import SPLITS, score
 from bench.statistics.neighbours import neighbourhood
+from bench.storage.disk_errors import DiskError
 from evaluators.chexgenbench.metrics import (
     ALIGNMENT,
     ALL,
@@ -55,7 +58,8 @@ AS_PUBLISHED = "the published protocol has no interval; see the fidelity evaluat
 class CheXGenBench(Evaluator):
     """Ten numbers over all images, and over those of each label asked for that is positive.
 
-    A label's synthetic images are those whose prompt a real image of that label has.
+    A label's synthetic images are those whose prompt a real image of that label has. Where the generator was never told
+    the label its numbers are shown and not ranked, and where too few got the images they asked for they are refused.
 
     Attributes:
         smallest: pixels that the smaller side of the working images must have: the fewest the published images have.
@@ -106,6 +110,8 @@ class CheXGenBench(Evaluator):
         yield from self._measured(material, [each.name for each in material.split.info.labels if each.kind == "binary"])
 
     def _measured(self, material: Material, labels: Sequence[str]) -> Iterator[Score]:
+        if self.reader is not None and not isinstance(material.encoders[self.reader], ReadsText):
+            raise BenchError(f"chexgenbench_asis.biovil_t={self.reader}: this encoder reads no text; needed biovil_t")
         real, fake = material.split.test, material.images["fidelity"]
         first = first_of_each(real.column("prompt"))
         prompts = np.array([str(each) for each in fake.column("prompt")])
@@ -115,15 +121,29 @@ class CheXGenBench(Evaluator):
                 i = first[_positive(real, group)[first]]
                 wanted = {str(real.column("prompt")[each]) for each in i}
                 j = np.flatnonzero([each in wanted for each in prompts])
-            name = group if group == "all" else f"{group}={real.info.label(group).text(1)}"
-            yield from self._scores(material, name, real.select(i), fake.select(j))
-            yield self._alignment(material, name, fake.select(j))
+            if group == "all":
+                yield from self._of_group(material, "all", Standing(), (real.select(i), fake.select(j)))
+                continue
+            value = real.info.label(group).text(1)
+            stands = standing(material, group, value)
+            yield from self._of_group(material, f"{group}={value}", stands, (real.select(i), fake.select(j)))
+
+    def _of_group(
+        self, material: Material, group: str, stands: Standing, sides: tuple[ImageSet, ImageSet]
+    ) -> Iterator[Score]:
+        """The scores of real and synthetic images of a group, as the generator's standing in the group allows."""
+        n = min(map(len, sides))
+        if stands.refusal:
+            yield from (self._refused(metric, stands.refusal, n, group) for metric in ALL)
+            return
+        found = [*self._scores(material, group, *sides), self._alignment(material, group, sides[1])]
+        yield from (_unranked(each, stands.note) if stands.note else each for each in found)
 
     def _scores(self, material: Material, group: str, real: ImageSet, fake: ImageSet) -> Iterator[Score]:
         n = min(len(real), len(fake))
         if n < FID.minimum:
             reason = f"{n} images, {FID.minimum} are needed"
-            yield from (metric.refused(reason, n=n, group=group, encoder=self._encoder(metric)) for metric in OF_SETS)
+            yield from (self._refused(metric, reason, n, group) for metric in OF_SETS)
             return
         values: dict[Metric, float] = {}
         for name, fid, kid in zip(self.judges, (FID, FID_RAD_DINO), (KID, KID_RAD_DINO), strict=True):
@@ -152,15 +172,29 @@ class CheXGenBench(Evaluator):
             reason = f"{len(fake)} images, {prompts.count(None)} of them without a prompt; needed {ALIGNMENT.minimum}"
             return ALIGNMENT.refused(reason, **where)  # type: ignore[arg-type]
         encoder = material.encoders[self.reader]
-        if not isinstance(encoder, ReadsText):
-            raise BenchError(f"chexgenbench_asis.biovil_t={self.reader}: this encoder reads no text; needed biovil_t")
+        assert isinstance(encoder, ReadsText)
         kinds, which = np.unique(np.asarray(prompts, dtype=np.str_), return_inverse=True)
-        texts = encoder.texts(kinds.tolist())[which]
+        try:
+            texts = encoder.texts(kinds.tolist())[which]
+        except DiskError:
+            raise
+        except BenchError as missing:
+            return ALIGNMENT.refused(str(missing), **where)  # type: ignore[arg-type]
         value = alignment_score(material.features(self.reader, fake), texts)
         return ALIGNMENT(value, reason=AS_PUBLISHED, **where)  # type: ignore[arg-type]
 
-    def _encoder(self, metric: Metric) -> str:
+    def _refused(self, metric: Metric, reason: str, n: int, group: str) -> Score:
+        return metric.refused(reason, n=n, group=group, encoder=self._encoder(metric))
+
+    def _encoder(self, metric: Metric) -> str | None:
+        if metric is ALIGNMENT:
+            return self.reader
         return self.judges[0 if metric in (FID, KID, INCEPTION_SCORE) else 1]
+
+
+def _unranked(score: Score, note: str) -> Score:
+    """The score with the note, to be shown and not judged."""
+    return replace(score, ranked=False, reason=note if score.reason is None else f"{score.reason}; {note}")
 
 
 def first_of_each(prompts: Sequence[str | None]) -> Indices:

@@ -29,7 +29,7 @@ class Chance(NamedTuple):
     @property
     def words(self) -> str:
         """For a reader of the score."""
-        return f"measured between sets of {self.side} images of different patients, taken as falling with 1/n"
+        return f"measured between sets of about {self.side} images of different patients; for other n taken as 1/n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,8 @@ class Pool:
     def chance(self, n: int, m: int, draws: int = DRAWS, keep: Keep = made_anew) -> Chance | None:
         """Chance between ``n`` and ``m`` images, or between as many as there are, scaled by ``1/n + 1/m``.
 
-        Sets are drawn without replacement, whole patients at a time, the same for everybody. ``None`` where the images
-        do not outnumber the features twice over: then FD does not fall with ``1/n``.
+        Sets are drawn without replacement, whole patients at a time, the same for everybody. ``None`` where in most
+        draws the images of a side do not outnumber the features: then FD does not fall with ``1/n``.
         """
         identity = ["chance", array_digest(self.rows), array_digest(self.patients), n, m, draws]
         values = keep(identity, lambda: {"values": np.array(self._measured(n, m, draws) or (), np.float64)})["values"]
@@ -59,8 +59,9 @@ class Pool:
         share = min(1.0, len(self.rows) / (n + m))
         a, b = int(n * share), int(m * share)
         rng = np.random.default_rng(len(self.rows))
-        pairs = [self._pair(a, b, rng) for _ in range(draws)]
-        if min(len(each) for pair in pairs for each in pair) <= self.rows.shape[1]:
+        drawn = [self._pair(a, b, rng) for _ in range(draws)]
+        pairs = [pair for pair in drawn if min(map(len, pair)) > self.rows.shape[1]]
+        if len(pairs) < draws / 2:
             return None
         values = [self._scaled(one, two, 1 / n + 1 / m) for one, two in pairs]
         low, high = np.quantile(values, (0.025, 0.975))

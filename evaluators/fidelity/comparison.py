@@ -13,6 +13,7 @@ from bench.api import Keep, Metric, Rows, Score, Spread, made_anew
 from bench.statistics.arrays import Indices, Interval
 from bench.statistics.clusters import Clusters
 from bench.statistics.estimate import Estimate
+from bench.statistics.neighbours import parts_of
 from bench.statistics.resampling import share_interval, wilson
 from bench.statistics.scaling import Scale, scale_of
 from evaluators.fidelity.chance import DRAWS, FEW_DRAWS, Chance, Pool
@@ -51,9 +52,15 @@ class Members(NamedTuple):
 
     @property
     def half(self) -> int:
-        """The fewest images of one side in the smaller half of its folds."""
-        sizes = (np.sort(np.bincount(each.folds, minlength=each.count)) for each in self.clusters)
-        return min(int(each[: len(each) // 2].sum()) for each in sizes)
+        """The fewest images of one side in any of the halves of its folds."""
+        return min(int(each.sum(axis=1).min()) for each in parts_of(*self.clusters))
+
+    @property
+    def effective(self) -> float:
+        """As how many images the fewer ones of a side count at least when a fold leaves: ``N^2 / sum_p n_p^2``, for a
+        patient with ``n_p`` images whose images are all alike."""
+        counts = (len(each) ** 2 / float(each.together.sum()) for each in self.clusters)
+        return min(counts) * (1 - 1 / max(1, self.fold_count))
 
     def merged(self, count: int) -> Members:
         """The same in ``count`` folds at most."""
@@ -221,8 +228,10 @@ class Sides:
 
     @property
     def outnumber_columns(self) -> bool:
-        """Whether both sets have more images than features when a fold of FD leaves: else its bias cannot be told."""
-        return self.frechet_members.left > self.columns
+        """Whether both sets have more images than features when a fold of FD leaves, the images of a patient counting
+        as they would if they were all alike: else its bias cannot be told."""
+        members = self.frechet_members
+        return min(members.left, members.effective) > self.columns
 
     @cached_property
     def chance(self) -> Chance | None:

@@ -32,6 +32,7 @@ from evaluators.fidelity.frechet_distance import FRD, RADIOMICS_DISTANCE, freche
 from evaluators.fidelity.inception_score import INCEPTION_SCORE, scores_of_parts
 from evaluators.fidelity.ms_ssim import one_a_patient
 from evaluators.fidelity.perceptual_diversity import LPIPS, LPIPS_REAL, mean_pair_distance
+from evaluators.fidelity.reference import RealImages
 from evaluators.fidelity.spectral_distance import (
     SPECTRAL_SLOPE_GAP,
     SPECTRUM_DISTANCE,
@@ -50,7 +51,7 @@ class Scene:
 
     Attributes:
         members: all test and synthetic images, and who they are of.
-        reference: what other real images tell of the encoder's columns.
+        known: real images beside the test part, read where a measure asks what they tell of the encoder's columns.
         k: which neighbour the ball of an image reaches to.
         pairs: most images of a side where each costs much.
         seed: of random choices.
@@ -59,7 +60,7 @@ class Scene:
     material: Material
     name: str
     members: Members
-    reference: Reference
+    known: RealImages
     k: int
     pairs: int
     seed: int
@@ -79,7 +80,8 @@ class Scene:
 
     def sides(self) -> Sides:
         """The features on a common scale."""
-        return Sides(self.name, self.features(), self.members, self.k, self.seed, self.reference, apart=True)
+        reference = self.known.reference(self.material, self.name, "all")
+        return Sides(self.name, self.features(), self.members, self.k, self.seed, reference, apart=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from evaluators.fidelity.ms_ssim import MS_SSIM, MS_SSIM_GAP, MS_SSIM_REAL, circ
 from evaluators.fidelity.reference import RealImages
 
 INTERVALS = "intervals.json"
+MOST_FOLDS = 200
 MOST = 50_000  # images of a side: all pairs of these take minutes, and their features in float64 under a gigabyte
 
 
@@ -50,8 +51,9 @@ class Fidelity(Evaluator):
     whose image it gives back. The subgroups of one column are thinned by hash, on both sides, to one number of images,
     that of the smallest that can be measured. ``n`` of a score is the size of the smaller side; a side of more than
     ``MOST`` images is thinned to as many first. Measures that need more of an encoder than features are taken where one
-    has it, over all images. ``intervals.json`` tells, for every metric with an interval over all images, how much of
-    the uncertainty is the synthetic set's and how much the real one's.
+    has it, over all images. ``intervals.json`` tells, for the metrics over all images whose error both sets
+    bring (distances, shares, the ratio of Vendi scores), how much of it is the synthetic set's and how much the real
+    one's.
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = OF_FEATURES + OVERALL + OF_SOME + OF_PIXELS
@@ -74,8 +76,9 @@ class Fidelity(Evaluator):
         """
         unknown = sorted(set(numbers) - {"k", "folds", "pairs"})
         self.k, self.folds, self.pairs = numbers.get("k", 5), numbers.get("folds", 20), numbers.get("pairs", 256)
-        if unknown or not 1 <= self.k <= 20 or self.folds < FEWEST_FOLDS or self.pairs < MS_SSIM.minimum:
-            needs = f"1 <= k <= 20, folds >= {FEWEST_FOLDS}, pairs >= {MS_SSIM.minimum}"
+        fine = 1 <= self.k <= 20 and FEWEST_FOLDS <= self.folds <= MOST_FOLDS and self.pairs >= MS_SSIM.minimum
+        if unknown or not fine:
+            needs = f"1 <= k <= 20, {FEWEST_FOLDS} <= folds <= {MOST_FOLDS}, pairs >= {MS_SSIM.minimum}"
             raise BenchError(f"fidelity needs {needs}; got {numbers}")
         self.encoders = None if encoders is None else tuple(encoders)
         self.skip, self.against_train = tuple(skip), tuple(against_train)
@@ -95,7 +98,12 @@ class Fidelity(Evaluator):
         members, known, judges = list(self._members(material)), RealImages.of(material.split), self._judges(material)
         for name in judges:
             for each in members:
-                yield from self._of_group(self._sides(material, name, each, known, seed), material)
+                try:
+                    found = list(self._of_group(self._sides(material, name, each, known, seed), material))
+                except Refused as refusal:  # the columns of one encoder, or of one group, that do not vary
+                    metrics = OF_FEATURES + OVERALL if each.group == "all" else OF_FEATURES
+                    found = [Place(each.n, each.group, name).refused(metric, str(refusal)) for metric in metrics]
+                yield from found
         if not judges:
             reason = f"all configured encoders are skipped {list(self.skip)}: add one, e.g. encoder=[...,radiomics]"
             yield from (Place(members[0].n).refused(metric, reason) for metric in OF_FEATURES + OVERALL)
@@ -192,8 +200,7 @@ class Fidelity(Evaluator):
             yield Place(members.n).refused(AUTHENTICITY, reason)
 
     def _scene(self, material: Material, name: str, members: Members, known: RealImages, seed: int) -> Scene:
-        reference = known.reference(material, name, "all")
-        return Scene(material, name, members, reference, self.k, self.pairs, _seed(seed, "all"))
+        return Scene(material, name, members, known, self.k, self.pairs, _seed(seed, "all"))
 
     def _diversity(self, real: ImageSet, fake: ImageSet, rng: np.random.Generator) -> Iterator[Score]:
         side = min(*real.size, *fake.size)

@@ -10,7 +10,7 @@ import numpy as np
 from bench.api import Metric, Rows, Score
 from bench.statistics.arrays import Indices, array_digest
 from bench.statistics.estimate import Estimate
-from bench.statistics.neighbours import Measure, View
+from bench.statistics.neighbours import Crowded, Measure, View
 from bench.statistics.resampling import jackknife
 from evaluators.fidelity.alpha_precision import ALPHA_PRECISION, BETA_RECALL, outward
 from evaluators.fidelity.clipped_density_coverage import (
@@ -38,7 +38,7 @@ from evaluators.fidelity.vendi import VENDI, VENDI_RATIO, VENDI_REAL, diversity,
 
 NOTHING_VARIES = "no image of one side is near the other, or all are: leaving out images changes nothing"
 BIASED = "biased upward, so an interval around it would miss the truth: see "
-OWN_SCALE = "brought to the scale of the judged real images themselves, anew in every fold: too few training images"
+OWN_SCALE = "on the scale of the judged real images themselves, for there are too few training images"
 
 Finding = Found | tuple[Metric, str]  # what was found, or the metric and the reason why it was not
 
@@ -81,28 +81,27 @@ def too_few(members: Members, k: int) -> str | None:
 def _rescaled(sides: Sides, measure: Callable[[Sides], Iterator[Finding]]) -> Iterator[Finding]:
     """What a measure finds where the scale is that of the judged real images: its chance is in the intervals.
 
-    Everything is measured anew without each fold, on the scale of what stays. The scale also biases distances by
-    ``1/N``, which the jackknife takes off those that have a ``plain`` value.
+    Distances are measured anew without each fold, on the scale of what stays; the scale also biases them by ``1/N``,
+    which the jackknife takes off too. What else is found has no interval: halves would have scales of their own.
     """
     sides = replace(sides, members=sides.members.merged(FEWEST_FOLDS))
     rest = []
     for fold in range(FEWEST_FOLDS):
-        found = measure(sides.without(fold))
-        rest.append({each.metric: _to_leave_out(each) for each in found if isinstance(each, Found)})
+        part = sides.without(fold)
+        found = [] if part.members.half <= sides.k else [each for each in measure(part) if isinstance(each, Found)]
+        rest.append({each.metric: each.plain for each in found if each.plain is not None})
     for each in measure(sides):
-        if not isinstance(each, Found) or not each.estimate.folds or any(each.metric not in one for one in rest):
+        if not isinstance(each, Found) or not each.estimate.folds:
             yield each
-            continue
-        whole, left_out = _to_leave_out(each), np.array([one[each.metric] for one in rest])
-        estimate = jackknife([whole, *left_out], each.null or 0.0)
-        if each.plain is not None:
-            estimate = replace(estimate, value=FEWEST_FOLDS * whole - (FEWEST_FOLDS - 1) * float(left_out.mean()))
-        note = OWN_SCALE if each.reason is None else f"{each.reason}; {OWN_SCALE}"
-        yield replace(each, estimate=estimate, reason=note, sides=None)
-
-
-def _to_leave_out(found: Found) -> float:
-    return found.estimate.value if found.plain is None else found.plain
+        elif each.plain is None:
+            yield Found.bare(each.metric, each.estimate.value, OWN_SCALE)
+        elif any(each.metric not in one for one in rest):
+            yield each.metric, f"{OWN_SCALE}: but without a fold there are too few images left for that"
+        else:
+            left_out = np.array([one[each.metric] for one in rest])
+            estimate = jackknife([each.plain, *left_out], each.null or 0.0)
+            value = FEWEST_FOLDS * each.plain - (FEWEST_FOLDS - 1) * float(left_out.mean())
+            yield replace(each, estimate=replace(estimate, value=value), reason=OWN_SCALE, sides=None)
 
 
 def _frechet(sides: Sides) -> Iterator[Finding]:
@@ -127,14 +126,16 @@ def _frechet(sides: Sides) -> Iterator[Finding]:
 def _no_frechet(sides: Sides) -> str | None:
     """Why the bias of FD cannot be taken off, if so."""
     if not sides.outnumber_columns:
+        like = sides.frechet_members.effective
         return (
-            f"{sides.place.n} images for {sides.columns} features: with fewer images than features the bias cannot be "
-            "told; see kid, or compare fd_plain with that of the holdout control"
+            f"{sides.place.n} images, by their patients and folds as good as {like:.0f}, for {sides.columns} features: "
+            "with fewer images than features the bias cannot be told; see kid, or compare fd_plain with that of the "
+            "holdout control"
         )
     if sides.chance is None:
         return (
-            f"there are not twice as many real images of different patients as {sides.columns} features, by which to "
-            "tell what chance does; see kid"
+            f"too few real images of different patients to tell what chance does: {sides.columns} features need more "
+            "than twice as many; see kid"
         )
     return None
 
@@ -186,6 +187,9 @@ def _pairs(sides: Sides) -> Iterator[Finding]:
         (ALPHA_PRECISION, out.alpha_precision, {"share": min(n, m)}),
         (BETA_RECALL, out.beta_recall, {"share": n}),
     )
+    if isinstance(neighbourhood, Crowded):
+        yield from ((metric, str(neighbourhood)) for metric, _, _ in measures)
+        return
     taken = [measure for _, measure, _ in measures]
     both = neighbourhood.estimates(taken)
     apart: list[tuple[Estimate, Estimate] | None] = [None] * len(taken)

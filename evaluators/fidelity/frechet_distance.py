@@ -37,8 +37,8 @@ FD = Metric(
     minimum=100,
     summary=(
         "Squared distance between Gaussian fits of real and synthetic features, its bias removed by the jackknife: "
-        "0 for a perfect generator at any number of images, and slightly negative by chance. Images of a patient leave "
-        "together."
+        "0 for a perfect generator, and slightly negative by chance. Images of a patient leave together, and count "
+        "as one where it is asked whether they outnumber the features."
     ),
 )
 FD_PLAIN = Metric(
@@ -65,7 +65,7 @@ FD_FLOOR = Metric(
     summary=(
         "The fd_plain that real images get among themselves: the mean over random pairs of sets of different patients "
         "of the training and holdout parts, of as many images as here, or of fewer and then taken as falling with 1/n. "
-        "Its interval is the range of 95 in 100 of such pairs."
+        "Its interval is the range of the middle 95 in 100 of the pairs drawn, at most 40, which share images."
     ),
 )
 RADIOMICS_DISTANCE = Metric(

@@ -30,8 +30,8 @@ KID = Metric(
     area="fidelity",
     minimum=50,
     summary=(
-        "Squared distance of kernel means over all pairs of images of different patients: 0 for a perfect generator, "
-        "and slightly negative by chance."
+        "Squared distance of kernel means, less what the scatter of patients adds: 0 for a perfect generator, and "
+        "slightly negative by chance. Where a few patients have most of the images a little bias is left."
     ),
 )
 

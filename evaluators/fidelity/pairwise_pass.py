@@ -15,6 +15,7 @@ from bench.statistics.distances import Centred, across, centred, mean_row, sweep
 from bench.statistics.neighbours import (
     Across,
     Around,
+    Crowded,
     Lists,
     Neighbourhood,
     around,
@@ -29,11 +30,11 @@ from evaluators.fidelity.kernel_sums import Sums, kernel_sums
 
 
 class Comparison(NamedTuple):
-    """What one pass over the pairs of two sets gives."""
+    """What one pass over the pairs of two sets gives; no neighbourhood where it is crowded."""
 
     kernel_distance: FoldTables
     discrepancy: FoldTables
-    neighbourhood: Neighbourhood
+    neighbourhood: Neighbourhood | Crowded
 
 
 class Pass(NamedTuple):
@@ -67,14 +68,18 @@ def compare(
 
     whole = (real, real_clusters.folds, real_clusters.patients, parts.real)
     identity = ["within", k, *(array_digest(each) for each in whole)]
-    found = Pass(**keep(identity, real_pass)), _within(y, k, parts.fake, (sums[0], sums[1]), 1)
+    passes = Pass(**keep(identity, real_pass)), _within(y, k, parts.fake, (sums[0], sums[1]), 1)
     balls = []
-    for number, (rows, each) in enumerate(zip((real, fake), found, strict=True)):
+    for number, (rows, each) in enumerate(zip((real, fake), passes, strict=True)):
         sums[0][number].table, sums[1][number].table = each.cubic, each.gaussian
         balls.append(Around(Lists(rows, each.distances, each.indices), each.radius, each.median))
     beyond = Across(balls[0], balls[1], x, y)
     sweep(across(x, y), [beyond, sums[0].across, sums[1].across])
-    return Comparison(sums[0].tables(), with_linear_part(sums[1]), beyond.neighbourhood(k, parts))
+    try:
+        found: Neighbourhood | Crowded = beyond.neighbourhood(k, parts)
+    except Crowded as crowded:
+        found = crowded
+    return Comparison(sums[0].tables(), with_linear_part(sums[1]), found)
 
 
 def _within(points: Centred, k: int, parts: npt.NDArray[np.bool_], sums: tuple[Sums, Sums], number: int) -> Pass:

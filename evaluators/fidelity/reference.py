@@ -48,6 +48,7 @@ class RealImages:
         pools = [Pool(rows, np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)[1].reshape(-1))]
         if group != "all":
             pools.insert(0, pools[0].select(self._of_group(group)))
+        pools = [pool for pool in pools if len(pool.rows)]
         if material.encoders[encoder].column_units == "alike":
             return Reference(pools=pools)
         if len(self.train) < FEWEST:
@@ -67,10 +68,13 @@ class RealImages:
 
 
 def _whole_patients(patients: Sequence[str], most: int) -> Indices:
-    """Images ``(n,)`` of the patients that come first by the hash of their names, at most ``most``."""
+    """Images ``(n,)`` of the patients that come first by the hash of their names and fit, at most ``most``."""
     names, number = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
     number = number.reshape(-1)
     sizes = np.bincount(number, minlength=len(names))
-    order = hashed_order(names.tolist())
-    taken = order[np.cumsum(sizes[order]) <= most]
+    taken = []
+    for patient in hashed_order(names.tolist()).tolist():
+        if sizes[patient] <= most:
+            taken.append(patient)
+            most -= int(sizes[patient])
     return np.flatnonzero(np.isin(number, taken))

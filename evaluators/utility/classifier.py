@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from bench.api import Images
+from bench.api import Images, Keep, made_anew
 from bench.runtime.device import resolve
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, Positive
-from bench.statistics.arrays import Integers
+from bench.statistics.arrays import Integers, array_digest
 from bench.statistics.resampling import Floats
 
 if TYPE_CHECKING:
@@ -57,12 +58,15 @@ class Lesson:
     classes: tuple[int, ...]
 
 
-def train_and_score(lesson: Lesson, papers: Sequence[Images], recipe: Recipe, seed: int) -> list[list[Floats]]:
+def train_and_score(
+    lesson: Lesson, papers: Sequence[Images], recipe: Recipe, seed: int, keep: Keep = made_anew
+) -> list[list[Floats]]:
     """Train on ``lesson`` from scratch and score each of ``papers (M, H, W)``: log-odds over the prior.
 
     The log of a target's class shares in the lesson is taken off its logits, so that the highest score is the best
     guess for balanced classes (Menon et al. 2020, arXiv 2007.07314). The same seed gives the same scores on one
-    device type, and the scores of one paper do not depend on the others.
+    device type, and the scores of one paper do not depend on the others. ``keep`` is given what was learned where the
+    lesson is of real images alone.
 
     Returns:
         By paper and target ``(M, K)``.
@@ -73,7 +77,14 @@ def train_and_score(lesson: Lesson, papers: Sequence[Images], recipe: Recipe, se
     generator = torch.Generator().manual_seed(seed)
     with _exact_kernels(), torch.random.fork_rng(devices=[]):
         network = _network(recipe.width, sum(lesson.classes), generator).to(device)
-        _fit(network, lesson, recipe, generator)
+
+        def learned() -> Mapping[str, npt.NDArray[Any]]:
+            _fit(network, lesson, recipe, generator)
+            return {name: weight.cpu().numpy() for name, weight in network.state_dict().items()}
+
+        known = [*astuple(replace(recipe, device=device.type)), seed, *lesson.classes]
+        weights = keep(["classifier", *known, array_digest(lesson.images), array_digest(lesson.truths)], learned)
+        network.load_state_dict({name: torch.from_numpy(weight) for name, weight in weights.items()})
         logits = [_logits(network, images, device) for images in papers]
     starts = np.cumsum(lesson.classes)[:-1]
     priors = [log_prior(lesson.truths[:, t], count) for t, count in enumerate(lesson.classes)]

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from bench.api import Evaluator, ImageSet, Material, Metric, Purpose, Refused, Score, Split
+from bench.api import Evaluator, ImageSet, Material, Metric, Purpose, Refused, Score, Split, made_anew
 from bench.runtime.plugin_settings import check_taken
 from bench.runtime.setting_types import Count
 from bench.statistics.arrays import Integers
@@ -178,8 +178,10 @@ class Utility(Evaluator):
         seeds = material.rng.integers(0, 2**62, self.repeats).tolist()
         lessons = {arm: Lesson(images[arm], known[arm], classes) for arm in ARMS}
         papers = {arm: [exam.images for exam in (exams if arm == "real" else exams[:1])] for arm in ARMS}
+        keeps = {arm: material.keep if arm == "real" else made_anew for arm in ARMS}
         written = {
-            arm: [train_and_score(lessons[arm], papers[arm], self.recipe, seed) for seed in seeds] for arm in ARMS
+            arm: [train_and_score(lessons[arm], papers[arm], self.recipe, seed, keeps[arm]) for seed in seeds]
+            for arm in ARMS
         }
         further = [[each[number] for each in written["real"]] for number in range(1, len(exams))]
         return {arm: [each[0] for each in own] for arm, own in written.items()}, further

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Purpose, Request
+from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingFolder
 from bench.storage.files import file_digest
@@ -20,6 +20,7 @@ from bench.storage.image_reader import decode_file, resize, size_span
 from bench.storage.tables import Row, read_table
 from generators.assignment import shuffle_by_seeds
 from generators.finished.joining import fewer, join, repeating, some
+from generators.finished.stated import Stated, further_columns, texts_of
 
 log = logging.getLogger(__name__)
 Kind = tuple[tuple[str, int | None], ...]  # names of labels and their values
@@ -32,8 +33,13 @@ SPOILS = "which spoils what measures diversity"
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the table. ``labels`` has the condition labels for which the table has any value; ``patient`` is
-    empty where it does not say whose image it is."""
+    """One line of the table.
+
+    Attributes:
+        patient: empty where the table does not say whose image it is.
+        labels: the condition labels for which the table has any value.
+        further: the cells of the data set's other columns, empty where the table lacks them.
+    """
 
     path: Path
     where: str
@@ -41,17 +47,19 @@ class Entry:
     purpose: str
     patient: str
     labels: Kind
+    further: Mapping[str, str]
 
 
 class Folder(Generator):
     """Scores images that any other program made.
 
     The table has the column ``file_name`` (relative to the folder) and may have ``request_id``, ``purpose``,
-    ``patient_id``, the same for images of one real or imagined patient, and the data set's condition labels as numbers
-    or as their names; empty where unknown. With ``request_id`` every image
-    belongs to one request. Without it, each request takes an image of its purpose with the conditions it asks for,
-    at random and none twice within a purpose. Every image file of the folder has a line.
+    ``patient_id``, the same for images of one real or imagined patient, the data set's labels as numbers or as their
+    names, its attributes, and ``prompt``; empty where unknown. With ``request_id`` every image belongs to one request.
+    Without it, each request takes an image of its purpose with the conditions it asks for, where it can with the groups
+    too, else at random, and none twice within a purpose. Every image file of the folder has a line.
 
+    ``facts["matched"]`` is, by purpose, column and asked value, the share of requests that got that value.
     ``facts["repeats"]`` counts the requests that get a file which another of their purpose has.
     ``facts["own_size"]`` is ``[[least height, least width], [greatest height, greatest width]]`` in pixels of the
     images that are given, before they are resized.
@@ -97,9 +105,8 @@ class Folder(Generator):
                 f"purpose and {', '.join(train.info.conditions) or 'no labels'} (generator.table names another file)"
             )
         self._size = train.size
-        labels = [train.info.label(name) for name in train.info.conditions]
-        self._entries = read_entries(table, root, labels)
-        self.uses = tuple(name for name, _ in self._entries[0].labels)
+        self._entries = read_entries(table, root, train.info)
+        self._stated = stated(self._entries, train.info)
         self.facts = {"table": self._table_name, "table_sha256": file_digest(table), "images": len(self._entries)}
 
     def plan(self, requests: Sequence[Request]) -> None:
@@ -111,9 +118,11 @@ class Folder(Generator):
         by_id = any(entry.request_id for entry in self._entries)
         if by_id:
             rows = join([entry.request_id for entry in self._entries], requests, EXPORT)
-            self._given = {name: self._entries[row] for name, row in rows.items()}
         else:
-            self._given = allot(self._entries, requests, self.uses, reuse=self._reuse)
+            rows = allot(self._entries, requests, self._stated, reuse=self._reuse)
+        self._given = {name: self._entries[row] for name, row in rows.items()}
+        self.uses = self._stated.uses(requests, rows)
+        self.facts["matched"] = self._stated.met(requests, rows)
         used = {str(entry.path): entry for entry in self._given.values()}
         again = repeating({name: entry.path for name, entry in self._given.items()}, requests)
         self.facts |= {"matched_by": "request_id" if by_id else "conditions", "images_used": len(used)}
@@ -157,17 +166,17 @@ class Folder(Generator):
         return resize(image, self._size, self._resize)
 
 
-def read_entries(table: Path, root: Path, labels: Sequence[Label]) -> list[Entry]:
+def read_entries(table: Path, root: Path, info: DatasetInfo) -> list[Entry]:
     """The lines of ``table``, checked: every file exists inside ``root``, and every image file there has a line.
 
     Raises:
         BenchError: no line, a file missing, without a line or outside ``root``, an unknown purpose or label value, ids
             given for only some of the images.
     """
-    names = [label.name for label in labels]
-    rows = read_table(table, delimiter=",", required=["file_name"], optional=[*OPTIONAL, *names])
-    stated = [label for label in labels if any(row[label.name] for row in rows)]
-    entries = [_entry(row, root.resolve(), stated) for row in rows]
+    further = further_columns(info)
+    rows = read_table(table, delimiter=",", required=["file_name"], optional=[*OPTIONAL, *info.conditions, *further])
+    known = [info.label(name) for name in info.conditions if any(row[name] for row in rows)]
+    entries = [_entry(row, root.resolve(), known, further) for row in rows]
     named = {entry.path for entry in entries}
     found = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
     extra = [str(path) for path in found if path.resolve() not in named and not path.name.startswith(".")]
@@ -179,35 +188,44 @@ def read_entries(table: Path, root: Path, labels: Sequence[Label]) -> list[Entry
     return entries
 
 
-def allot(
-    entries: Sequence[Entry], requests: Sequence[Request], names: Sequence[str], *, reuse: bool
-) -> dict[str, Entry]:
-    """An entry with the asked labels ``names`` for every request, at random, none twice within a purpose.
+def stated(entries: Sequence[Entry], info: DatasetInfo) -> Stated:
+    """What the lines state of their images."""
+    conditions = {name: [dict(each.labels)[name] for each in entries] for name, _ in entries[0].labels}
+    cells = {name: [each.further[name] for each in entries] for name in further_columns(info)}
+    return Stated(info, conditions, texts_of(info, cells))
 
+
+def allot(entries: Sequence[Entry], requests: Sequence[Request], told: Stated, *, reuse: bool) -> dict[str, int]:
+    """The place of an entry with the asked conditions for every request, none twice within a purpose.
+
+    Among those with the same conditions, one with the asked groups where there is one left, else at random.
     With ``reuse`` the images of one kind go round again when they have all been given.
 
     Raises:
         BenchError: too few images; the message counts them by purpose and labels and names how many are enough.
     """
-    given: dict[str, Entry] = {}
+    given: dict[str, int] = {}
     short: list[str] = []
     enough: dict[Purpose, int] = {}
     for purpose in get_args(Purpose):
         asking = sorted((each for each in requests if each.purpose == purpose), key=lambda each: each.seed)
         kinds: dict[Kind, list[Request]] = {}
         for each in asking:
-            kinds.setdefault(tuple((name, each.labels.get(name)) for name in names), []).append(each)
+            kinds.setdefault(tuple((name, each.labels.get(name)) for name in told.conditions), []).append(each)
         rng = shuffle_by_seeds(asking)
         share = 1.0
         for kind in sorted(kinds, key=repr):
-            held = [each for each in entries if each.purpose in ("", purpose) and each.labels == kind]
-            if not held or (len(held) < len(kinds[kind]) and not reuse):
+            fits = (each.purpose in ("", purpose) and each.labels == kind for each in entries)
+            held = np.flatnonzero(list(fits))
+            if not len(held) or (len(held) < len(kinds[kind]) and not reuse):
                 short.append(f"{purpose}, {_kind(kind)}: {len(kinds[kind])} asked, {len(held)} there")
                 share = min(share, len(held) / len(kinds[kind]))
                 continue
-            order = rng.permutation(len(held))
-            for position, each in enumerate(kinds[kind]):
-                given[each.request_id] = held[order[position % len(held)]]
+            if told.groups:
+                rows = told.draw(kinds[kind], held, rng)
+            else:
+                rows = held[np.resize(rng.permutation(len(held)), len(kinds[kind]))]
+            given |= {each.request_id: int(row) for each, row in zip(kinds[kind], rows, strict=True)}
         if share < 1:
             enough[purpose] = int(share * len(asking))
     if short:
@@ -221,7 +239,7 @@ def _too_few(short: Sequence[str], enough: Mapping[Purpose, int], *, reuse: bool
     return f"too few images for {len(short)} kinds of request: {some(short, 20)}. {fewer(enough)}; {EXPORT}{last}"
 
 
-def _entry(row: Row, root: Path, labels: Sequence[Label]) -> Entry:
+def _entry(row: Row, root: Path, labels: Sequence[Label], further: Sequence[str]) -> Entry:
     name = row["file_name"]
     path = (root / name).resolve()
     if not name or not path.is_relative_to(root):
@@ -233,7 +251,8 @@ def _entry(row: Row, root: Path, labels: Sequence[Label]) -> Entry:
     if row["purpose"] not in ("", *get_args(Purpose)):
         raise row.error("purpose", f"empty or one of {', '.join(get_args(Purpose))}")
     values = tuple((label.name, _value(row, label)) for label in labels)
-    return Entry(path, row.where, row["request_id"], row["purpose"], row["patient_id"], values)
+    others = {name: row[name] for name in further}
+    return Entry(path, row.where, row["request_id"], row["purpose"], row["patient_id"], values, others)
 
 
 def _value(row: Row, label: Label) -> int | None:

@@ -9,14 +9,15 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from bench.api import BenchError, Generator, Images, ImageSet, Label, Part, Purpose, Request
+from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingPath
 from bench.storage.image_reader import Aspect, Grey, decode_file, resize, size_span
 from bench.storage.mapped import nameless
 from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
-from generators.assignment import UNKNOWN, assign, conditions_of_requests, shuffle_by_seeds
+from generators.assignment import shuffle_by_seeds
 from generators.finished.joining import fewer, join, repeating, some
+from generators.finished.stated import Stated, Texts, further_columns, known_text, texts_of
 
 By = Literal["request_id", "conditions"]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
@@ -28,11 +29,13 @@ class Parquet(Generator):
     """Gives each request an image of a finished set: its own where the set knows requests, else one of its kind.
 
     ``path`` is a parquet file, a folder with parquet files, or a folder of image files (which states no labels).
-    Labels are read from columns of their names, or from ``labels_dict``; a column ``patient_id`` says which images are
-    of one real or imagined patient. ``conf/generator/parquet.yaml`` explains
-    the settings; ``facts`` counts images of other conditions than asked and images given more than once, and has
-    ``own_size``: ``[[least height, least width], [greatest height, greatest width]]`` in pixels of the images that are
-    given, after ``crop_rows`` and before they are resized.
+    Labels are read from columns of their names, or from ``labels_dict``, attributes and ``prompt`` from columns of
+    theirs; a column ``patient_id`` says which images are of one real or imagined patient. Images are given by
+    conditions first and then by the groups that the set states. ``conf/generator/parquet.yaml`` explains the settings;
+    ``facts`` counts images of other conditions than asked and images given more than once, has the shares of requests
+    that got what they asked for (``matched``), and ``own_size``:
+    ``[[least height, least width], [greatest height, greatest width]]`` in pixels of the images that are given,
+    after ``crop_rows`` and before they are resized.
     """
 
     learns_from: ClassVar[Part | None] = None
@@ -66,8 +69,8 @@ class Parquet(Generator):
         self._source = open_source(Path(self.path).expanduser())
         self._size, self._folder = train.size, folder
         labels = [train.info.label(name) for name in train.info.conditions]
-        self._labels = self._source.labels(labels, self.unknown)
-        self.uses = tuple(self._labels)
+        texts = self._source.texts(train.info, self.unknown)
+        self._stated = Stated(train.info, self._source.labels(labels, self.unknown), texts)
         self.facts = {"images": len(self._source), "crop_rows": list(self.crop_rows), "colour": self.colour}
 
     def plan(self, requests: Sequence[Request]) -> None:
@@ -93,6 +96,8 @@ class Parquet(Generator):
         _tolerate(twice, self.repeat_tolerance, "repeat_tolerance", what, requests)
         self.facts |= {"matched_by": by, "images_used": len(set(self._given.values()))}
         self.facts |= {"other_conditions": len(other), "repeats": len(twice)}
+        self.facts["matched"] = self._stated.met(requests, self._given)
+        self.uses = self._stated.uses(requests, self._given)
         sizes = self._read(sorted(set(self._given.values())))
         if sizes:
             self.facts["own_size"] = size_span(sizes)
@@ -120,19 +125,16 @@ class Parquet(Generator):
         return sizes
 
     def _drawn(self, requests: Sequence[Request]) -> dict[str, int]:
-        held = np.zeros((len(self._source), len(self.uses) + 1), np.int32)
-        for place, values in enumerate(self._labels.values()):
-            held[:, place] = [UNKNOWN if value is None else value for value in values]
         given: dict[str, int] = {}
         for purpose in sorted({each.purpose for each in requests}):
             asking = sorted((each for each in requests if each.purpose == purpose), key=lambda each: each.seed)
-            rows = assign(conditions_of_requests(asking, self.uses), held, shuffle_by_seeds(asking))
+            rows = self._stated.draw(asking, np.arange(len(self._source)), shuffle_by_seeds(asking))
             given |= {each.request_id: int(row) for each, row in zip(asking, rows, strict=True)}
         return given
 
     def _fits(self, request: Request) -> bool:
         row = self._given[request.request_id]
-        return all(values[row] == request.labels.get(name) for name, values in self._labels.items())
+        return all(values[row] == request.labels.get(name) for name, values in self._stated.conditions.items())
 
     def _cut(self, row: int, image: Grey) -> Grey:
         top, bottom = self.crop_rows
@@ -172,7 +174,16 @@ class Table:
         """Whose image each is, if the set says so."""
         if "patient_id" not in self._table.names:
             return None
-        return [None if cell is None else str(cell) for cell in self._table.column("patient_id")]
+        return [known_text(cell) for cell in self._table.column("patient_id")]
+
+    def texts(self, info: DatasetInfo, unknown: Sequence[int]) -> Texts:
+        """What the set states beside conditions."""
+        dicts = self._dicts()
+        cells = {name: self._table.column(name) for name in further_columns(info) if name in self._table.names}
+        for label in info.labels:
+            if label.name not in info.conditions:
+                cells.setdefault(label.name, [each.get(label.name) for each in dicts])
+        return texts_of(info, cells, unknown)
 
     def labels(self, labels: Sequence[Label], unknown: Sequence[int]) -> dict[str, list[int | None]]:
         """Every image's values of those ``labels`` that the set has.
@@ -180,8 +191,7 @@ class Table:
         Raises:
             BenchError: a value that the label cannot take.
         """
-        cells = self._table.column("labels_dict") if "labels_dict" in self._table.names else []
-        dicts = [labels_dict(cell, self.where(row)) for row, cell in enumerate(cells)]
+        dicts = self._dicts()
         found: dict[str, list[int | None]] = {}
         for label in labels:
             if label.name in self._table.names:
@@ -189,6 +199,10 @@ class Table:
             elif any(label.name in each for each in dicts):
                 found[label.name] = self._values(label, [each.get(label.name) for each in dicts], unknown)
         return found
+
+    def _dicts(self) -> list[dict[str, Any]]:
+        cells = self._table.column("labels_dict") if "labels_dict" in self._table.names else []
+        return [labels_dict(cell, self.where(row)) for row, cell in enumerate(cells)]
 
     def _values(self, label: Label, cells: Sequence[Any], unknown: Sequence[int]) -> list[int | None]:
         values = []
@@ -232,6 +246,10 @@ class Files:
 
     def labels(self, labels: Sequence[Label], unknown: Sequence[int]) -> dict[str, list[int | None]]:
         """None is stated; ``generator=folder`` reads a table of labels."""
+        return {}
+
+    def texts(self, info: DatasetInfo, unknown: Sequence[int]) -> Texts:
+        """Nor is anything else."""
         return {}
 
     def images(self, rows: Sequence[int], colour: Colour) -> Iterator[tuple[int, Grey]]:

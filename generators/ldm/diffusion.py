@@ -1,4 +1,4 @@
-"""The second stage: a denoiser of latents (MONAI's ``DiffusionModelUNet``), its training and its sampler.
+"""The second stage: a denoiser of latents (MONAI's ``DiffusionModelUNet``) and its training.
 
 Notation: x latent, e noise, a(t) the share of the latent's variance left at time t. A noisy latent is
 z = √a x + √(1-a) e, and the network predicts the velocity v = √a e - √(1-a) x (arXiv:2202.00512).
@@ -7,7 +7,7 @@ z = √a x + √(1-a) e, and the network predicts the velocity v = √a e - √(
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -67,35 +67,6 @@ def noisy(latent: torch.Tensor, noise: torch.Tensor, share: torch.Tensor) -> tor
 def velocity(latent: torch.Tensor, noise: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
     """√a e - √(1-a) x."""
     return share.sqrt() * noise - (1 - share).sqrt() * latent
-
-
-def ddim_step(state: torch.Tensor, speed: torch.Tensor, now: torch.Tensor, then: torch.Tensor) -> torch.Tensor:
-    """From share ``now`` to share ``then`` without new noise (arXiv:2010.02502, equation 12 with sigma = 0).
-
-    x = √a z - √(1-a) v and e = √a v + √(1-a) z, put together again at the other share.
-    """
-    latent = now.sqrt() * state - (1 - now).sqrt() * speed
-    noise = now.sqrt() * speed + (1 - now).sqrt() * state
-    return noisy(latent, noise, then)
-
-
-def sample_times(noise_steps: int, steps: int) -> list[int]:
-    """``steps`` times evenly spaced from the noisiest to 0."""
-    return torch.linspace(noise_steps - 1, 0, steps).round().long().tolist()
-
-
-def ddim(
-    speed: Callable[[torch.Tensor, int], torch.Tensor], start: torch.Tensor, shares: torch.Tensor, times: Sequence[int]
-) -> torch.Tensor:
-    """Latents from noise ``start`` (B, C, h, w) by evaluating ``speed(state, time)`` at falling ``times``.
-
-    Every step ends exactly where the next begins, and the last at no noise.
-    """
-    state = start
-    for position, time in enumerate(times):
-        then = shares[times[position + 1]] if position + 1 < len(times) else torch.ones_like(shares[0])
-        state = ddim_step(state, speed(state, time), shares[time], then)
-    return state
 
 
 def diffusion_stage(

@@ -70,6 +70,12 @@ class LatentDiffusion(Generator):
                 "trained with diffusion.drop=0 never saw; set guidance to 1, or drop to 0.1"
             )
 
+        if self._sampling.steps > self._diffusion.noise_steps:
+            raise BenchError(
+                f"generator.sampling.steps={self._sampling.steps} is more than the times of the noise schedule; set at "
+                f"most diffusion.noise_steps={self._diffusion.noise_steps}"
+            )
+
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
         """Two stages with checkpoints, ``history.csv`` and ``ldm_losses.png``, a sheet of images each and
         ``ldm_progress.png``, samples of the same seeds at a few steps; then ``model.safetensors`` and ``model.json``.
@@ -162,6 +168,8 @@ class LatentDiffusion(Generator):
         }
 
     def _facts(self, model: Model, kept: Mapping[str, Any]) -> dict[str, Any]:
+        from generators.ldm.sampler import NAMES
+
         drawn, guided = self._sampling, model.guided_steps(self._sampling)
         return {
             "parameters": {
@@ -169,7 +177,8 @@ class LatentDiffusion(Generator):
                 "denoiser": sum(each.numel() for each in model.denoiser.parameters()),
             },
             "steps": {"autoencoder": self._autoencoder.steps, "diffusion": self._diffusion.steps},
-            "sampler": f"DDIM, {drawn.steps} steps, {guided or 'none'} of them with guidance {drawn.guidance:g}",
+            "sampler": f"{NAMES[drawn.order]}, {drawn.steps} steps, {guided or 'none'} of them with guidance "
+            f"{drawn.guidance:g}",
             "own_size": (model.grey.size, model.grey.size),
             "latent_shape": list(model.latent_shape),
             "padded_size": list(model.grey.padded),

@@ -15,7 +15,8 @@ import torch
 from bench.api import BenchError, Images
 from bench.storage.files import canonical, file_digest, read_json, write_json
 from generators.ldm.autoencoder import Autoencoder, Grey
-from generators.ldm.diffusion import Denoiser, ddim, sample_times, signal_shares
+from generators.ldm.diffusion import Denoiser
+from generators.ldm.sampler import sample_times, solved, solver
 from generators.ldm.settings import AutoencoderSettings, DiffusionSettings, SamplingSettings
 from generators.training.checkpointer import load, load_state, save, state_of
 from generators.training.loop import seed_of
@@ -70,7 +71,7 @@ class Model:
     def draw(
         self, seeds: list[int], condition: torch.Tensor, hidden: torch.Tensor, sampling: SamplingSettings
     ) -> Images:
-        """One image for each seed: its noise, then DDIM under ``condition`` with classifier-free guidance."""
+        """One image for each seed: from its noise to its latent under ``condition``, with classifier-free guidance."""
         starts = [torch.randn(self.latent_shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
         condition, hidden = condition.to(self.device), hidden.to(self.device)
 
@@ -81,11 +82,11 @@ class Model:
             free = self.denoiser(state, times, hidden)
             return free + sampling.guidance * (self.denoiser(state, times, condition) - free)
 
-        shares = signal_shares(self.diffusion.noise, self.diffusion.noise_steps).to(self.device)
-        times = sample_times(len(shares), sampling.steps)
+        times = sample_times(self.diffusion.noise_steps, sampling.steps, sampling.spacing)
         guided = times[: self.guided_steps(sampling)]
         with self.working():
-            latents = ddim(speed, torch.stack(starts).to(self.device), shares, times)
+            scheduler = solver(self.diffusion, times, sampling.order)
+            latents = solved(speed, torch.stack(starts).to(self.device), scheduler)
         return self.decode(latents / self.scale)
 
     def guided_steps(self, sampling: SamplingSettings) -> int:

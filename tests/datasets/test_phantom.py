@@ -157,7 +157,11 @@ def test_nobody_chose_who_is_held_out() -> None:
         ({"image_size": [700, 512]}, "at most"),
         ({"n_test": 0}, "n_test = 0"),
         ({"n_test": 19, "images_per_patient": 4}, "n_test = 19, needed at least 20 of each, which are 5 women of 4"),
-        ({"images_per_patient": [4, 1]}, r"images_per_patient = \[4, 1\], needed a number of 1 or more"),
+        ({"images_per_patient": [4, 1]}, r"images_per_patient = \[4, 1\], needed a whole number of 1 or more"),
+        ({"images_per_patient": 1.5}, r"images_per_patient = 1\.5, needed a whole number of 1 or more, or \[least"),
+        ({"images_per_patient": [1, 1.5]}, r"images_per_patient = \[1, 1\.5\], needed a whole number"),
+        ({"images_per_patient": None}, "images_per_patient = None, needed a whole number"),
+        ({"images_per_patient": True}, "images_per_patient = True, needed a whole number"),
         ({"images_per_patient": 0}, "images_per_patient = 0, needed"),
     ],
 )

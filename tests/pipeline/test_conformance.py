@@ -188,7 +188,7 @@ def test_another_name_of_module_or_class_moves_no_number(name: str) -> None:
 
 
 # what 1,000 holdout patients would be needed for
-UNMEASURED = {"mia_tpr"}
+UNMEASURED = {"mia_tpr", "chexgenbench_alignment"}  # the second asks for an encoder that is named only by choice
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
@@ -215,11 +215,18 @@ def test_utility_trains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_left_goes_nowhere_and_any_encoder_name_works() -> None:
-    material = fixed_material(Fidelity(encoders=["a", "b"]))
+    material = fixed_material(Fidelity(encoders=["a", "b", "c"]))
     material.leave("intervals.json", b"{}")
-    assert list(material.encoders) == ["a", "b"]
-    rows = {name: material.features(name, material.split.test).shape[1] for name in ("a", "b", "other")}
-    assert rows == {"a": 16, "b": 8, "other": 16}
+    assert list(material.encoders) == ["a", "b", "c"]
+    rows = {name: material.features(name, material.split.test).shape[1] for name in ("a", "b", "c", "other")}
+    assert rows == {"a": 16, "b": 8, "c": 8, "other": 16}
+
+
+def test_the_alignment_of_a_third_encoder_is_measured() -> None:
+    values = measure(CheXGenBench("inception_299", "rad_dino_299", biovil_t="biovil_t"))
+    aligned = {f"chexgenbench_alignment[{group}|biovil_t]" for group in ("all", "finding=yes")}
+    assert values.keys() - expected("chexgenbench_asis").keys() == aligned
+    assert expected("chexgenbench_asis").items() <= values.items()
 
 
 LEVEL = Metric("level", "Level", "lower", "none", summary="Mean grey level.")

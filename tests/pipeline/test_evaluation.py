@@ -66,6 +66,7 @@ def evaluation(split: Split, folder: Path, encoder: Encoder | None = None, name:
         features=FeatureStore(folder / "features", encoders),
         seed=0,
         conformances=folder / "conformance",
+        real=folder / "real",
         encoders=list(encoders),
         sampled=["sheet.png", "history.csv"],
     )

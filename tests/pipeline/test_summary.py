@@ -14,8 +14,10 @@ from bench.runtime.settings import Show
 from bench.storage.record import SCHEMA, Failure, MetricRow, Record, ScoreRow
 from tests.leaderboard.conftest import run_record, write_run
 
-KID = MetricRow(key="kid", title="Kernel distance", better="lower", reference="arXiv:1801.01401", role="headline")
-RECALL = MetricRow(key="recall", title="Recall", better="higher", reference="arXiv:1904.06991")
+KID = MetricRow(
+    key="kid", title="Kernel distance", better="lower", reference="arXiv:1801.01401", role="headline", area="fidelity"
+)
+RECALL = MetricRow(key="recall", title="Recall", better="higher", reference="arXiv:1904.06991", area="fidelity")
 FLOOR = MetricRow(key="fd_floor", title="Floor", better="neither", reference="", role="describes")
 TOP = MetricRow(key="kid_real", title="", better="neither", reference="", role="ceiling", ceiling_of="kid")
 VERDICT = MetricRow(key="leak_found", title="Leak", better="neither", reference="", role="describes")
@@ -138,6 +140,14 @@ def test_the_ceiling_comes_from_a_ceiling_control_beside_the_run(runs: Path) -> 
     assert own[2].split()[-1] == "0.015" and "holdout" not in "".join(own)
 
 
+def test_what_a_control_scores_in_privacy_is_no_ceiling(tmp_path: Path) -> None:
+    """The holdout images are themselves those that an attack is to tell apart: their own figure is not chance."""
+    attack = MetricRow(key="kid", title="", better="lower", reference="", role="headline", area="privacy")
+    write_run(tmp_path, run_record("holdout", 0, control="ceiling"), [record([measured("kid", 0.0)], metrics=[attack])])
+    lines = told(record([measured("kid")], metrics=[attack]), folder=tmp_path / "phantom" / "toy" / "seed=0")
+    assert "ceiling" not in "".join(lines)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -158,6 +168,9 @@ def test_a_damaged_record_is_no_ceiling_and_a_ceiling_control_has_none(runs: Pat
         runs / "phantom/other/seed=0", run_record("o", 0, control="ceiling"), {"fidelity": record(SCORES)}, {}, folder
     )
     assert "ceiling" not in summary(outcome)
+    edited = (folder / "scores/fidelity.json").read_text().replace("0.0125", "99.0")
+    (folder / "scores/fidelity.json").write_text(edited)
+    assert "ceiling" not in "".join(told(record(SCORES), folder=runs / "phantom" / "toy" / "seed=0")), "edited"
     (folder / "scores/fidelity.json").write_text(json.dumps({"schema": 9}))
     assert "ceiling" not in "".join(told(record(SCORES), folder=runs / "phantom" / "toy" / "seed=0"))
     (folder / "run.json").write_text("{")

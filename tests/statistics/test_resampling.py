@@ -174,6 +174,14 @@ def test_a_share_of_nothing_or_all_gets_the_exact_binomial_interval() -> None:
     assert resampling.share_interval(Estimate(1.0, 0.0, 20), 60) == resampling.clopper_pearson(60, 60)
 
 
+def test_a_share_of_nothing_whose_halves_differ_reaches_as_far_as_its_error() -> None:
+    """Recall may be 0 by all images and 0.09 by one half: an interval under its own error is none."""
+    low, high = resampling.share_interval(Estimate(0.0, 0.045, 20, (0.045, 0.0)), 120)
+    assert low == 0 and high == pytest.approx(2.093024 * 0.045)
+    low, high = resampling.share_interval(Estimate(1.0, 0.045, 20, (0.045, 0.0)), 120)
+    assert high == 1 and low == pytest.approx(1 - 2.093024 * 0.045)
+
+
 def test_another_error_stretches_the_deviations() -> None:
     found = Estimate(1.0, 5.0, 3, (3.0, 4.0)).with_error(10)
     assert found == Estimate(1.0, 10.0, 3, (6.0, 8.0))

@@ -131,6 +131,36 @@ def test_the_mean_over_groups_is_that_of_the_groups_measured_undamaged() -> None
     assert rows({("a", "e", "all"): 1.0, ("a", "e", "x=1"): None}) == [whole]
 
 
+class Keeping(Evaluator):
+    """Computes something of the real images alone, and counts how often."""
+
+    metrics: ClassVar[tuple[Metric, ...]] = (LOW,)
+    purposes: ClassVar[tuple[Purpose, ...]] = ("fidelity",)
+
+    def __init__(self, level: float) -> None:
+        self.level, self.asked = level, list[int]()
+
+    def __call__(self, material: Material) -> Iterator[Score]:
+        def make() -> dict[str, np.ndarray]:
+            self.asked.append(0)
+            return {"level": np.array([self.level])}
+
+        for part in (1, 2):
+            found = material.keep([part, "level"], make)["level"]
+            yield LOW(float(found[0]), n=24, group=f"part={part}", reason="toy")
+            found[0] = 7
+
+
+def test_what_depends_on_real_images_alone_is_made_once_for_each_evaluator(bench: Bench, tmp_path: Path) -> None:
+    one, two = Keeping(1.0), Keeping(2.0)
+    for evaluators in ({"one": one, "two": two}, {"two": two, "one": one}):
+        keeping = replace(bench, evaluators=evaluators)
+        found = [keeping._measured("undamaged", bench._undamaged, tmp_path) for _ in range(3)]
+        last = [*evaluators.values()][-1].level
+        assert found == [{("low", None, "part=1"): last, ("low", None, "part=2"): last}] * 3
+    assert len(one.asked) == len(two.asked) == 2 * 2, "twice for each report, which has three sets"
+
+
 def test_the_same_numbers_every_time_and_no_image_encoded_twice(bench: Bench, responses: list[Response]) -> None:
     assert isinstance(bench.features, FeatureStore)
     before = bench.features.encoded["moments"]
@@ -146,7 +176,10 @@ def test_the_page_holds_every_verdict_and_no_real_image_unasked(bench: Bench, re
     shown = page(report, maps, bench.examples())
     assert shown.count("data:image/png") == 2 + sum(map(len, bench.examples().values()))
     assert all(damage.title in shown for damage in bench.damages) and "<script" not in shown
-    assert "Refused whatever the damage" in shown and "<code>none</code>" in shown
+    assert (
+        "Refused whatever the damage, as a rule for want of an encoder or of images" in shown
+        and "<code>none</code>" in shown
+    )
     assert report.described == ["real"] and "Not judged" in shown and "<code>real</code>" in shown
     lines = table(report).splitlines()
     assert lines[-1] == "not judged, because they only describe: real"
@@ -195,10 +228,12 @@ def test_badness_follows_the_direction() -> None:
         loss(Metric("real", "", "neither", "", role="describes"), 3.0)
 
 
-def test_a_refused_grade_leaves_no_verdict() -> None:
+def test_a_refused_grade_or_draw_leaves_no_verdict() -> None:
     place = Place("encoder", "all", "blur", EVEN)
     assert respond(LOW, place, [1, 2, None, 4, 5, 6], [1, 1, 1]).verdict == "refused"
-    assert respond(LOW, place, [1, 2, 3, 4, 5, 6], [1, 1, None, 1]).verdict == "sees"
+    found = respond(LOW, place, [1, 2, 3, 4, 5, 6], [1, 1, None, 1])
+    assert found.verdict == "refused" and found.spread is found.spearman is None
+    assert respond(LOW, place, [1, 2, 3, 4, 5, 6], [1, 1, 1]).verdict == "sees"
 
 
 def test_more_chance_needs_more_change() -> None:

@@ -13,6 +13,7 @@ import torch
 from hydra import compose, initialize_config_module
 
 from bench.api import BenchError, ImageSet, Material, Refused, Rows, Score, Split
+from bench.storage.disk_errors import DiskError
 from evaluators.chexgenbench.evaluator import (
     CheXGenBench,
     alignment_score,
@@ -196,8 +197,62 @@ def test_alignment_is_the_mean_of_rounded_cosines(split: Split, tmp_path: Path) 
 def test_alignment_needs_a_prompt_for_every_image_and_an_encoder_that_reads(split: Split, tmp_path: Path) -> None:
     fake = toy_set(tmp_path, "fake", 60)
     assert "60 of them without a prompt" in aligned(split, prompted(fake, [None] * 60), Reader()).reason
+
+
+def test_an_encoder_that_reads_no_text_is_refused_before_anything_is_measured(split: Split, tmp_path: Path) -> None:
+    given = material_of(split, toy_set(tmp_path, "fake", 60))
+
+    def unasked(name: str, images: ImageSet) -> Rows:
+        raise AssertionError("features were read")
+
+    given = replace(given, encoders={**given.encoders, "b": object()}, features=unasked)
     with pytest.raises(BenchError, match="biovil_t=b: this encoder reads no text"):
-        aligned(split, prompted(fake, ["a"] * 60), object())
+        list(OfAnySize("i", "r", biovil_t="b")(given))
+
+
+def broken(fault: Exception) -> Any:
+    class Broken:
+        def texts(self, prompts: list[str]) -> Rows:
+            raise fault
+
+    return Broken()
+
+
+def test_only_the_alignment_is_refused_where_texts_cannot_be_read(split: Split, tmp_path: Path) -> None:
+    fake = prompted(toy_set(tmp_path, "fake", 60), ["a"] * 60)
+    given = material_of(split, fake)
+    given = replace(given, encoders={**given.encoders, "b": broken(BenchError("no weights; get them"))})
+    found = {each.metric: each for each in OfAnySize("i", "r", biovil_t="b")(given)}
+    assert found.pop("chexgenbench_alignment").reason == "no weights; get them"
+    assert len(found) == 9 and all(each.value is not None for each in found.values())
+    with pytest.raises(DiskError):
+        aligned(split, fake, broken(DiskError("full")))
+
+
+def grouped(split: Split, tmp_path: Path, generator: dict[str, Any]) -> dict[tuple[str, str], Score]:
+    fake = prompted(toy_set(tmp_path, "fake", 80), split.test.column("prompt"))
+    given = replace(material_of(split, fake), generator=generator)
+    return {(each.metric, each.group): each for each in OfAnySize("i", "r", ["dense"])(given)}
+
+
+def test_a_label_that_the_generator_was_never_told_is_shown_and_not_ranked(split: Split, tmp_path: Path) -> None:
+    told = grouped(split, tmp_path, {"told": ["dense"]})
+    assert all(each.ranked for each in told.values())
+    found = grouped(split, tmp_path, {"told": []})
+    assert all(each.ranked == (group == "all") for (_, group), each in found.items())
+    fid = found["chexgenbench_fid", "dense=yes"]
+    assert fid.value == told["chexgenbench_fid", "dense=yes"].value is not None
+    assert fid.reason.endswith("; asked for, not a condition: the generator was never told dense")
+
+
+def test_a_label_whose_images_too_few_got_is_refused(split: Split, tmp_path: Path) -> None:
+    matched = {"matched": {"fidelity": {"dense": {"yes": 0.5, "no": 1.0}}}}
+    found = grouped(split, tmp_path, {"told": ["dense"], "facts": matched})
+    assert len(found) == 20
+    for (metric, group), each in found.items():
+        assert "alignment" in metric or (each.value is None) == (group == "dense=yes")
+        if group == "dense=yes":
+            assert each.reason == "50.0% of the images given for dense=yes are such images, needed 95%"
 
 
 def test_few_images_are_refused(split: Split, tmp_path: Path) -> None:

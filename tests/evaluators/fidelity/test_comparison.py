@@ -11,6 +11,7 @@ import pytest
 from bench.api import Metric, Score
 from bench.statistics.clusters import Clusters
 from bench.statistics.estimate import Estimate
+from bench.statistics.neighbours import parts_of
 from bench.statistics.resampling import jackknife, wilson
 from bench.statistics.scaling import scale_of
 from evaluators.fidelity.chance import DRAWS, Pool
@@ -106,6 +107,26 @@ def test_on_its_own_scale_everything_is_measured_anew_without_each_fold() -> Non
     assert OWN_SCALE in (score.reason or "")
     assert score.value == pytest.approx(10 * values[0] - 9 * np.mean(values[1:]), abs=1e-6)
     assert score.spread is not None and np.linalg.norm(score.spread.deviations) == pytest.approx(expected.se, rel=1e-4)
+
+
+def test_where_a_fold_cannot_be_measured_on_its_own_scale_nothing_is_said() -> None:
+    """An interval of the whole set alone would know nothing of the scale's own chance."""
+    rng = np.random.default_rng(4)
+    given = sides(rows(rng, 105) * UNITS, rows(rng, 105) * UNITS, Reference(own=True))
+    score = of(list(scores(given, OF_FEATURES, MEASURES[:1])), FD)
+    assert score.value is None and "without a fold there are too few images left" in (score.reason or "")
+
+
+def test_the_fewest_images_of_a_half_are_those_of_the_halves_that_are_measured() -> None:
+    """Ten folds make eight parts, so that a half may hold fewer patients than five."""
+    sizes, found = np.array([1, 9, 1, 8, 1, 10, 2, 9, 10, 1]), []
+    for seed in range(40):
+        folds = np.repeat(np.arange(10), np.random.default_rng(seed).permutation(sizes))
+        clusters, everyone = Clusters(folds, folds), np.arange(len(folds))
+        members = Members("all", everyone, everyone, clusters, clusters)
+        found.append(members.half)
+        assert members.half == min(int(each.sum(axis=1).min()) for each in parts_of(clusters, clusters))
+    assert min(found) < np.sort(sizes)[:5].sum(), "half of the folds, the smallest ones, are not the fewest"
 
 
 def _renumbered(clusters: Clusters) -> Clusters:
@@ -212,3 +233,14 @@ def test_images_of_few_patients_are_refused_with_the_reason() -> None:
     real, fake = rows(np.random.default_rng(7), 90), rows(np.random.default_rng(8), 90)
     few = replace(sides(real, fake), members=members(90, 90, images=10))
     assert {score.reason for score in likeness(few)} == {"images of 9 patients; 10 are needed for an interval"}
+
+
+def test_images_of_a_patient_count_as_one_where_they_are_to_outnumber_the_features() -> None:
+    """240 images of 60 patients tell no more of 64 columns than 60 images may."""
+    rng = np.random.default_rng(5)
+    real, fake = (rng.normal(size=(240, 64)).astype(np.float32) for _ in range(2))
+    apart = sides(real, fake, Reference())
+    four = Clusters.of([str(i // 4) for i in range(240)], 20)
+    together = replace(apart, members=apart.members._replace(real_clusters=four))
+    assert apart.outnumber_columns and not together.outnumber_columns
+    assert together.members.effective == pytest.approx(60 * 19 / 20)

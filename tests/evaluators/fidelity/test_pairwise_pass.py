@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.statistics import distances
+from bench.statistics import distances, neighbours
 from bench.statistics.clusters import Clusters
 from bench.statistics.distances import Nearest, Tile, across, centred, mean_row, sweep, within
-from bench.statistics.neighbours import View, neighbourhood
+from bench.statistics.neighbours import Crowded, View, neighbourhood
+from bench.statistics.resampling import folds
 from evaluators.fidelity.clipped_density_coverage import clipped_coverage, clipped_density
 from evaluators.fidelity.cmmd import discrepancy
 from evaluators.fidelity.kernel_distance import kernel_distance
@@ -94,3 +95,16 @@ def test_rounding_that_leaves_the_order_open_is_settled_in_float64() -> None:
     np.fill_diagonal(truth, np.inf)
     found, _ = distances.nearest(points, points, 3, exclude_self=True)
     np.testing.assert_allclose(found, np.sort(truth, axis=1)[:, :3], rtol=1e-12)
+
+
+def test_a_set_spread_far_wider_than_the_other_is_crowded_and_holds_no_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nearly all images are then inside each other's balls: memory would grow with the product of both numbers."""
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(300, 8)).astype(np.float32), (8 * rng.normal(size=(300, 8))).astype(np.float32)
+    clusters = Clusters.apart(folds(300, 20, rng)), Clusters.apart(folds(300, 20, rng))
+    whole = compare(real, fake, 5, *clusters)
+    assert not isinstance(whole.neighbourhood, Crowded) and len(whole.neighbourhood.pairs.real) > 20_000
+    monkeypatch.setattr(neighbours, "CROWDED", (10, 1000))
+    found = compare(real, fake, 5, *clusters)
+    assert isinstance(found.neighbourhood, Crowded) and "too many pairs" in str(found.neighbourhood)
+    assert found.kernel_distance.distance() == whole.kernel_distance.distance()

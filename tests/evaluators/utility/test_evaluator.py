@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from bench.api import DatasetInfo, ImageSet, Label, Material, Refused, Split
+from bench.storage.files import content_key
+from evaluators.utility import classifier
 from evaluators.utility.classifier import Lesson, Recipe, batches, log_prior, train_and_score
 from evaluators.utility.evaluator import Utility
 from evaluators.utility.test_set import small, truths
@@ -179,3 +181,30 @@ def test_more_images_than_the_most_to_be_answered_on_are_thinned_and_counted(
     scores = measure(material(tmp_path))
     assert {score.n for score in scores.values()} == {110}
     assert scores["auc_real", "all"].value > 0.8
+
+
+def test_the_classifiers_of_real_images_are_trained_once_for_all_generators(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept as arrays under all that decides them, they answer as if trained anew; those of synthetic images are not."""
+    given, kept, fits = material(tmp_path), dict[str, Any](), list[int]()
+    fit = classifier._fit
+
+    def counted(network: Any, lesson: Lesson, *rest: Any) -> None:
+        fits.append(len(lesson.images))
+        fit(network, lesson, *rest)
+
+    def keep(identity: Sequence[Any], make: Any) -> Any:
+        key = content_key(list(identity))
+        if key not in kept:
+            kept[key] = {name: array.copy() for name, array in make().items()}
+        return kept[key]
+
+    monkeypatch.setattr(classifier, "_fit", counted)
+    alone = measure(given)
+    first, second = (measure(replace(given, keep=keep, rng=np.random.default_rng(5))) for _ in range(2))
+    assert alone == first == second
+    assert fits == [200, 200, 200, 200, 400, 400] * 2 + [200, 200, 400, 400]
+    other = toy(tmp_path, "more", *labels(210, 3))
+    measure(replace(given, split=replace(given.split, train=other), keep=keep, rng=np.random.default_rng(5)))
+    assert len(kept) == 4 and fits[-6:] == [210, 210, 200, 200, 410, 410]

@@ -225,7 +225,8 @@ def test_an_export_read_back_is_the_same_images(tmp_path) -> None:
 def test_a_set_may_say_which_images_are_of_one_patient(toy, train, tmp_path) -> None:
     requests = [toy.request(f"r{i}", level=i, side=0) for i in range(3)]
     columns = {"request_id": ["r0", "r1", "r2"], "level": [0, 1, 2]}
-    for owners, expected in (([7, None, 7], ["7", None, "7"]), (None, [None] * 3)):
+    given = ([7, None, 7], ["7", None, "7"]), (["a", "", "a"], ["a", None, "a"]), (None, [None] * 3)
+    for owners, expected in (*given, ([7.0, float("nan"), 7.0], ["7.0", None, "7.0"])):
         told = columns | ({"patient_id": owners} if owners else {})
         generator = Parquet(str(save(tmp_path / str(owners), **told)))
         sample(generator, train, requests, tmp_path)

@@ -11,7 +11,7 @@ from torch import nn
 
 from generators.ldm.diffusion import loss_weights, signal_shares
 from generators.ldm.model import floored
-from generators.ldm.muon import Muon, matrices
+from generators.ldm.muon import Muon, equalised, matrices
 from tests.generators.ldm.test_ldm import digest, micro
 
 
@@ -31,20 +31,21 @@ def test_kernels_and_large_matrices_are_matrices() -> None:
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_kernels_move_as_the_librarys_optimizer_moves_their_matrices(layout: torch.memory_format) -> None:
+    """The library's multiplies in bfloat16, so that its step is off by up to a few parts in a hundred."""
     draw = torch.Generator().manual_seed(1)
     kernel = nn.Parameter(torch.randn(32, 16, 3, 3, generator=draw).to(memory_format=layout))
     flat = nn.Parameter(kernel.detach().flatten(1).clone())
     ours = Muon([kernel], rate=0.02, weight_decay=0.1)
     known = torch.optim.Muon([flat], lr=0.02, weight_decay=0.1, adjust_lr_fn="original")
     before = kernel.detach().clone()
-    for _ in range(3):
+    for _ in range(5):
         gradient = torch.randn(32, 16, 3, 3, generator=draw)
         kernel.grad, flat.grad = gradient.to(memory_format=layout), gradient.flatten(1)
         ours.step()
         known.step()
-    torch.testing.assert_close(kernel.detach().flatten(1), flat.detach(), rtol=0, atol=0)
+    moved, expected = kernel.detach() - before, flat.detach().view_as(before) - before
     assert kernel.is_contiguous(memory_format=layout)
-    assert (kernel.detach() - before).abs().max() > 0.001
+    assert (moved - expected).norm() < 0.02 * expected.norm() and expected.abs().max() > 0.001
 
 
 def test_a_kernel_without_a_gradient_stays() -> None:
@@ -63,6 +64,20 @@ def test_every_direction_of_a_kernel_moves_alike() -> None:
     Muon([kernel], rate=1.0, weight_decay=0.0).step()
     moved = torch.linalg.svdvals(kernel.detach().flatten(1))
     assert moved.min() > 0.5 and moved.max() < 1.5
+
+
+@pytest.mark.parametrize("shape", [(16, 90), (64, 64), (90, 16)])
+def test_equalising_keeps_the_directions_and_applies_the_polynomial_to_the_singular_values(
+    shape: tuple[int, int],
+) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(4))
+    left, values, right = torch.linalg.svd(matrix.double(), full_matrices=False)
+    values = values / values.norm()
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    expected = left @ torch.diag(values) @ right
+    torch.testing.assert_close(equalised(matrix).double(), expected, rtol=0, atol=2e-5)
+    assert not equalised(torch.zeros(shape)).any()
 
 
 def test_loss_weights_are_those_of_the_paper() -> None:
