@@ -912,8 +912,8 @@ BUGS = (
     Bug(
         "images looked at as the rows lie",
         "evaluators/fidelity/reference.py",
-        "order = hashed_order(names.tolist())",
-        "order = np.argsort(np.unique(number, return_index=True)[1])",
+        "in hashed_order(names.tolist()).tolist():",
+        "in np.argsort(np.unique(number, return_index=True)[1]).tolist():",
         REFERENCE,
     ),
     Bug(
