@@ -135,18 +135,18 @@ def _renumbered(clusters: Clusters) -> Clusters:
 
 @pytest.mark.slow
 def test_intervals_on_the_scale_of_the_sample_hold_the_distance_of_the_populations(one_thread: None) -> None:
-    """With the scale of one sample taken for known they hold it in two of three redraws."""
+    """With the scale of the sample taken for known they hold it less often."""
     rng = np.random.default_rng(3)
 
     def draw(n: int, *, real: bool) -> np.ndarray:
-        drawn = rng.standard_t(6, (n, 3)) * (1.0 if real else 0.8) + (0.0 if real else 1.2)
+        drawn = rng.standard_t(6, (n, 3)) * (1.0 if real else 0.8) + (0.0 if real else 2.5)
         return (drawn * UNITS).astype(np.float32)
 
-    many = draw(200_000, real=True), draw(200_000, real=False)
+    many = draw(50_000, real=True), draw(50_000, real=False)
     scale = scale_of(many[0])
-    truth = frechet_jackknife(scale(many[0]), scale(many[1]), np.arange(200_000) % 10, np.arange(200_000) % 10).plain
+    truth = frechet_jackknife(scale(many[0]), scale(many[1]), np.arange(50_000) % 10, np.arange(50_000) % 10).plain
     own, taken = [], []
-    for _ in range(200):
+    for _ in range(100):
         real, fake = draw(250, real=True), draw(250, real=False)
         score = of(list(scores(sides(real, fake, Reference(own=True)), OF_FEATURES, MEASURES[:1])), FD)
         own.append(score.low <= truth <= score.high)
