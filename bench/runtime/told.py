@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bench.api import DatasetInfo, Material, Purpose
+from bench.api import DatasetInfo, Material, Purpose, Score
 
 MATCHED = 0.95  # of the requests for a group, the least share that must have got an image of it
 
@@ -27,6 +27,13 @@ class Standing:
     def ranked(self) -> bool:
         """Whether the generator may be judged by what is measured in the group."""
         return self.refusal is None and self.note is None
+
+    def marked(self, score: Score) -> Score:
+        """The score as it is, or with the note, to be shown and not judged."""
+        if self.note is None:
+            return score
+        reason = self.note if score.reason is None else f"{score.reason}; {self.note}"
+        return replace(score, ranked=False, reason=reason)
 
 
 def standing(material: Material, column: str, value: str, purpose: Purpose = "fidelity") -> Standing:

@@ -11,7 +11,6 @@ input is not rounded to whole grey levels, and the random order of the inception
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -137,7 +136,7 @@ class CheXGenBench(Evaluator):
             yield from (self._refused(metric, stands.refusal, n, group) for metric in ALL)
             return
         found = [*self._scores(material, group, *sides), self._alignment(material, group, sides[1])]
-        yield from (_unranked(each, stands.note) if stands.note else each for each in found)
+        yield from map(stands.marked, found)
 
     def _scores(self, material: Material, group: str, real: ImageSet, fake: ImageSet) -> Iterator[Score]:
         n = min(len(real), len(fake))
@@ -190,11 +189,6 @@ class CheXGenBench(Evaluator):
         if metric is ALIGNMENT:
             return self.reader
         return self.judges[0 if metric in (FID, KID, INCEPTION_SCORE) else 1]
-
-
-def _unranked(score: Score, note: str) -> Score:
-    """The score with the note, to be shown and not judged."""
-    return replace(score, ranked=False, reason=note if score.reason is None else f"{score.reason}; {note}")
 
 
 def first_of_each(prompts: Sequence[str | None]) -> Indices:

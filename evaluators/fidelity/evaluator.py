@@ -122,10 +122,8 @@ class Fidelity(Evaluator):
         stands = standing(material, column, value)
         if stands.refusal:
             yield from (sides.place.refused(metric, stands.refusal) for metric in OF_FEATURES)
-        elif stands.note:
-            yield from (_unranked(score, stands.note) for score in likeness(sides))
         else:
-            yield from likeness(sides)
+            yield from map(stands.marked, likeness(sides))
 
     def _sides(self, material: Material, name: str, members: Members, known: RealImages, seed: int) -> Sides:
         real, fake = (
@@ -245,11 +243,6 @@ def _apart(scores: Sequence[Score]) -> dict[str, dict[str, object]]:
 def _some(rows: Indices, names: Sequence[str], most: int) -> Indices:
     """At most ``most`` of some rows, those whose names come first by their hash; in order."""
     return np.sort(rows[hashed_order([names[row] for row in rows])[:most]])
-
-
-def _unranked(score: Score, note: str) -> Score:
-    """The score with the note, to be shown and not judged."""
-    return replace(score, ranked=False, reason=note if score.reason is None else f"{score.reason}; {note}")
 
 
 def _too_alike(images: ImageSet, side: int) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -44,8 +45,7 @@ class RealImages:
     def reference(self, material: Material, encoder: str, group: str) -> Reference:
         """What they tell of a group of images in an encoder: its own images first, then all."""
         rows = self._read(material, encoder)
-        patients = [*self.train.patients, *self.holdout.patients]
-        pools = [Pool(rows, np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)[1].reshape(-1))]
+        pools = [Pool(rows, self._patients)]
         if group != "all":
             pools.insert(0, pools[0].select(self._of_group(group)))
         pools = [pool for pool in pools if len(pool.rows)]
@@ -54,6 +54,11 @@ class RealImages:
         if len(self.train) < FEWEST:
             return Reference(own=True, pools=pools)
         return Reference(scale_of(rows[: len(self.train)]), pools=pools)
+
+    @cached_property
+    def _patients(self) -> Indices:
+        names = np.asarray([*self.train.patients, *self.holdout.patients], dtype=np.str_)
+        return np.unique(names, return_inverse=True)[1].reshape(-1)
 
     def _read(self, material: Material, encoder: str) -> Rows:
         if encoder not in self.rows:
