@@ -1,0 +1,1 @@
+"""Two sets of images in, a table with intervals out: no table of labels, no patients, no split needed."""

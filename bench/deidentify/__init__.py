@@ -1,0 +1,1 @@
+"""What in a folder of images a person should look at before it leaves the house."""
