@@ -76,8 +76,8 @@ def _shape(path: Path, volume: Any) -> tuple[int, int, int]:
 
 def _is_plain(volume: Any) -> bool:
     """Whether the file holds 8-bit grey levels as they are to be shown."""
-    slope, inter = volume.header.get_slope_inter()
-    return volume.get_data_dtype() == np.uint8 and slope in (None, 1.0) and inter in (None, 0.0)
+    stored = volume.dataobj
+    return bool(volume.get_data_dtype() == np.uint8 and stored.slope == 1.0 and stored.inter == 0.0)
 
 
 def _grey(path: Path) -> Grey:

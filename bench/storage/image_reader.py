@@ -20,6 +20,7 @@ Grey = npt.NDArray[np.uint8]  # (H, W)
 Aspect = Literal["pad", "crop"]
 Alpha = Literal["refuse", "opaque"]
 
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm"})
 READER_VERSION = "2"  # changes whenever the same file would give other pixels, or more is kept of it
 PIXEL_CAP = 32_000_000
 BYTE_CAP = 512 * 2**20
@@ -285,10 +286,10 @@ def pixel_hash(image: Grey) -> str:
     return hashlib.sha256(shape + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
-def encode_png(image: Grey) -> bytes:
-    """``(H, W)`` uint8 as an 8-bit grey PNG file."""
+def encode_png(image: Grey, effort: int = -1) -> bytes:
+    """``(H, W)`` uint8 as an 8-bit grey PNG file; ``effort`` is zlib's, 1 to 9, -1 its usual one."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
+    Image.fromarray(image).save(buffer, "PNG", compress_level=effort)
     return buffer.getvalue()
 
 
