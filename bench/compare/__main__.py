@@ -57,7 +57,7 @@ def _stop(number: int, _: object) -> NoReturn:
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.compare",
-        description="How do synthetic images differ from real ones? Distances and shares with 95%% intervals.",
+        description="How do synthetic images differ from real ones? Distances and shares with 95% intervals.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -35,7 +35,7 @@ def configuration(settings: Sequence[str] = (), config_dir: str | None = None) -
     setup_globals()
     search = create_config_search_path(str(CONFIGURATION))
     if config_dir is not None:
-        search.append("command-line", f"file://{_folder(config_dir)}")
+        search.prepend("command-line", f"file://{_folder(config_dir)}", "schema")
     loader = JudgedLoader(search)
     try:
         config = loader.load_configuration(NAME, list(settings), RunMode.RUN, from_shell=False)

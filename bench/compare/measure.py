@@ -30,9 +30,9 @@ from bench.storage.image_reader import READER_VERSION
 
 KIND = "compare/1"  # what a protocol of a comparison is called: none of a leaderboard is
 WANTED: Mapping[Part, str] = {
-    "train": "the images that the generator learned from: give TRAIN",
-    "holdout": "real images that the generator is known not to have learned from, which only a split has: make one with "
-    "python -m bench.split and judge the generator with python -m bench",
+    "train": "the images that the generator learned from (TRAIN)",
+    "holdout": "real images that it is known not to have learned from, which only a split has (python -m bench.split "
+    "makes one, and python -m bench judges a generator on it)",
     "test": "real images",
 }
 
@@ -179,7 +179,7 @@ class Measuring:
     def scores(self) -> tuple[list[Score], list[str]]:
         """All scores, and for each evaluator without any a sentence why."""
         refusals = [
-            f"{name} was not measured. It needs {' and '.join(WANTED[part] for part in missing)}"
+            f"{name} was not measured: it needs {' and '.join(WANTED[part] for part in missing)}"
             for name, evaluator in self.parts.evaluators.items()
             if (missing := self._missing(evaluator))
         ]

@@ -69,9 +69,10 @@ def compare(
         options: size, seed, patients, window, settings and config_dir, see ``bench.compare.measure.Options``.
 
     Returns:
-        Columns encoder, metric, value, low and high (the 95% interval), n (images of the smaller side), better
-        (``lower``, ``higher``, ``target`` or ``neither``), title, and reason, which says why there is no value or no
-        interval. ``attrs["notes"]`` are sentences to read first, ``attrs["protocol"]`` all that decides a number.
+        Columns encoder (empty where images are compared as they are), metric, value, low and high (the 95% interval),
+        n (images of the smaller side), better (``lower``, ``higher``, ``target`` or ``neither``), title, and reason,
+        which says why there is no value or no interval. ``attrs["notes"]`` are sentences to read first,
+        ``attrs["protocol"]`` all that decides a number.
 
     Raises:
         bench.api.BenchError: images, settings or patients that are not as needed.
@@ -87,8 +88,8 @@ def frame(found: Comparison) -> pandas.DataFrame:
 
     rows = [
         (
-            *(score.encoder, score.metric, score.value, score.low, score.high, score.n),
-            *(found.metrics[score.metric].better, found.metrics[score.metric].title, score.reason),
+            *(score.encoder or "", score.metric, score.value, score.low, score.high, score.n),
+            *(found.metrics[score.metric].better, found.metrics[score.metric].title, score.reason or ""),
         )
         for score in found.scores
     ]
@@ -119,7 +120,9 @@ def printed(found: Comparison, every: bool = False) -> str:
     lines = text_table([("metric", "value", "95% interval", "n", "encoder", ""), *measured]) if measured else []
     lines += [LEGEND, ""] if measured else []
     lines += [f"- {note}" for note in found.notes]
-    lines += [f"- refused: {line}" for line in _reasons(shown)]
+    lines += [f"- refused: {line}" for line in _reasons(score for score in shown if score.value is None)]
+    without = (score for score in shown if score.value is not None and score.low is None)
+    lines += [f"- no interval: {line}" for line in _reasons(without)]
     left = len(found.scores) - len(shown)
     lines += [f"{left} more scores and reasons: --all, or --json FILE"] if left else []
     lines.append(f"{found.protocol['kind']} {found.protocol['digest']}, {found.seconds:.0f} s")
@@ -130,14 +133,13 @@ def _cells(metric: Metric, score: Score) -> tuple[str, ...]:
     interval = "" if score.low is None or score.high is None else f"{score.low:.4g} to {score.high:.4g}"
     value = score.words or f"{score.value:.4g}"
     name = f"{metric.key} {ARROWS[metric.better]}".rstrip()
-    return name, value, interval, str(score.n), score.encoder or "pixels", metric.title
+    return name, value, interval, str(score.n), score.encoder or "", metric.title
 
 
 def _reasons(scores: Iterable[Score]) -> list[str]:
-    """One line for each reason why scores were refused, with those it holds for."""
+    """One line for each reason, with the scores it holds for."""
     said: dict[str, list[str]] = {}
     for score in scores:
-        if score.value is None:
-            where = f" in {score.encoder}" if score.encoder else ""
-            said.setdefault(str(score.reason), []).append(f"{score.metric}{where}")
+        where = f" in {score.encoder}" if score.encoder else ""
+        said.setdefault(str(score.reason), []).append(f"{score.metric}{where}")
     return [f"{', '.join(names)}: {reason}" for reason, names in said.items()]
