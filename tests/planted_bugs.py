@@ -25,6 +25,8 @@ CARD = (
 )
 CHANCE = ("tests/evaluators/fidelity/test_chance.py",)
 CLIPPED = ("tests/evaluators/fidelity/test_clipped_density_coverage.py",)
+COMPARE = ("tests/compare/test_compare.py", "-k", "however or order or patients or copies or blank")
+COMPARED_SETS = ("tests/compare/test_given.py", "-k", "blank or slices or asked")
 COMPARISON = ("tests/evaluators/fidelity/test_comparison.py",)
 CONCURRENCY = ("tests/faults/test_concurrency.py", "-k", "whoever_trains")
 CHECKPOINTS = ("tests/storage/test_checkpoints.py",)
@@ -1482,5 +1484,40 @@ BUGS = (
         "return float((1 - self.n / len(self._pool)) ** -0.5)",
         "return 1.0",
         ("tests/validity/test_validity.py", "-k", "share_images"),
+    ),
+    Bug(
+        "numbers of a comparison depend on the order of the images",
+        "bench/compare/sets.py",
+        "order = sorted(kept, key=lambda number: (pictures[number].pixels, whose[number]))",
+        "order = kept",
+        COMPARE,
+    ),
+    Bug(
+        "a comparison forgets whose the images are",
+        "bench/compare/sets.py",
+        'f"image {number}" if patient is None else f"patient {patient}"',
+        'f"image {number}"',
+        COMPARE,
+    ),
+    Bug(
+        "blank generated images are dropped from a comparison",
+        "bench/compare/sets.py",
+        "not (each.blank and given.slices)",
+        "not each.blank",
+        COMPARED_SETS,
+    ),
+    Bug(
+        "the sides of a comparison keep sizes of their own",
+        "bench/compare/measure.py",
+        "made_one_size(each, size, folder / side)",
+        "made_one_size(each, working_size(each.sizes), folder / side)",
+        COMPARED_SETS,
+    ),
+    Bug(
+        "copies of real images among the generated ones are not counted",
+        "bench/compare/sets.py",
+        "np.isin(keys[first], keys[second])",
+        "np.isin(keys[first], keys[second][:0])",
+        COMPARE,
     ),
 )

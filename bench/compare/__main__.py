@@ -100,9 +100,23 @@ def _options(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> dic
     return found
 
 
+def _check_place(option: str, file: str | Path | None) -> None:
+    """Raise ``BenchError`` where a file cannot lie, before a minute is spent on what it would hold."""
+    from bench.api import BenchError
+
+    if file is None or str(file) == "-":
+        return
+    path = Path(file)
+    if not path.parent.is_dir() or path.is_dir():
+        raise BenchError(f"{option} {file}: needed the name of a file in a folder that is there")
+
+
 def _carry_out(chosen: argparse.Namespace) -> int:
     from bench.compare.configuration import configuration
+    from bench.storage.files import write_atomic
 
+    for option, file in (("--json", chosen.json), ("--html", chosen.html)):
+        _check_place(option, file)
     encoders = chosen.encoders.split(",") if chosen.encoders else None
     use_threads(configuration(chosen.settings, chosen.config_dir).threads)
     from bench.compare.measure import comparison
@@ -110,15 +124,15 @@ def _carry_out(chosen: argparse.Namespace) -> int:
 
     found = comparison(chosen.real, chosen.fake, chosen.train, encoders, **chosen.options)
     if chosen.html:
-        from bench.compare import report
+        from bench.compare.report import write
 
-        report.write(found, chosen.html)
+        write(found, chosen.html)
     if chosen.json:
         text = document(found).model_dump_json(by_alias=True, indent=2)
         if chosen.json == "-":
             sys.stdout.write(f"{text}\n")
             return 0
-        Path(chosen.json).write_text(f"{text}\n", encoding="utf-8")
+        write_atomic(Path(chosen.json), f"{text}\n".encode())
     sys.stdout.write(f"{printed(found, chosen.all)}\n")
     return 0 if found.scores else 1
 

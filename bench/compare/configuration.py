@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -47,8 +47,8 @@ def configuration(settings: Sequence[str] = (), config_dir: str | None = None) -
     return config
 
 
-def _folder(path: str) -> str:
-    folder = os.path.abspath(os.path.expanduser(path))
-    if not os.path.isdir(folder):
+def _folder(path: str) -> Path:
+    folder = Path(path).expanduser().absolute()
+    if not folder.is_dir():
         raise BenchError(f"{path} is no folder; name one with encoder/ or evaluator/ in it")
     return folder

@@ -1,4 +1,4 @@
-"""Image files of a folder or a list, and whose images they are: by ``metadata.csv``, or by the header of a DICOM file."""
+"""Image files of a folder or a list, and whose images they are: by ``metadata.csv``, or by DICOM headers."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -14,7 +14,7 @@ from typing import Any, TypedDict, Unpack
 from omegaconf import DictConfig
 from threadpoolctl import threadpool_limits
 
-from bench.api import BenchError, Encoder, Evaluator, ImageSet, Material, Part, Score, Split
+from bench.api import BenchError, Evaluator, Material, Part, Score, Split
 from bench.compare.comparison import Comparison
 from bench.compare.configuration import configuration
 from bench.compare.given import Window, given

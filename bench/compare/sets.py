@@ -130,7 +130,7 @@ def _patients(given: Given, pictures: Sequence[Picture], kept: Sequence[int]) ->
         patient = given.patients[number]
         images[f"image {number}" if patient is None else f"patient {patient}"].append(number)
     twins: Counter[str] = Counter()
-    found = {}
+    found: dict[int, str] = {}
     for numbers in images.values():
         pixels = sorted(pictures[number].pixels for number in numbers)
         owner = hashlib.sha256("\n".join(pixels).encode()).hexdigest()[:16]

@@ -94,7 +94,7 @@ def frame(found: Comparison) -> pandas.DataFrame:
         for score in found.scores
     ]
     table = pandas.DataFrame(rows, columns=list(COLUMNS))
-    table = table.astype({name: "float64" for name in ("value", "low", "high")})
+    table = table.astype(dict.fromkeys(("value", "low", "high"), "float64"))
     table.attrs = {"notes": list(found.notes), "protocol": dict(found.protocol)}
     return table
 

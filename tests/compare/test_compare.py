@@ -42,7 +42,7 @@ def test_the_documented_call_does_what_is_said() -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "paths", "tiff", "parquet", "volumes", "order"])
-def test_numbers_do_not_depend_on_how_images_come(kind: str, table: pandas.DataFrame, tmp_path: Path) -> None:
+def test_numbers_are_the_same_however_images_come(kind: str, table: pandas.DataFrame, tmp_path: Path) -> None:
     order = np.random.default_rng(0).permutation(len(REAL))
     real, fake = {
         "folder": lambda: (as_files(REAL, tmp_path / "r"), as_files(FAKE, tmp_path / "f")),
