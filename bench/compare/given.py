@@ -81,11 +81,11 @@ def _of_path(side: str, path: Path, window: Window | None) -> Given:
         return _of_files(side, files, path, window)
     if not path.exists():
         raise BenchError(f"{side}: {path} is not there; name a folder of images, a parquet file or a NIfTI file")
-    return _of_files(side, [path], path.parent, window)
+    return _of_files(side, [path], None, window)
 
 
 def _of_files(side: str, files: Sequence[Path], root: Path | None, window: Window | None) -> Given:
-    """Files of one kind; of a folder ``root`` those that are of no kind are counted and left aside."""
+    """Files of one kind; below a folder ``root`` those that are of no kind are counted and left aside."""
     from bench.compare.image_files import image_files
     from bench.compare.image_tables import image_table
     from bench.compare.volumes import volumes
@@ -99,7 +99,7 @@ def _of_files(side: str, files: Sequence[Path], root: Path | None, window: Windo
         elif file.name != "metadata.csv":
             others[file.suffix.lower() or file.name] += 1
     present = {kind: paths for kind, paths in kinds.items() if paths}
-    where = root or "the list of paths"
+    where = root or (files[0] if len(files) == 1 else "the list of paths")
     if not present or (root is None and others):
         seen = f"{len(files)} files ({_named(others)})" if files else "no file"
         raise BenchError(
@@ -171,6 +171,8 @@ def _needed(images: Any) -> str:
 
 def _with_patients(found: Given, patients: Sequence[Any]) -> Given:
     names = [str(each) for each in patients]
-    if found.slices or len(names) != len(found):
+    if found.slices:
+        raise BenchError(f"{found.side}: patients were given for volumes; each volume is a patient, so leave them out")
+    if len(names) != len(found):
         raise BenchError(f"{found.side}: {len(names)} patients for {len(found)} images, needed one for each image")
     return replace(found, patients=names)

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from bench.api import BenchError
 from bench.compare.given import Given, Read, Size, Window
-from bench.storage.image_reader import decode_file
-from bench.storage.tables import read_table
+from bench.datasets.prepare import LISTED, listing
+from bench.storage.image_reader import ImageError, decode_file
+from bench.storage.tables import TableError, read_table
 
 METADATA = "metadata.csv"
 DICOM = (".dcm", ".dicom")
@@ -32,7 +34,7 @@ def image_files(side: str, paths: Sequence[Path], root: Path | None, window: Win
     Raises:
         BenchError: a file is damaged, or a table is.
     """
-    glances = [glance(path, window) for path in paths]
+    glances = _glances(side, paths, window)
     names = [path.relative_to(root).as_posix() if root else str(path) for path in paths]
     patients = [each.patient for each in glances]
     notes = [f"{side}: patients are those of the DICOM headers"] if any(patients) else []
@@ -44,6 +46,20 @@ def image_files(side: str, paths: Sequence[Path], root: Path | None, window: Win
             yield partial(decode_file, path, window=window if seen.deep else None)
 
     return Given(side, names, patients, [each.size for each in glances], readers, notes=tuple(notes))
+
+
+def _glances(side: str, paths: Sequence[Path], window: Window | None) -> list[Glance]:
+    found, faults = [], []
+    for path in paths:
+        try:
+            found.append(glance(path, window))
+        except ImageError as error:
+            faults.append(str(error))
+        if len(faults) == LISTED:
+            raise BenchError(f"{side}: {listing(faults, 'images cannot be used (stopped looking here)')}")
+    if faults:
+        raise BenchError(f"{side}: {listing(faults, f'of {len(paths)} images cannot be used')}")
+    return found
 
 
 def glance(path: Path, window: Window | None = None) -> Glance:
@@ -81,22 +97,21 @@ def glance_within(content: Any, decode: Callable[[], Any]) -> Glance:
 
 def _told(side: str, root: Path, paths: Sequence[Path], patients: list[str | None]) -> list[str]:
     """Fill in the patients that tables name; what is to be said of the tables."""
-    tables = sorted(root.rglob(METADATA))
     places = {path: number for number, path in enumerate(paths)}
-    named, elsewhere, nobody = 0, 0, 0
-    for table in tables:
-        for row in read_table(table, delimiter=",", required=["file_name"], optional=["patient_id"]):
+    notes, named, elsewhere, nobody = [], 0, 0, 0
+    for table in sorted(root.rglob(METADATA)):
+        try:
+            rows = read_table(table, delimiter=",", required=["file_name"], optional=["patient_id"])
+        except TableError as error:
+            notes.append(f"{side}: a table was not used: {error}")
+            continue
+        for row in rows:
             number = places.get(table.parent / row["file_name"])
-            if number is None:
-                elsewhere += 1
-            elif row["patient_id"]:
+            elsewhere += number is None
+            nobody += number is not None and not row["patient_id"]
+            if number is not None and row["patient_id"]:
                 patients[number] = row["patient_id"]
                 named += 1
-            else:
-                nobody += 1
-    if not tables:
-        return []
-    read = f"{len(tables)} tables {METADATA}" if len(tables) > 1 else METADATA
-    notes = [f"{side}: {read} names the patients of {named} of {len(paths)} images"]
-    notes += [f"{side}: {nobody} rows of {METADATA} name no patient"] if nobody and named else []
+    notes += [f"{side}: {METADATA} names the patients of {named} of {len(paths)} images"] if named else []
+    notes += [f"{side}: {nobody} rows of {METADATA} name no patient"] if nobody else []
     return notes + ([f"{side}: {elsewhere} rows of {METADATA} name files that are not there"] if elsewhere else [])

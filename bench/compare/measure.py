@@ -18,7 +18,7 @@ from bench.api import BenchError, Evaluator, Material, Part, Score, Split
 from bench.compare.comparison import Comparison
 from bench.compare.configuration import configuration
 from bench.compare.given import Window, given
-from bench.compare.sets import Side, copy_notes, made_one_size
+from bench.compare.sets import Side, copy_notes, made_one_size, people_notes
 from bench.compare.sizes import size_notes, working_size
 from bench.pipeline.features import FeatureStore, device_type
 from bench.runtime.code_digest import code_digest, part_digest
@@ -83,7 +83,7 @@ def comparison(
     sides = {side: made_one_size(each, size, folder / side) for side, each in looked.items()}
     measuring = Measuring(parts, sides, features)
     scores, refusals = measuring.scores()
-    notes = [*copy_notes(list(sides.values())), *size_notes(list(looked.values()), size)]
+    notes = [*copy_notes(list(sides.values())), *people_notes(looked), *size_notes(list(looked.values()), size)]
     notes += [note for side in sides.values() for note in side.notes]
     return Comparison(
         real=sides["REAL"].images,

@@ -198,3 +198,11 @@ def _shared_note(pair: tuple[str, str], keys: dict[str, Any], images: dict[str, 
         f"{first}: {len(shared)} of {len(keys[first])} images have exactly the pixels of an image of {second}, such as "
         f"{names[0]} = {names[1]}"
     ]
+
+
+def people_notes(sides: Mapping[str, Given]) -> list[str]:
+    """Whether patients of the training images are among those of the real ones; files of volumes are no names."""
+    if "TRAIN" not in sides or any(sides[side].slices for side in ("REAL", "TRAIN")):
+        return []
+    shared = {each for each in sides["REAL"].patients if each is not None} & set(sides["TRAIN"].patients)
+    return [f"REAL: {len(shared)} patients have images in TRAIN too, which flatters FAKE"] if shared else []

@@ -52,3 +52,24 @@ def as_volumes(images: Sequence[Images], folder: Path, slices: int = 1) -> Path:
         volume = np.stack(list(images[start : start + slices]), axis=2)
         nibabel.save(nibabel.Nifti1Image(volume, np.eye(4)), folder / f"{start}.nii.gz")
     return folder
+
+
+def as_dicom(image: Images, path: Path, patient: str) -> Path:
+    """A plain 8-bit DICOM file, black as zero."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    told = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    told.SOPClassUID, told.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    told.PatientID, told.Modality = patient, "DX"
+    told.Rows, told.Columns = image.shape
+    told.SamplesPerPixel, told.PhotometricInterpretation = 1, "MONOCHROME2"
+    told.BitsAllocated = told.BitsStored = 8
+    told.HighBit, told.PixelRepresentation = 7, 0
+    told.PixelData = image.tobytes()
+    told.save_as(path, enforce_file_format=True)
+    return path

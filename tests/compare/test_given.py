@@ -14,7 +14,7 @@ from bench.compare.given import given
 from bench.compare.measure import comparison
 from bench.compare.sets import made_one_size
 from bench.compare.sizes import size_notes, working_size
-from tests.compare.pictures import as_files, as_parquet, as_volumes, textures
+from tests.compare.pictures import as_dicom, as_files, as_parquet, as_volumes, textures
 
 REAL = textures(1)
 FEW = textures(5, 6)
@@ -87,8 +87,10 @@ def test_damaged_files_are_named_together(tmp_path: Path) -> None:
     said = messages(tmp_path, REAL)
     assert all(str(path) in said for path in broken)
     assert "of 6 images cannot be used" in said
-    broken[0].write_bytes(b"no image")
-    assert "not a PNG, JPEG or TIFF" in messages(tmp_path, REAL)
+    for path in broken:
+        path.write_bytes(b"no image")
+    said = messages(tmp_path, REAL)
+    assert said.count("not a PNG, JPEG or TIFF") == 2
 
 
 def test_a_tiff_of_several_pages_is_refused(tmp_path: Path) -> None:
@@ -115,6 +117,38 @@ def test_a_table_names_patients(tmp_path: Path) -> None:
     assert "REAL: 1 rows of metadata.csv name no patient" in found.notes
     assert "REAL: 1 rows of metadata.csv name files that are not there" in found.notes
     assert any(note.startswith("REAL: 10 images are of nobody known") for note in found.notes)
+
+
+def test_a_table_of_other_columns_is_not_used_and_said(tmp_path: Path) -> None:
+    as_files(REAL, tmp_path)
+    (tmp_path / "metadata.csv").write_text("image,age\na,3\n")
+    found = given("REAL", tmp_path)
+    assert found.notes[0].startswith("REAL: a table was not used: ")
+    assert "file_name" in found.notes[0]
+
+
+def test_patients_of_training_images_among_the_real_ones_are_counted() -> None:
+    patients = {"real": [f"p{number}" for number in range(60)], "train": [f"p{number + 55}" for number in range(60)]}
+    found = comparison(REAL, FEW, textures(4), ("small_cnn",), patients=patients)
+    assert "REAL: 5 patients have images in TRAIN too, which flatters FAKE" in found.notes
+
+
+def test_a_single_file_is_a_side(tmp_path: Path) -> None:
+    as_files(REAL[:1], tmp_path)
+    (path,) = tmp_path.rglob("*.png")
+    assert given("REAL", path).names == [str(path)]
+    (tmp_path / "notes.txt").write_text("x")
+    assert "notes.txt has 1 files (1 .txt), needed images" in messages(tmp_path / "notes.txt", FEW)
+
+
+def test_a_dicom_header_names_the_patient(tmp_path: Path) -> None:
+    pytest.importorskip("bench.storage.dicom")
+    for number, image in enumerate(REAL):
+        as_dicom(image, tmp_path / f"{number}.dcm", f"P{number % 12}")
+    found = comparison(tmp_path, REAL, encoders=("small_cnn",))
+    assert found.protocol["real"]["patients"] == 12
+    assert "REAL: patients are those of the DICOM headers" in found.notes
+    np.testing.assert_array_equal(found.real.pixels(), found.fake.pixels())
 
 
 def test_a_parquet_column_names_patients(tmp_path: Path) -> None:
