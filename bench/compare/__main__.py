@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         sys.exit(_carry_out(chosen))
     except KeyboardInterrupt:
+        sys.stderr.write("compare: stopped by Ctrl-C\n")
         sys.exit(130)
     except (BenchError, OSError) as error:
         said = error if isinstance(error, BenchError) else explained(error, "comparing")
@@ -74,8 +75,9 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--config-dir", metavar="DIR", help="a folder with encoder/ and evaluator/ of your own")
     parser.add_argument("--version", action="version", version=f"compare {bench.__version__}")
     chosen = parser.parse_intermixed_args(arguments)
-    chosen.settings = [each for each in chosen.more if "=" in each]
-    folders = [each for each in chosen.more if "=" not in each]
+    # a run's folder is called seed=0
+    chosen.settings = [each for each in chosen.more if "=" in each and not Path(each).exists()]
+    folders = [each for each in chosen.more if each not in chosen.settings]
     if len(folders) > 1:
         parser.error(f"three sides at most, REAL FAKE TRAIN, and {folders[1]!r} is a fourth")
     chosen.train = Path(folders[0]) if folders else None

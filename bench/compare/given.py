@@ -77,11 +77,17 @@ def given(side: str, source: Any, window: Window | None = None, patients: Sequen
 
 def _of_path(side: str, path: Path, window: Window | None) -> Given:
     if path.is_dir():
-        files = sorted(each for each in path.rglob("*") if each.is_file())
-        return _of_files(side, files, path, window)
+        return _of_files(side, sorted(_files(path)), path, window)
     if not path.exists():
         raise BenchError(f"{side}: {path} is not there; name a folder of images, a parquet file or a NIfTI file")
     return _of_files(side, [path], None, window)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below ``folder`` but hidden ones and those in hidden folders, which are nobody's images."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def _of_files(side: str, files: Sequence[Path], root: Path | None, window: Window | None) -> Given:

@@ -67,6 +67,14 @@ def test_a_mistake_is_one_line_and_exit_code_1(
     assert "no/such" in capsys.readouterr().err
 
 
+def test_a_folder_whose_name_has_an_equals_sign_is_no_setting(
+    folders: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = as_files(textures(3), tmp_path / "seed=0")
+    assert code(*folders, str(train), "evaluator=[privacy]") == 1
+    assert "TRAIN 32 x 32" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("wrong", [["--size", "big"], ["--window", "5"], ["c", "d"]])
 def test_arguments_that_are_none_are_explained(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert code("a", "b", *wrong) == 2

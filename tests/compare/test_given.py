@@ -50,7 +50,12 @@ def test_folders_without_images_are_named(tmp_path: Path) -> None:
 def test_other_files_beside_images_are_counted(tmp_path: Path) -> None:
     as_files(FEW, tmp_path)
     (tmp_path / "notes.txt").write_text("x")
-    assert given("REAL", tmp_path).notes == ("REAL: 1 other files were not read (1 .txt)",)
+    (tmp_path / ".arrow").mkdir()
+    for hidden in (".DS_Store", "._0.png", ".arrow/0.png"):
+        (tmp_path / hidden).write_bytes(b"hidden")
+    found = given("REAL", tmp_path)
+    assert len(found) == len(FEW)
+    assert found.notes == ("REAL: 1 other files were not read (1 .txt)",)
 
 
 @pytest.mark.parametrize(
