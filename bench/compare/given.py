@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class Given:
         sizes: (height, width) of each as it is stored.
         readers: in order, what decodes each image; asked for again, they start again.
         slices: whether the images are slices of volumes, whose ends may show nothing.
+        deep: how many image files have more than 8 bits and are shown through a window.
         notes: what was found and decided on the way.
     """
 
@@ -42,7 +43,8 @@ class Given:
     sizes: Sequence[Size]
     readers: Callable[[], Iterator[Read]]
     slices: bool = False
-    notes: tuple[str, ...] = field(default=())
+    deep: int = 0
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)

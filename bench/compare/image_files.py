@@ -45,7 +45,9 @@ def image_files(side: str, paths: Sequence[Path], root: Path | None, window: Win
         for path, seen in zip(paths, glances, strict=True):
             yield partial(decode_file, path, window=window if seen.deep else None)
 
-    return Given(side, names, patients, [each.size for each in glances], readers, notes=tuple(notes))
+    notes += window_note(side, glances, window)
+    deep = sum(each.deep for each in glances)
+    return Given(side, names, patients, [each.size for each in glances], readers, deep=deep, notes=tuple(notes))
 
 
 def _glances(side: str, paths: Sequence[Path], window: Window | None) -> list[Glance]:
@@ -60,6 +62,14 @@ def _glances(side: str, paths: Sequence[Path], window: Window | None) -> list[Gl
     if faults:
         raise BenchError(f"{side}: {listing(faults, f'of {len(paths)} images cannot be used')}")
     return found
+
+
+def window_note(side: str, glances: Sequence[Glance], window: Window | None) -> list[str]:
+    """Which grey levels images of more than 8 bits show."""
+    deep = sum(each.deep for each in glances)
+    if not deep or window is None:
+        return []
+    return [f"{side}: grey levels {window[0]:g} to {window[1]:g} of {deep} images of more than 8 bits are shown"]
 
 
 def glance(path: Path, window: Window | None = None) -> Glance:

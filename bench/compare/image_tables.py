@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.api import BenchError
 from bench.compare.given import Given, Read, Window
-from bench.compare.image_files import Glance, glance_within
+from bench.compare.image_files import Glance, glance_within, window_note
 from bench.storage.parquet import ImageTable, grey
 
 PATIENT = "patient_id"
@@ -32,14 +32,16 @@ def image_table(side: str, paths: Sequence[Path], window: Window | None) -> Give
     known = PATIENT in tables[0].names
     cells = [cell for table in tables for cell in table.column(PATIENT)] if known else [None] * len(names)
     patients = [None if cell is None or cell == "" else str(cell) for cell in cells]
-    notes = (f"{side}: the column {PATIENT} names the patients",) if any(patients) else ()
+    notes = [f"{side}: the column {PATIENT} names the patients"] if any(patients) else []
+    notes += window_note(side, glances, window)
 
     def readers() -> Iterator[Read]:
         seen = iter(glances)
         for where, content in _contents(tables):
             yield partial(grey, content, where, window=window if next(seen).deep else None)
 
-    return Given(side, names, patients, [each.size for each in glances], readers, notes=notes)
+    deep = sum(each.deep for each in glances)
+    return Given(side, names, patients, [each.size for each in glances], readers, deep=deep, notes=tuple(notes))
 
 
 def _contents(tables: Sequence[ImageTable]) -> Iterator[tuple[str, bytes]]:

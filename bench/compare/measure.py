@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from bench.api import BenchError, Evaluator, Material, Part, Score, Split
 from bench.compare.comparison import Comparison
 from bench.compare.configuration import configuration
-from bench.compare.given import Window, given
+from bench.compare.given import Given, Window, given
 from bench.compare.sets import Side, copy_notes, made_one_size, people_notes
 from bench.compare.sizes import size_notes, working_size
 from bench.pipeline.features import FeatureStore, device_type
@@ -72,9 +72,7 @@ def comparison(
     sources = {"REAL": real, "FAKE": fake, **({} if train is None else {"TRAIN": train})}
     patients = _patients(options.get("patients"), sources)
     looked = {side: given(side, each, options.get("window"), patients.get(side)) for side, each in sources.items()}
-    for side, each in looked.items():
-        if not len(each):
-            raise BenchError(f"{side} has no image, needed at least one")
+    _check(looked, options.get("window"))
     size = working_size(looked["REAL"].sizes, options.get("size"))
     folder = Path(tempfile.mkdtemp(prefix="compare-"))
     features = parts.features(folder)
@@ -107,6 +105,14 @@ def _settings(encoders: Sequence[str] | None, options: Options) -> list[str]:
     return [*chosen, *options.get("settings", ())]
 
 
+def _check(looked: Mapping[str, Given], window: Window | None) -> None:
+    for side, each in looked.items():
+        if not len(each):
+            raise BenchError(f"{side} has no image, needed at least one")
+    if window is not None and not any(each.deep for each in looked.values()):
+        raise BenchError("window was given, but no png, jpeg or tiff has more than 8 bits; leave it out")
+
+
 def _patients(told: Mapping[str, Sequence[Any]] | None, sources: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
     if told is None:
         return {}
@@ -115,6 +121,10 @@ def _patients(told: Mapping[str, Sequence[Any]] | None, sources: Mapping[str, An
         got = sorted(map(str, told)) if isinstance(told, Mapping) else type(told).__name__
         raise BenchError(f"patients is {got}, needed lists by side, of {names}: patients={{'real': [...]}}")
     return {name.upper(): each for name, each in told.items()}
+
+
+def _without_device(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key != "device"}
 
 
 @dataclass(frozen=True)
@@ -226,7 +236,7 @@ class Measuring:
             "evaluators": {
                 name: {
                     "id": f"{evaluator.id}/{evaluator.version}",
-                    "settings": identity.settings(config.evaluator[name]),
+                    "settings": _without_device(identity.settings(config.evaluator[name])),
                     "code": content_key([part_digest(evaluator, config.evaluator[name]._target_), code_digest(Side)]),
                 }
                 for name, evaluator in self.able.items()
