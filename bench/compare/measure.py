@@ -31,8 +31,8 @@ from bench.storage.image_reader import READER_VERSION
 KIND = "compare/1"  # what a protocol of a comparison is called: none of a leaderboard is
 WANTED: Mapping[Part, str] = {
     "train": "the images that the generator learned from (TRAIN)",
-    "holdout": "real images that it is known not to have learned from, which only a split has (python -m bench.split "
-    "makes one, and python -m bench judges a generator on it)",
+    "holdout": "real images that the generator is known not to have learned from, which only a split has (python -m "
+    "bench.split makes one, and python -m bench judges a generator on it)",
     "test": "real images",
 }
 
