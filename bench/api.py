@@ -313,6 +313,8 @@ class Generator(ABC, Configurable):
         uses: names of the request columns it understands (labels, attributes, ``prompt``).
         learns_from: the part of the split that ``fit`` is given and learns from; ``None`` where the generator comes
             trained on what the bench cannot know, and ``fit`` reads no more of the train part than size and labels.
+        trained_on: what a person states that it learned from, where ``learns_from`` is ``None``: ``train``, the digest of
+            a split, or anything else, which counts as unknown.
         incidental: settings that change no image (where it runs, how often it saves).
         sampling_only: settings that training does not depend on, so that changing them keeps what was trained.
         runs_code: settings that, when set, start code which comes with weights; each needs the user's ``allow``.
@@ -332,6 +334,7 @@ class Generator(ABC, Configurable):
     processes: int = 1
     uses: tuple[str, ...] = ()
     learns_from: ClassVar[Part | None] = "train"
+    trained_on: str | None = None
     incidental: ClassVar[tuple[str, ...]] = ("device",)
     sampling_only: ClassVar[tuple[str, ...]] = ()
     runs_code: ClassVar[tuple[str, ...]] = ()
@@ -340,10 +343,13 @@ class Generator(ABC, Configurable):
     control: ClassVar[Control | None] = None
     shows_real: ClassVar[bool] = False
 
-    @property
-    def trained_on(self) -> str:
-        """The part of the split it learned from, ``unknown`` if it was not trained here."""
-        return self.learns_from or "unknown"
+    def learned_from(self, split: Split) -> str:
+        """The part of the split it learned from; ``unknown`` if it was not trained here and nobody states that it was
+        trained on this split."""
+        if self.learns_from is not None:
+            return self.learns_from
+        stated = self.trained_on
+        return "train" if stated == "train" or (stated and stated == split.digest) else "unknown"
 
     @property
     def reads_part(self) -> Part:

@@ -126,7 +126,7 @@ FAULTS = {
     "patient of another": (
         "0,9,58,M,PA",
         "0,1,58,M,PA",
-        r"line 11, column 'Patient ID': got '1', needed '9', the patient that the image 00000009_000.png is named after",
+        r"line 11, column 'Patient ID': got '1', needed '9', the patient that the image 00000009_000.png is named",
     ),
     "row twice": ("00000002_000.png", "00000001_000.png", r"line 4: image '00000001_000.png' stands in .* line 3"),
     "row lost": (record(1, "Pneumonia") + "\n", "", r"listed images have no row(?s:.)*00000001_000.png \(train_val"),

@@ -35,7 +35,7 @@ def check(*ids: str) -> None:
     ],
 )
 def test_what_is_no_id_is_refused_with_its_row(text: str) -> None:
-    with pytest.raises(BenchError, match="mine: 1 patient ids are no ids.*\n  table.csv line 3: patient id"):
+    with pytest.raises(BenchError, match=r"mine: 1 patient ids are no ids.*\n  table.csv line 3: patient id"):
         check("A", text, "B", text)
 
 
