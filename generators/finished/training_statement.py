@@ -9,10 +9,10 @@ from bench.storage.files import read_json
 
 
 def training_statement(setting: str | None) -> str | None:
-    """``generator.trained_on`` as it is, or the digest in the ``split.json`` that it names.
+    """``generator.trained_on`` as it is, or the membership in the ``split.json`` that it names.
 
     Raises:
-        BenchError: such a file is missing or holds no digest of a split.
+        BenchError: such a file is missing or states no split.
     """
     if setting is None or not setting.endswith(".json"):
         return setting
@@ -20,7 +20,7 @@ def training_statement(setting: str | None) -> str | None:
     found = read_json(path)
     if found is None:
         raise BenchError(f"generator.trained_on: {path} does not exist; python -m bench.split writes a split.json")
-    digest = found.get("digest") if isinstance(found, dict) else None
-    if not isinstance(digest, str):
-        raise BenchError(f"generator.trained_on: {path} has no digest of a split; name the file that bench.split wrote")
-    return digest
+    membership = found.get("membership") if isinstance(found, dict) else None
+    if not isinstance(membership, str):
+        raise BenchError(f"generator.trained_on: {path} states no split; name the file that bench.split wrote")
+    return membership

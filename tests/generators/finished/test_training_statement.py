@@ -25,18 +25,28 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
 def test_train_and_the_digest_of_this_split_are_believed_and_nothing_else(kind: type[Generator], split: Split) -> None:
     found = {
         stated: kind(trained_on=stated).learned_from(split)  # type: ignore[call-arg]
-        for stated in (None, "train", split.digest, split.train.digest, "0123456789abcdef", "Train", "yes", "")
+        for stated in (
+            None,
+            "train",
+            split.digest,
+            split.membership,
+            split.train.digest,
+            "0123456789abcdef",
+            "Train",
+            "yes",
+            "",
+        )
     }
-    believed = ("train", split.digest)
+    believed = ("train", split.digest, split.membership)
     assert found == {stated: "train" if stated in believed else "unknown" for stated in found}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_file_of_a_split_states_its_digest(kind: type[Generator], split: Split, tmp_path: Path) -> None:
     file = tmp_path / "split.json"
-    file.write_text(json.dumps({"digest": split.digest}))
+    file.write_text(json.dumps({"membership": split.membership}))
     assert kind(trained_on=str(file)).learned_from(split) == "train"  # type: ignore[call-arg]
-    file.write_text(json.dumps({"digest": "0" * 16}))
+    file.write_text(json.dumps({"membership": "0" * 16}))
     assert kind(trained_on=str(file)).learned_from(split) == "unknown"  # type: ignore[call-arg]
 
 
@@ -44,8 +54,8 @@ def test_the_file_of_a_split_states_its_digest(kind: type[Generator], split: Spl
     ("content", "message"),
     [
         (None, r"none/split\.json does not exist; python -m bench\.split"),
-        ("[]", "no digest"),
-        ('{"digest": 3}', "no digest"),
+        ("[]", "states no split"),
+        ('{"membership": 3}', "states no split"),
     ],
 )
 def test_a_file_that_states_nothing_is_named(content: str | None, message: str, tmp_path: Path) -> None:
