@@ -320,8 +320,8 @@ class Generator(ABC, Configurable):
         uses: names of the request columns it understands (labels, attributes, ``prompt``).
         learns_from: the part of the split that ``fit`` is given and learns from; ``None`` where the generator comes
             trained on what the bench cannot know, and ``fit`` reads no more of the train part than size and labels.
-        trained_on: what a person states that it learned from, where ``learns_from`` is ``None``: ``train``, the digest or
-            the membership of a split, or anything else, which counts as unknown.
+        trained_on: what a person states that it learned from, where ``learns_from`` is ``None``: ``train``, the digest
+            or the membership of a split, or anything else, which counts as unknown.
         incidental: settings that change no image (where it runs, how often it saves).
         sampling_only: settings that training does not depend on, so that changing them keeps what was trained.
         runs_code: settings that, when set, start code which comes with weights; each needs the user's ``allow``.

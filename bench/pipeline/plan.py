@@ -129,8 +129,8 @@ class Plan:
             raise BenchError(f"what the data set calls itself cannot stand in a record: {fault}; correct its name")
         if self.generator.trained_on and self.generator.learned_from(split) == "unknown":
             log.warning(
-                "generator.trained_on=%s is neither train nor a digest of this split (%s; at this working size %s): what "
-                "the generator learned from is recorded as unknown",
+                "generator.trained_on=%s is neither train nor a digest of this split (%s; at this working size %s): "
+                "what the generator learned from is recorded as unknown",
                 self.publication.value(self.generator.trained_on),
                 split.membership,
                 split.digest,

@@ -22,8 +22,9 @@ PARTS = ("train", "holdout", "test")
 ROWS = 64  # images in memory at a time
 USE = (
     "Learn from train alone; holdout is the control that no generator may have seen, and test is what images are "
-    "compared with. Tell the benchmark so with generator.trained_on={membership}, which holds at any working size, or name this file. The images are those of "
-    "the data set, under its terms: they are not to be passed on because they are written here."
+    "compared with. Tell the benchmark so with generator.trained_on={membership}, which holds at any working size, or "
+    "name this file. The images are those of the data set, under its terms: they are not to be passed on because they "
+    "are written here."
 )
 
 
