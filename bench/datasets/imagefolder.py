@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
+from bench.datasets.patient_ids import check_patient_ids
 from bench.datasets.prepare import (
     Shape,
     Source,
@@ -71,6 +72,8 @@ class ImageFolder(Dataset):
         window = (float(self.window[0]), float(self.window[1])) if self.window else None
         shape = Shape(size_of(self.image_size), self.aspect, window)
         parts = self._parts(self._folder(), info)
+        if self.patient_column:
+            check_patient_ids([(each.patient_id, each.where) for part in parts.values() for each in part], self.name)
         refuse_shared_patients(parts["train"], parts["test"])
         train, holdout = take_holdout(parts["train"], self.holdout_fraction, self.holdout_seed)
         return checked(*(prepare(part, info, shape, cache) for part in (train, holdout, parts["test"])))

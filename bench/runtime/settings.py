@@ -102,6 +102,17 @@ class CompareSettings(BaseModel):
     allow: list[str] = Field(description="a list of names, e.g. [mylab]")
 
 
+class SplitSettings(Settings):
+    """The top level of ``conf/split.yaml``."""
+
+    out: str | None = Field(description="a folder: out=my_split")
+    kind: Literal["lists", "imagefolder", "parquet"] = Field(description="lists, imagefolder or parquet")
+    csv: str | None = Field(description="null or a file")
+    patient: str | None = Field(description="null or the name of a column")
+    label: str | list[str] | None = Field(description="null, the name of a column, or several: label=[A,B]")
+    test_fraction: float = Field(gt=0, lt=1, description="a number between 0 and 1")
+
+
 def check_settings(config: DictConfig, model: type[BaseModel] = Settings) -> None:
     """Judge a composed configuration, the node ``hydra`` included; imports the modules of the chosen parts, and
     torch only for a device that is none of the usual ones.

@@ -18,6 +18,7 @@ from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_
 from generators.assignment import shuffle_by_seeds
 from generators.finished.joining import fewer, join, repeating, some
 from generators.finished.stated import Stated, Texts, further_columns, known_text, texts_of
+from generators.finished.training_statement import training_statement
 
 By = Literal["request_id", "conditions"]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
@@ -39,6 +40,7 @@ class Parquet(Generator):
     """
 
     learns_from: ClassVar[Part | None] = None
+    incidental: ClassVar[tuple[str, ...]] = ("device", "trained_on")
 
     path: ExistingPath | None = None
     by: By | None = None
@@ -49,6 +51,7 @@ class Parquet(Generator):
     other_conditions_tolerance: int = 0
     repeat_tolerance: int = 0
     block: Count = 64
+    trained_on: str | None = None
     facts: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +63,7 @@ class Parquet(Generator):
         if len(self.crop_rows) != 2 or min(self.crop_rows) < 0:
             raise BenchError(f"generator.crop_rows is {list(self.crop_rows)}; needed rows off the top and the bottom")
         self.reads = (str(Path(self.path).expanduser()),) if self.path else ()
+        self.trained_on = training_statement(self.trained_on)
         self._given: dict[str, int] = {}
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
