@@ -12,7 +12,7 @@ import numpy as np
 from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingPath
-from bench.storage.image_reader import Aspect, Grey, decode_file, resize, size_span
+from bench.storage.image_reader import SUFFIXES, Aspect, Grey, decode_file, resize, size_span
 from bench.storage.mapped import nameless
 from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
 from generators.assignment import shuffle_by_seeds
@@ -20,7 +20,6 @@ from generators.finished.joining import fewer, join, repeating, some
 from generators.finished.stated import Stated, Texts, further_columns, known_text, texts_of
 
 By = Literal["request_id", "conditions"]
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 EXPORT = "export the run without --purpose, or set generator.by=conditions"
 
 
