@@ -58,10 +58,10 @@ def header(path: Path) -> DicomHeader:
 def decode_dicom(content: bytes, where: str, window: tuple[float, float] | None) -> Grey:
     """The one grey frame of a file as ``(H, W)`` uint8, black to white as a reading room shows it.
 
-    Stored values become those of the modality (rescale or lookup table), and these grey levels by ``window`` where it is
-    given, in the units of the modality, else by the file's own lookup table or its first window (linear, linear exact
-    or sigmoid), else, where 8 bits or fewer are stored and nothing is rescaled, as they are. ``MONOCHROME1`` is inverted;
-    padding is black.
+    Stored values become those of the modality (rescale or lookup table), and these grey levels: by ``window`` where it
+    is given, in the units of the modality, else by the file's own lookup table or its first window (linear, linear
+    exact or sigmoid), else, where 8 bits or fewer are stored and nothing is rescaled, as they are. ``MONOCHROME1`` is
+    inverted; padding is black.
 
     Raises:
         ImageError: no image, several frames, colour, floating point, over ``PIXEL_CAP``, pixel data that are cut or
@@ -143,7 +143,7 @@ def _shares(found: Any, values: Values, where: str, window: tuple[float, float] 
     plain = found.PixelRepresentation == 0 and not (found.get("ModalityLUTSequence") or _rescaled(found))
     if int(found.BitsStored) > 8 or not plain:
         raise ImageError(
-            f"{where}: DICOM of {found.BitsStored} bits (values {values.min():g} to {values.max():g}) without a window; "
+            f"{where}: DICOM of {found.BitsStored} bits (values {values.min():g} to {values.max():g}) and no window; "
             "set `window` to the values shown as black and white, for example [0, 4095]"
         )
     return values / (2 ** int(found.BitsStored) - 1)

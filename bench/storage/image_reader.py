@@ -71,7 +71,7 @@ def decode_file(path: Path, *, window: tuple[float, float] | None = None, alpha:
 def decode_grey(
     content: bytes, where: str, *, window: tuple[float, float] | None = None, alpha: Alpha = "refuse"
 ) -> Grey:
-    """Decode the bytes of a PNG, JPEG, TIFF or DICOM file in full into ``(H, W)`` uint8, or say what is wrong with them.
+    """Decode the bytes of a PNG, JPEG, TIFF or DICOM file in full into ``(H, W)`` uint8, or say what is wrong.
 
     Args:
         where: what messages call the image: its path, or its place in a table.
