@@ -12,7 +12,7 @@ import numpy as np
 from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingPath
-from bench.storage.image_reader import Aspect, Grey, decode_file, resize, size_span
+from bench.storage.image_reader import SUFFIXES, Aspect, Grey, decode_file, resize, size_span
 from bench.storage.mapped import nameless
 from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
 from generators.assignment import shuffle_by_seeds
@@ -21,7 +21,6 @@ from generators.finished.stated import Stated, Texts, further_columns, known_tex
 from generators.finished.training_statement import training_statement
 
 By = Literal["request_id", "conditions"]
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 EXPORT = "export the run without --purpose, or set generator.by=conditions"
 
 
