@@ -95,7 +95,7 @@ def test_damaged_files_are_named_together(tmp_path: Path) -> None:
     for path in broken:
         path.write_bytes(b"no image")
     said = messages(tmp_path, REAL)
-    assert said.count("not a PNG, JPEG or TIFF") == 2
+    assert said.count("not a PNG, JPEG, TIFF or DICOM") == 2
 
 
 def test_a_tiff_of_several_pages_is_refused(tmp_path: Path) -> None:
