@@ -167,11 +167,19 @@ def windowed(values: Values, centre: float, width: float, function: str, where: 
 
 
 def _looked_up(found: Any, values: Values) -> Values:
-    from pydicom.pixels import apply_voi
+    """Values by the first lookup table: those under its first entry are that entry, those over its last the last.
 
-    bits = int(found.VOILUTSequence[0].LUTDescriptor[2])
-    shown = apply_voi(np.rint(values).astype(np.int64), found, index=0)
-    return np.asarray(shown, np.float64) / (2**bits - 1)
+    Done here because pydicom counts the entries of a table of 8 bits in 8 bits.
+    """
+    item = found.VOILUTSequence[0]
+    entries, first, bits = (int(each) for each in item.LUTDescriptor)
+    entries = entries or 2**16
+    data = item.LUTData
+    if isinstance(data, bytes):
+        # of 8 bits, one entry a byte or one a word
+        data = np.frombuffer(data, np.uint8 if len(data) < 2 * entries else "<u2")
+    table = np.asarray(data, np.float64)[:entries]
+    return table[np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)] / (2**bits - 1)
 
 
 def _padding(stored: npt.NDArray[Any], found: Any) -> npt.NDArray[np.bool_]:

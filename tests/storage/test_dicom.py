@@ -108,12 +108,15 @@ def test_monochrome1_is_inverted_after_the_window() -> None:
     assert np.abs(shown(scan(PhotometricInterpretation="MONOCHROME1")).astype(int) + shown(scan()) - 255).max() <= 1
 
 
-def test_a_lookup_table_of_the_file_goes_before_its_window() -> None:
+@pytest.mark.parametrize(("bits", "packed"), [(8, np.uint8), (8, np.uint16), (12, np.uint16), (16, np.uint16)])
+@pytest.mark.parametrize("first", [0, 500])
+def test_a_lookup_table_of_the_file_goes_before_its_window(bits: int, packed: Any, first: int) -> None:
+    entries = np.minimum(2**bits - 1, np.arange(3000) * 2**bits // 2048)
     item = Dataset()
-    item.LUTDescriptor = [4096, 0, 8]
-    item.LUTData = np.minimum(255, np.arange(4096) // 8).astype(np.uint8).tobytes()  # packed, two in a word
+    item.LUTDescriptor, item.LUTData = [3000, first, bits], entries.astype(packed).tobytes()
     found = scan(VOILUTSequence=Sequence([item]))
-    assert np.array_equal(shown(found), np.minimum(255, VALUES // 8))
+    wanted = entries[np.clip(VALUES.astype(int) - first, 0, 2999)] / (2**bits - 1) * 255
+    assert np.array_equal(shown(found), np.rint(wanted))
 
 
 def test_a_lookup_table_of_the_modality_is_applied() -> None:
