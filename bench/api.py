@@ -606,6 +606,16 @@ class Score:
     spread: Spread | None = None
     ranked: bool = True
 
+    def __float__(self) -> float:
+        """The value.
+
+        Raises:
+            Refused: there is none; the message says why.
+        """
+        if self.value is None:
+            raise Refused(f"{self.metric} was not measured: {self.reason}")
+        return self.value
+
 
 class Leave(Protocol):
     """Takes the name, relative to the run's folder, and the content of a file that an evaluator leaves."""

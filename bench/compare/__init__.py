@@ -1,5 +1,6 @@
 """Two sets of images in, a table with intervals out: no table of labels, no patients, no split needed."""
 
+from bench.compare.encoding import encode, encoder
 from bench.compare.table import compare
 
-__all__ = ["compare"]
+__all__ = ["compare", "encode", "encoder"]

@@ -50,7 +50,7 @@ def likeness(sides: Sides) -> Iterator[Score]:
 
 def at_infinity(sides: Sides) -> Iterator[Score]:
     """``fd_infinity``, measured or refused."""
-    yield from scores(sides, (FD_INFINITY,), (_at_infinity,))
+    yield from scores(sides, (FD_INFINITY,), (infinity_measure,))
 
 
 def scores(
@@ -104,7 +104,7 @@ def _rescaled(sides: Sides, measure: Callable[[Sides], Iterator[Finding]]) -> It
             yield replace(each, estimate=replace(estimate, value=value), reason=OWN_SCALE, sides=None)
 
 
-def _frechet(sides: Sides) -> Iterator[Finding]:
+def frechet_measure(sides: Sides) -> Iterator[Finding]:
     """FD without its bias, as in papers, and its floor."""
     if sides.place.n < FD.minimum:
         reason = f"{sides.place.n} images, fd needs {FD.minimum}"
@@ -150,7 +150,8 @@ def _frechet_apart(sides: Sides, null: float) -> tuple[Estimate, Estimate]:
     return jackknife(real, null * m / (n + m)), jackknife(fake, null * n / (n + m))
 
 
-def _at_infinity(sides: Sides) -> Iterator[Finding]:
+def infinity_measure(sides: Sides) -> Iterator[Finding]:
+    """FD on the line to infinitely many images."""
     smallest = int(SHARES[0] * sides.members.left)
     if smallest <= sides.columns:
         yield FD_INFINITY, f"{smallest} images, the fewest of the line, do not outnumber {sides.columns} features"
@@ -169,7 +170,7 @@ def _at_infinity(sides: Sides) -> Iterator[Finding]:
     yield Found.bare(FD_INFINITY, value, "its folds would take minutes: see fd")
 
 
-def _pairs(sides: Sides) -> Iterator[Finding]:
+def pairs_measure(sides: Sides) -> Iterator[Finding]:
     """Kernel distances and everything about neighbours, from one pass over the pairs."""
     real, fake, n, m = sides.real, sides.fake, len(sides.real), len(sides.fake)
     kid, cmmd, neighbourhood = compare(real, fake, sides.k, *sides.clusters, sides.keep)
@@ -210,7 +211,7 @@ def _kernel(metric: Metric, tables: FoldTables, sides: Sides) -> Found:
     return Found(metric, tables.estimate(), sides=apart, plain=value, null=tables.second_order())
 
 
-def _vendi(sides: Sides) -> Iterator[Finding]:
+def vendi_measure(sides: Sides) -> Iterator[Finding]:
     """Vendi scores of equally many images of both sides."""
     rng, n = np.random.default_rng([sides.seed, 1]), sides.place.n
     real_folds, fake_folds = sides.costly_folds
@@ -232,4 +233,8 @@ def _thinned(rows: Rows, folds: Indices, n: int, rng: np.random.Generator) -> tu
 
 
 # What is measured in turn; together they yield the metrics of OF_FEATURES.
-MEASURES: tuple[Callable[[Sides], Iterator[Finding]], ...] = (_frechet, _pairs, _vendi)
+MEASURES: tuple[Callable[[Sides], Iterator[Finding]], ...] = (
+    frechet_measure,
+    pairs_measure,
+    vendi_measure,
+)

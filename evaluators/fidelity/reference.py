@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.api import ImageSet, Material, Rows, Split
+from bench.api import ColumnUnits, ImageSet, Material, Rows, Split
 from bench.statistics.arrays import Indices
 from bench.statistics.resampling import hashed_order
 from bench.statistics.scaling import scale_of
@@ -49,11 +49,7 @@ class RealImages:
         if group != "all":
             pools.insert(0, pools[0].select(self._of_group(group)))
         pools = [pool for pool in pools if len(pool.rows)]
-        if material.encoders[encoder].column_units == "alike":
-            return Reference(pools=pools)
-        if len(self.train) < FEWEST:
-            return Reference(own=True, pools=pools)
-        return Reference(scale_of(rows[: len(self.train)]), pools=pools)
+        return reference_of(rows[: len(self.train)], material.encoders[encoder].column_units, pools)
 
     @cached_property
     def _patients(self) -> Indices:
@@ -70,6 +66,15 @@ class RealImages:
         column, value = group.split("=", 1)
         values = [*self.train.group(column), *self.holdout.group(column)]
         return np.flatnonzero(np.asarray(values, dtype=np.str_) == value)
+
+
+def reference_of(training: Rows, units: ColumnUnits, pools: Sequence[Pool]) -> Reference:
+    """What rows ``(N, D)`` of training images and ``pools`` of real ones tell of columns of these units."""
+    if units == "alike":
+        return Reference(pools=pools)
+    if len(training) < FEWEST:
+        return Reference(own=True, pools=pools)
+    return Reference(scale_of(training), pools=pools)
 
 
 def _whole_patients(patients: Sequence[str], most: int) -> Indices:
