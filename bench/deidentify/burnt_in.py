@@ -114,9 +114,10 @@ class Marks:
 
 def _shared(size: tuple[int, ...], group: list[tuple[Place, Mark, bytes | None]]) -> Iterator[Sighting]:
     left, top, right, bottom = group[0][1].box
-    what = f"marks like text at the same place, about {left},{top} to {right},{bottom}, in pictures of {size[1]} x {size[0]}"
-    for place, mark, crop in group:
-        yield Sighting(LOOK, what, _in_file(place, mark), crop)
+    place = f"about {left},{top} to {right},{bottom}, in pictures of {size[1]} x {size[0]}"
+    what = f"marks like text at the same place, {place}"
+    for file, mark, crop in group:
+        yield Sighting(LOOK, what, _in_file(file, mark), crop)
 
 
 def _in_file(place: Place, mark: Mark) -> Place:

@@ -22,7 +22,9 @@ def main(words: Sequence[str] | None = None) -> None:
     1: the look could not be made; 2: a word of the command line that is not known.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m bench.deidentify", description=main.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m bench.deidentify",
+        description=main.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, metavar="CHECK_DIR", help="the folder that is to be shared")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all places as JSON, values masked")

@@ -12,9 +12,11 @@ from typing import Any
 from bench.deidentify.finding import masked
 
 LOOK = "DICOM headers"
-# what PS3.15 replaces by new UIDs, and what says when and by whom, is told by kinds of value as well
+# kinds of value that say who and when, also where the profile does not name the attribute
 _KINDS = {"PN": "a person's name", "DA": "a date", "DT": "a date and time", "TM": "a time"}
 _CAPTURES = ("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.104", "1.2.840.10008.5.1.4.1.1.88")
+
+_EXPECTED = ("SOPClassUID", "PatientID", "StudyInstanceUID", "PixelData")
 
 
 @cache
@@ -39,8 +41,9 @@ def read(path: Path) -> Any:
     import pydicom
 
     dataset = pydicom.dcmread(path, force=True)
-    if not len(dataset):
-        raise ValueError("no element")
+    # forced, the library reads elements into any bytes
+    if dataset.preamble is None and not any(name in dataset for name in _EXPECTED):
+        raise ValueError("no DICOM")
     return dataset
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from bench.deidentify.burnt_in import Alike, Detector, Marks
 from bench.deidentify.file_names import LOOK as NAMES
 from bench.deidentify.file_names import Names
 from bench.deidentify.finding import Place, Report, Sighting, gathered
+from bench.deidentify.suspicions import hidden
 from bench.runtime.progress import track
 
 _PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
@@ -19,9 +24,11 @@ _DICOM = frozenset({".dcm", ".dicom", ".ima"})
 _START = 132  # bytes that tell the kind of a file
 NEVER = (
     "pixels for anything but text: faces (which can be rebuilt from volumes of a head), implants, scars, jewellery",
-    "text that is faint, written by hand or hidden on purpose; pictures that are not decoded here, such as voxels of NIfTI",
+    "text that is faint, written by hand or hidden on purpose; voxels of NIfTI files",
+    "what compressed frames within DICOM files hold beside pixels",
     "single names, names in small letters, and identifiers of other forms than those listed in docs/deidentify.md",
     "what archives, documents and databases hold",
+    "the name of the folder itself; owners, times and further attributes that the file system keeps of files",
     "whether somebody who has other data could tell who is shown",
 )
 
@@ -55,7 +62,7 @@ class _Look:
         self.unread.append(self.names.place(path, f"{doing} failed ({type(error).__name__})"))
 
 
-def check(root: Path, wish: Wish = Wish()) -> Report:  # noqa: B008 (frozen)
+def check(root: Path, wish: Wish) -> Report:
     """Look at all files of the folder ``root``, in the order of their paths.
 
     Raises:
@@ -65,10 +72,11 @@ def check(root: Path, wish: Wish = Wish()) -> Report:  # noqa: B008 (frozen)
     look = _Look(root, Names(paths), wish)
     detector = Detector() if wish.text and Detector.installed() else None
     look.seen += look.names.sightings(root)
-    for path in track(paths, "headers, metadata and tables", unit="file"):
-        _file(look, path)
-    chosen = _chosen(look.sources, wish.limit)
-    _pixels(look, chosen, detector)
+    with _silent():
+        for path in track(paths, "headers, metadata and tables", unit="file"):
+            _file(look, path)
+        chosen = _chosen(look.sources, wish.limit)
+        _pixels(look, chosen, detector)
     return Report(
         len(paths),
         _looked(look, chosen, detector),
@@ -78,16 +86,43 @@ def check(root: Path, wish: Wish = Wish()) -> Report:  # noqa: B008 (frozen)
     )
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without the libraries' own warnings, which quote values of the files."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "nibabel", "nibabel.global", "PIL")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
 def _paths(root: Path) -> list[str]:
     if not root.is_dir():
         raise BenchError(f"{root} is no folder; give the folder that is to be shared")
-    found = sorted(
-        (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_symlink() or not path.is_dir()),
-        key=lambda path: path.encode("utf-8", "surrogateescape"),
-    )
+    found = sorted(_below(root), key=os.fsencode)
     if not found:
         raise BenchError(f"{root} holds no file; give the folder that is to be shared")
     return found
+
+
+def _below(root: Path) -> Iterator[str]:
+    """All files and links, told from ``root``; links are not followed."""
+    for folder, folders, files in os.walk(root, onerror=_refuse):
+        links = [name for name in folders if (Path(folder) / name).is_symlink()]
+        yield from ((Path(folder) / name).relative_to(root).as_posix() for name in (*files, *links))
+
+
+def _refuse(error: OSError) -> None:
+    raise BenchError(
+        f"a folder below the one given cannot be read ({error.strerror}: {hidden(str(error.filename))}); "
+        "make all of it readable, so that all of it can be looked at"
+    )
 
 
 def _kind(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a PNG, JPEG or TIFF file holds beside its pixels: text, Exif, XMP, IPTC, profiles, small pictures, more bytes."""
+"""What a picture file holds beside its pixels: text, Exif, XMP, IPTC, profiles, small pictures, more bytes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ OTHER = (b"BM", b"GIF8", b"RIFF")
 
 _PLAIN_CHUNKS = frozenset(b"IHDR PLTE IDAT IEND tRNS cHRM gAMA sBIT sRGB cICP bKGD hIST pHYs sPLT".split())
 _KEYWORDS = frozenset(
-    """Title Author Description Copyright Disclaimer Warning Source Comment XML:com.adobe.xmp parameters
-    Software""".split()
-) | {"Creation Time", "Raw profile type exif", "Raw profile type iptc", "Raw profile type xmp"}
+    {"Title", "Author", "Description", "Copyright", "Disclaimer", "Warning", "Source", "Comment", "Software"}
+    | {"Creation Time", "XML:com.adobe.xmp", "parameters"}
+    | {"Raw profile type exif", "Raw profile type iptc", "Raw profile type xmp"}
+)
 _INFLATED = 2**20  # bytes of a packed text that are unpacked, for its length and its form
 # tags that say how pixels are stored; all others are told
 _PLAIN_TAGS = frozenset(

@@ -1,4 +1,4 @@
-"""What in a piece of text has the form of an identifier. Pure functions of text; a form is no proof, nor is its absence."""
+"""What in a text has the form of an identifier. Pure functions; a form is no proof, nor is its absence."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
 NAME = "what may be a person's name"
 _NAME = re.compile(r"(?<![^\W\d_])([^\W\d_][^\W\d_'’]+)(\^+|, ?|[ _.-])(?=([^\W\d_][^\W\d_'’]+))")
 # words of data sets and of radiology that are written as names are
-_ORDINARY = frozenset(
-    """age air alveolar and any area atelectasis axial battery bone brain breast bucky cancer card cardiac cardiomegaly
-    case cc chest class clinical clipped column columns computed consolidation contents coronal count ct data dataset
-    density digital disease edema effusion emphysema enlarged entry evaluation example fair features female fibrosis
-    fidelity file files film filtered finding findings folder follow fracture from gender generated grey group hash
-    heart hernia hugging face image images index infiltration label labels lateral left lesion level license lung lying
-    male mammogram mammography mask mass medical metadata mlo model module modulus morphological name names no nodule
-    normal of only opacity orange order original other pa part patient phantom photoshop picture pixel pixels pleural
-    pneumonia pneumothorax portable portrait position preview privacy public radiograph radiography ray read readme real
-    record records report request requests result results right sagittal sample samples scan score scores semi series
-    set sets size source spacing split standing study supine support synthetic table test text the thickening title
-    tomography train training type unknown upright utility valid validation value values version view views with
-    without x""".split()
-)
+_ORDINARY_WORDS = """
+age air alveolar and any area atelectasis axial battery bone brain breast bucky cancer card cardiac cardiomegaly
+case cc chest class clinical clipped column columns computed consolidation contents coronal count ct data dataset
+density digital disease edema effusion emphysema enlarged entry evaluation example fair features female fibrosis
+fidelity file files film filtered finding findings folder follow fracture from gender generated grey group hash
+heart hernia hugging face image images index infiltration label labels lateral left lesion level license lung lying
+male mammogram mammography mask mass medical metadata mlo model module modulus morphological name names no nodule
+normal of only opacity orange order original other pa part patient phantom photoshop picture pixel pixels pleural
+pneumonia pneumothorax portable portrait position preview privacy public radiograph radiography ray read readme real
+record records report request requests result results right sagittal sample samples scan score scores semi series
+set sets size source spacing split standing study supine support synthetic table test text the thickening title
+tomography train training type unknown upright utility valid validation value values version view views with
+without x
+"""
+_ORDINARY = frozenset(_ORDINARY_WORDS.split())
 
 
 class Suspicion(NamedTuple):
@@ -74,9 +75,8 @@ def _names(text: str) -> Iterator[tuple[int, int]]:
     for match in _NAME.finditer(text):
         first, joint, second = match.groups()
         start, end = match.start(), match.end() + len(second)
-        if joint.startswith("^"):
-            yield start, end
-        elif not _ORDINARY & {first.lower(), second.lower()} and _written_alike(first, second):
+        ordinary = bool(_ORDINARY & {first.lower(), second.lower()})
+        if joint.startswith("^") or (not ordinary and _written_alike(first, second)):
             yield start, end
 
 

@@ -16,12 +16,13 @@ SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".yaml",
 ROWS = 20_000  # rows of a table, lines of a text, values of a JSON file that are looked at
 BYTES = 64 * 2**20  # of a JSON file, which is read whole
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_TELLING = frozenset(
-    """name names surname forename firstname lastname birth birthday birthdate dob born age sex gender patient patients
-    patientid mrn accession address street city zip postcode phone telephone fax email mail ssn insurance physician
-    doctor radiologist operator institution hospital ward station date time datetime timestamp uid serial
-    comment comments report note notes path""".split()
-)
+_TELLING_WORDS = """
+name names surname forename firstname lastname birth birthday birthdate dob born age sex gender patient patients
+patientid mrn accession address street city zip postcode phone telephone fax email mail ssn insurance physician
+doctor radiologist operator institution hospital ward station date time datetime timestamp uid serial
+comment comments report note notes path
+"""
+_TELLING = frozenset(_TELLING_WORDS.split())
 
 Seen = tuple[str, str]
 
@@ -137,4 +138,3 @@ def as_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, default=str, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from pydicom.dataset import Dataset
 
 from bench.api import BenchError
 from bench.deidentify import folder as folder_module
 from bench.deidentify.burnt_in import Detector, Mark, Marks
 from bench.deidentify.command import main
 from bench.deidentify.dicom_headers import basic_profile
-from bench.deidentify.finding import Place, Report, masked
+from bench.deidentify.finding import Place, Report, gathered, masked
 from bench.deidentify.folder import Wish, check
 from bench.deidentify.page import page
+from bench.deidentify.pixels import of_picture
 from bench.deidentify.suspicions import hidden, suspicions
 from bench.deidentify.words import NOTHING, as_data, lines
 from bench.storage.image_reader import encode_png
@@ -95,6 +98,25 @@ def test_a_damaged_picture_is_listed(tmp_path: Path) -> None:
     assert [place.number for place in report.unread] == [1]
 
 
+@pytest.mark.filterwarnings("always")
+def test_values_that_libraries_warn_of_are_not_told(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    values = Dataset()
+    values.add_new("StudyInstanceUID", "UI", "Zebediah")
+    values.add_new("StudyDate", "DA", "Zebediah")
+    written = dicom()
+    written.update(values)
+    written.save_as(tmp_path / "a.dcm", implicit_vr=False, little_endian=True, enforce_file_format=False)
+    recwarn.clear(), caplog.clear(), capfd.readouterr()
+    assert len(check(tmp_path, NO_TEXT).findings) == 2
+    said = "".join(capfd.readouterr()) + caplog.text + "".join(str(each.message) for each in recwarn)
+    assert "Zebediah" not in said
+
+
 def test_a_limit_is_said_in_numbers(tmp_path: Path) -> None:
     for number in range(6):
         Image.fromarray(noise(number)).save(tmp_path / f"{number}.png")
@@ -121,7 +143,7 @@ def test_the_same_folder_gives_the_same_report(tmp_path: Path) -> None:
 def test_without_the_detector_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(noise()).save(tmp_path / "a.png")
     monkeypatch.setattr(Detector, "installed", staticmethod(lambda: False))
-    report = check(tmp_path)
+    report = check(tmp_path, Wish())
     assert "burnt-in text: not looked for (pip install '.[ocr]')" in report.not_looked
     assert not any(each.startswith("burnt-in text") for each in report.looked)
 
@@ -145,9 +167,41 @@ def test_burnt_in_names_are_found_and_not_told(tmp_path: Path) -> None:
     assert re.fullmatch(r"box \d+,\d+ to \d+,\d+, [678] characters read", finding.places[0].within)
     left, top, right, bottom = map(int, re.findall(r"\d+", finding.places[0].within)[:4])
     assert left <= 12 and top <= 66 and right >= 80 and bottom >= 70
-    assert "ZEBEDIAH" not in all_words(report).upper().replace(page(report).upper(), "")
+    assert "ZEBEDIAH" not in "\n".join([*lines(report), json.dumps(as_data(report))])
     assert "do not pass it on" in page(report) and "data:image/png" in page(report)
-    assert "data:image" not in page(check(tmp_path))
+
+
+def test_a_page_holds_pictures_only_where_they_were_asked_for() -> None:
+    for asked in (False, True):
+        marks = Marks(asked)
+        marks.add(Place(1, "a.png"), noise(), [Mark((2, 2, 30, 12), 9)])
+        found = gathered(marks.sightings())
+        shown = page(Report(1, (), (), found, ()))
+        assert ("data:image/png" in shown) == asked and ("do not pass it on" in shown) == asked
+
+
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "inner").mkdir()
+    Image.fromarray(noise()).save(tmp_path / "a.png")
+    real = os.scandir
+
+    def refusing(path: str) -> Any:
+        if str(path).endswith("inner"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(BenchError, match="cannot be read"):
+        check(tmp_path, NO_TEXT)
+
+
+def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "share").mkdir()
+    (tmp_path / "share" / "there").symlink_to(tmp_path)
+    assert [each.what for each in check(tmp_path / "share", NO_TEXT).findings] == [
+        "a link; where it leads stands in it",
+        "a link to a folder, which was not followed",
+    ]
 
 
 def test_text_at_the_same_place_is_told_once() -> None:
@@ -167,8 +221,6 @@ def test_text_at_the_same_place_is_told_once() -> None:
 def test_pixels_under_transparency_are_looked_at(tmp_path: Path) -> None:
     layers = np.zeros((32, 32, 4), np.uint8)
     layers[4:8, 4:20, :3] = 200
-    from bench.deidentify.pixels import of_picture
-
     Image.fromarray(layers, "RGBA").save(tmp_path / "a.png")
     (image,) = of_picture((tmp_path / "a.png").read_bytes())
     assert image.max() == 200
