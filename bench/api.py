@@ -270,6 +270,13 @@ class Split:
         """16 hex digits over the images of each part, whatever their order, as that of lines in a list file."""
         return _digest(part.unordered_digest for part in (self.train, self.holdout, self.test))
 
+    @property
+    def membership(self) -> str:
+        """16 hex digits over which image of whom is in which part, whatever the order and the working size."""
+        parts = {"train": self.train, "holdout": self.holdout, "test": self.test}
+        members = ((name, *pair) for name, part in parts.items() for pair in zip(part.ids, part.patients, strict=True))
+        return _digest(_in_order(json.dumps(each) for each in members))
+
 
 class Configurable:
     """What a configuration may build: every part of a run, and what is marked so to stand among a part's settings."""
@@ -313,6 +320,8 @@ class Generator(ABC, Configurable):
         uses: names of the request columns it understands (labels, attributes, ``prompt``).
         learns_from: the part of the split that ``fit`` is given and learns from; ``None`` where the generator comes
             trained on what the bench cannot know, and ``fit`` reads no more of the train part than size and labels.
+        trained_on: what a person states that it learned from, where ``learns_from`` is ``None``: ``train``, the digest
+            or the membership of a split, or anything else, which counts as unknown.
         incidental: settings that change no image (where it runs, how often it saves).
         sampling_only: settings that training does not depend on, so that changing them keeps what was trained.
         runs_code: settings that, when set, start code which comes with weights; each needs the user's ``allow``.
@@ -332,6 +341,7 @@ class Generator(ABC, Configurable):
     processes: int = 1
     uses: tuple[str, ...] = ()
     learns_from: ClassVar[Part | None] = "train"
+    trained_on: str | None = None
     incidental: ClassVar[tuple[str, ...]] = ("device",)
     sampling_only: ClassVar[tuple[str, ...]] = ()
     runs_code: ClassVar[tuple[str, ...]] = ()
@@ -340,10 +350,14 @@ class Generator(ABC, Configurable):
     control: ClassVar[Control | None] = None
     shows_real: ClassVar[bool] = False
 
-    @property
-    def trained_on(self) -> str:
-        """The part of the split it learned from, ``unknown`` if it was not trained here."""
-        return self.learns_from or "unknown"
+    def learned_from(self, split: Split) -> str:
+        """The part of the split it learned from; ``unknown`` if it was not trained here and nobody states that it was
+        trained on this split."""
+        if self.learns_from is not None:
+            return self.learns_from
+        stated = self.trained_on
+        known = stated == "train" or (stated and stated in (split.membership, split.digest))
+        return "train" if known else "unknown"
 
     @property
     def reads_part(self) -> Part:

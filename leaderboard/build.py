@@ -277,5 +277,6 @@ def unread(run: Run) -> list[str]:
 
 
 def trained_on(run: Run) -> str:
-    """The part of the split the generator learned from; ``unknown`` where it was not trained here."""
-    return str(run.record.facts.get("trained_on", "not recorded"))
+    """The part of the split the generator learned from; ``unknown`` where nobody knows or states it."""
+    known = str(run.record.facts.get("trained_on", "not recorded"))
+    return f"{known}, as stated" if known == "train" and "trained_on_stated" in run.record.facts else known

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
+from bench.datasets.patient_ids import check_patient_ids
 from bench.datasets.prepare import (
     Shape,
     Source,
@@ -20,12 +21,11 @@ from bench.datasets.prepare import (
     take_holdout,
 )
 from bench.runtime.setting_types import ExistingFolder, Seed, Share
-from bench.storage.image_reader import Aspect
+from bench.storage.image_reader import SUFFIXES, Aspect
 from bench.storage.tables import Row, read_table
 
 METADATA = "metadata.csv"
 PARTS = ("train", "test")
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 _LABEL_KEYS = {"kind", "values", "names", "unknown"}
 _ABOUT = ("title", "modality", "licence", "citation", "access", "pixel_spacing_mm", "redistributable")
 
@@ -71,6 +71,8 @@ class ImageFolder(Dataset):
         window = (float(self.window[0]), float(self.window[1])) if self.window else None
         shape = Shape(size_of(self.image_size), self.aspect, window)
         parts = self._parts(self._folder(), info)
+        if self.patient_column:
+            check_patient_ids([(each.patient_id, each.where) for part in parts.values() for each in part], self.name)
         refuse_shared_patients(parts["train"], parts["test"])
         train, holdout = take_holdout(parts["train"], self.holdout_fraction, self.holdout_seed)
         return checked(*(prepare(part, info, shape, cache) for part in (train, holdout, parts["test"])))

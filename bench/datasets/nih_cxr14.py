@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,6 +48,7 @@ _ACCESS = (
     "Download images_001.tar.gz to images_012.tar.gz, Data_Entry_2017_v2020.csv, train_val_list.txt and test_list.txt "
     "from https://nihcc.app.box.com/v/ChestXray-NIHCC (open to all, no account)."
 )
+_NAME = re.compile(r"(?P<patient>[0-9]{8})_[0-9]{3}\.png")
 _log = logging.getLogger(__name__)
 
 
@@ -178,13 +180,11 @@ def _check_listed(listed: dict[str, list[tuple[str, str]]], rows: dict[str, Row]
 def _source(row: Row, path: Path) -> Source:
     image = row["Image Index"]
     found = _findings(row)
-    view, sex, patient = row["View Position"], row["Patient Gender"], row["Patient ID"]
+    view, sex, patient = row["View Position"], row["Patient Gender"], _patient(row)
     if view not in ("AP", "PA"):
         raise row.error("View Position", "AP or PA")
     if sex not in ("M", "F"):
         raise row.error("Patient Gender", "M or F")
-    if not patient.strip():
-        raise row.error("Patient ID", "the patient's number")
     age = row["Patient Age"]
     if not (age.isascii() and age.isdigit()):
         raise row.error("Patient Age", "whole years, such as 58")
@@ -206,6 +206,17 @@ def _source(row: Row, path: Path) -> Source:
         },
         prompt=f"Chest radiograph, {view} view: {named}.",
     )
+
+
+def _patient(row: Row) -> str:
+    """The patient's number, which the name of the image begins with: the column must say the same in plain digits."""
+    named = _NAME.fullmatch(row["Image Index"])
+    if not named:
+        raise row.error("Image Index", "the official name, patient and number of the image: 00000061_012.png")
+    number = str(int(named["patient"]))
+    if row["Patient ID"] != number:
+        raise row.error("Patient ID", f"{number!r}, the patient that the image {row['Image Index']} is named after")
+    return number
 
 
 def _findings(row: Row) -> list[str]:

@@ -61,15 +61,14 @@ def sightings(dataset: Any) -> Iterator[tuple[str, str]]:
 def _element(element: Any) -> Iterator[tuple[str, str]]:
     if element.VR == "SQ" or element.is_empty:
         return
-    what = _what(element)
-    if what:
+    tag = f"({element.tag.group:04X},{element.tag.element:04X})"
+    if element.tag.is_private:
+        yield "private attributes, which may hold anything", f"{tag} {_told(element)}"
+    elif what := _what(element, tag):
         yield what, _told(element)
 
 
-def _what(element: Any) -> str | None:
-    tag = f"({element.tag.group:04X},{element.tag.element:04X})"
-    if element.tag.is_private:
-        return f"private attribute {tag}"
+def _what(element: Any, tag: str) -> str | None:
     row = _in_profile(element.tag)
     if row:
         name = row[1] or str(element.name)

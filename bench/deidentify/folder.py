@@ -18,9 +18,10 @@ from bench.deidentify.file_names import Names
 from bench.deidentify.finding import Place, Report, Sighting, gathered
 from bench.deidentify.suspicions import hidden
 from bench.runtime.progress import track
+from bench.storage.image_reader import SUFFIXES
 
-_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
 _DICOM = frozenset({".dcm", ".dicom", ".ima"})
+_PICTURES = (SUFFIXES - _DICOM) | {".bmp", ".gif", ".webp"}
 _START = 132  # bytes that tell the kind of a file
 NEVER = (
     "pixels for anything but text: faces (which can be rebuilt from volumes of a head), implants, scars, jewellery",

@@ -24,7 +24,7 @@ FORMS: tuple[tuple[str, re.Pattern[str]], ...] = (
     )),
     ("a date", re.compile("|".join(_DATES))),
     ("a social security number", re.compile(r"(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)")),
-    (LONG_NUMBER, re.compile(r"\d{6,}")),
+    (LONG_NUMBER, re.compile(r"(?<!\d)(?<!\d\.)\d{6,}")),  # no fraction
 )  # fmt: skip
 NAME = "what may be a person's name"
 _NAME = re.compile(r"(?<![^\W\d_])([^\W\d_][^\W\d_'’]+)(\^+|, ?|[ _.-])(?=([^\W\d_][^\W\d_'’]+))")

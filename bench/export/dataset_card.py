@@ -91,6 +91,8 @@ def _origin(record: RunRecord) -> Iterator[str]:
         ("generator", settings.get("_target_", record.generator)),
         ("trained on", record.facts.get("trained_on", "not recorded")),
     ]
+    if stated := record.facts.get("trained_on_stated"):
+        rows += [("trained on, as stated", stated)]
     rows += [("conditions used", ", ".join(record.facts.get("columns_used", [])) or "none")]
     ignored = record.facts.get("conditions_unread", [])
     rows += [("labels asked for, but not read by the generator", ", ".join(ignored))] if ignored else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,6 +26,7 @@ from bench.statistics.randomness import named_rng
 from bench.storage.files import content_key
 from bench.storage.names import path_name_faults
 
+log = logging.getLogger(__name__)
 _ID = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -125,6 +127,14 @@ class Plan:
         """
         for fault in path_name_faults(split.info.name):
             raise BenchError(f"what the data set calls itself cannot stand in a record: {fault}; correct its name")
+        if self.generator.trained_on and self.generator.learned_from(split) == "unknown":
+            log.warning(
+                "generator.trained_on=%s is neither train nor a digest of this split (%s; at this working size %s): "
+                "what the generator learned from is recorded as unknown",
+                self.publication.value(self.generator.trained_on),
+                split.membership,
+                split.digest,
+            )
         for evaluator in self.evaluators.values():
             evaluator.check(split)
 
@@ -212,6 +222,7 @@ class Plan:
             "encoders": {each: features.code(each) for each in protocol["encoders"]},
             "threads": self.config.threads,
             **({"files": files} if files else {}),
+            **({"learned_from": self.generator.learned_from(split)} if self.generator.trained_on else {}),
         }
 
     @property

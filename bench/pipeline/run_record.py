@@ -57,13 +57,21 @@ def described(plan: Plan, split: Split, sampled: Sampled) -> dict[str, Any]:
         "fit_seed": config.fit_seed,
         "control": generator.control,
         "shows_real": generator.shows_real,
-        "trained_on": generator.trained_on,
+        **training(plan, split),
         "told": told(split.info, sampled.uses),
         "unread": unread(split.info, sampled.uses),
         "documentation": plan.documentation,
         "sizes": sizes(split, sampled.facts),
         "facts": plan.publication.value(sampled.facts),
     }
+
+
+def training(plan: Plan, split: Split) -> dict[str, str]:
+    """What the generator learned from, and what a person states of it if that decides it."""
+    found, stated = plan.generator.learned_from(split), plan.generator.trained_on
+    if plan.generator.learns_from is not None or not stated:
+        return {"trained_on": found}
+    return {"trained_on": found, "trained_on_stated": str(plan.publication.value(stated))}
 
 
 def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
@@ -96,7 +104,7 @@ def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
             **plan.publication.value(sampled.facts),
             "columns_used": list(sampled.uses),
             "conditions_unread": unread(split.info, sampled.uses),
-            "trained_on": generator.trained_on,
+            **training(plan, split),
         },
         # those asked for first, so that the order in which they were added does not show
         evaluators=entries

@@ -90,7 +90,30 @@ class ValiditySettings(Settings):
     draws: int = Field(ge=1, description="a whole number of 1 or more")
 
 
-def check_settings(config: DictConfig, model: type[Settings] = Settings) -> None:
+class CompareSettings(BaseModel):
+    """The top level of ``conf/compare.yaml``, which has no data set, no generator and no folder of a run."""
+
+    model_config = ConfigDict(extra="allow")
+
+    seed: Seed
+    device: str = Field(pattern=r"^[a-z]+(:\d+)?$", description=_DEVICE)
+    threads: int = Field(ge=1, description="a whole number of 1 or more")
+    cache: str | None = Field(min_length=1, description="null or text")
+    allow: list[str] = Field(description="a list of names, e.g. [mylab]")
+
+
+class SplitSettings(Settings):
+    """The top level of ``conf/split.yaml``."""
+
+    out: str | None = Field(description="a folder: out=my_split")
+    kind: Literal["lists", "imagefolder", "parquet"] = Field(description="lists, imagefolder or parquet")
+    csv: str | None = Field(description="null or a file")
+    patient: str | None = Field(description="null or the name of a column")
+    label: str | list[str] | None = Field(description="null, the name of a column, or several: label=[A,B]")
+    test_fraction: float = Field(gt=0, lt=1, description="a number between 0 and 1")
+
+
+def check_settings(config: DictConfig, model: type[BaseModel] = Settings) -> None:
     """Judge a composed configuration, the node ``hydra`` included; imports the modules of the chosen parts, and
     torch only for a device that is none of the usual ones.
 
@@ -121,7 +144,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _top_level(plain: Mapping[str, Any], model: type[Settings]) -> Iterator[str]:
+def _top_level(plain: Mapping[str, Any], model: type[BaseModel]) -> Iterator[str]:
     try:
         model.model_validate(plain, strict=True)
     except ValidationError as error:

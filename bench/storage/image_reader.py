@@ -15,16 +15,18 @@ from PIL import Image
 
 from bench.api import BenchError, Images, OwnSize
 from bench.storage.disk_errors import explained
+from bench.storage.jpeg_scans import jpeg_fault
 
 Grey = npt.NDArray[np.uint8]  # (H, W)
 Aspect = Literal["pad", "crop"]
 Alpha = Literal["refuse", "opaque"]
 
-READER_VERSION = "2"  # changes whenever the same file would give other pixels, or more is kept of it
+READER_VERSION = "3"  # changes whenever the same file would give other pixels, or more is kept of it
 PIXEL_CAP = 32_000_000
 BYTE_CAP = 512 * 2**20
 BLANK_SPREAD = 1.0  # standard deviation in grey levels under which an image shows nothing
 
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm"})  # of image files, in small letters
 _FORMATS = {
     "PNG": (b"\x89PNG\r\n\x1a\n",),
     "JPEG": (b"\xff\xd8\xff",),
@@ -32,6 +34,8 @@ _FORMATS = {
 }
 _CODE_SUFFIXES = {".pkl", ".pickle", ".pt", ".pth", ".pt2", ".ckpt", ".npy", ".npz", ".joblib", ".dill", ".bin"}
 _CODE_MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04", b"\x93NUMPY", b"\x89HDF")
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _ORIENTATION, _BITS, _PHOTOMETRIC = 274, 258, 262  # Exif and TIFF tags
 
 
@@ -67,21 +71,28 @@ def decode_file(path: Path, *, window: tuple[float, float] | None = None, alpha:
 def decode_grey(
     content: bytes, where: str, *, window: tuple[float, float] | None = None, alpha: Alpha = "refuse"
 ) -> Grey:
-    """Decode the bytes of a PNG, JPEG or TIFF file in full into ``(H, W)`` uint8, or say what is wrong with them.
+    """Decode the bytes of a PNG, JPEG, TIFF or DICOM file in full into ``(H, W)`` uint8, or say what is wrong.
 
     Args:
         where: what messages call the image: its path, or its place in a table.
         window: values shown as 0 and 255, linear between, for images of more than 8 bits; those are refused
-            without it, for clipping them to 8 bits would whiten most of the picture.
+            without it, for clipping them to 8 bits would whiten most of the picture. A DICOM file brings its own,
+            which this one replaces, in the units of the modality; see ``bench.storage.dicom.decode_dicom``.
         alpha: ``opaque`` accepts an alpha channel that hides nothing (every value at its maximum).
 
     Raises:
         ImageError: empty, over ``BYTE_CAP``, a web page, a Git LFS pointer, an object with code, not PNG, JPEG or TIFF,
-            over ``PIXEL_CAP``, truncated, or damaged as far as the decoder notices (a JPEG cut and closed again, or a
-            PNG of fewer rows than it states, is taken for whole), several frames, turned by Exif, with palette,
-            transparency, colour, or non-finite values, or with a bit depth that disagrees with ``window``.
+            over ``PIXEL_CAP``, truncated, or damaged as far as can be seen, several frames, turned by Exif, with
+            palette, transparency, colour, or non-finite values, or with a bit depth that disagrees with ``window``.
+
+    What cannot be seen: bytes of a JPEG, or of pixels in a TIFF or DICOM file, that were changed into others which
+    decode as well. A PNG has checksums of all its bytes.
     """
     _check_length(len(content), where)
+    if content[128:132] == b"DICM":
+        from bench.storage.dicom import decode_dicom
+
+        return decode_dicom(content, where, window)
     kind = _kind(where, content)
     try:
         if kind == "PNG":
@@ -91,7 +102,10 @@ def decode_grey(
         with Image.open(io.BytesIO(content), formats=[kind]) as picture:
             _check_picture(where, picture)
             picture.load()
-            return _grey(where, picture, window, alpha)
+            grey = _grey(where, picture, window, alpha)
+        if kind == "JPEG" and (fault := jpeg_fault(content)):
+            raise ImageError(f"{where}: damaged JPEG ({fault}); copy it again from its source")
+        return grey
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -148,14 +162,15 @@ def _kind(where: str, content: bytes) -> str:
         raise ImageError(f"{where}: a Git LFS pointer and not the image itself; run `git lfs pull`")
     if content.startswith(_CODE_MAGIC):
         raise ImageError(f"{where}: a pickle, archive or array file under an image name; export it as PNG")
-    if content[128:132] == b"DICM":
-        raise ImageError(f"{where}: a DICOM file; export it as 8-bit PNG, or as 16-bit PNG and set a window")
-    raise ImageError(f"{where}: not a PNG, JPEG or TIFF (it starts with {content[:8]!r}); save it as grey PNG")
+    raise ImageError(
+        f"{where}: not a PNG, JPEG, TIFF or DICOM file (it starts with {content[:8]!r}); save it as grey PNG"
+    )
 
 
 def _check_png(where: str, content: bytes) -> None:
-    """Walk the chunks: decoders skip checksums and the end, so that damage passes as picture."""
+    """Walk the chunks: decoders skip checksums and the end, and fill missing rows, so that damage passes as picture."""
     place = 8
+    head, packed = b"", bytearray()
     while place + 12 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")
         name, body = content[place + 4 : place + 8], content[place + 8 : place + 8 + length]
@@ -168,10 +183,34 @@ def _check_png(where: str, content: bytes) -> None:
             raise ImageError(f"{where}: 16 bits a channel in colour or with alpha; save it as 16-bit grey PNG")
         if name == b"tRNS":
             raise ImageError(f"{where}: has transparent grey levels; save it without transparency")
+        if name == b"IHDR":
+            head = body
+        if name == b"IDAT":
+            packed += body
         if name == b"IEND":
+            _check_rows(where, head, bytes(packed))
             return
         place += 12 + length
     raise ImageError(f"{where}: truncated PNG (no end chunk in {len(content):,} bytes); copy it again from its source")
+
+
+def _check_rows(where: str, head: bytes, packed: bytes) -> None:
+    """Whether as much is packed as the header says that the rows take."""
+    width, height = int.from_bytes(head[:4], "big"), int.from_bytes(head[4:8], "big")
+    if width * height > PIXEL_CAP:
+        raise ImageError(_too_large(where, f" ({width} x {height})"))
+    bits = head[8] * _PNG_CHANNELS[head[9]]
+    passes = _ADAM7 if head[12] else ((0, 0, 1, 1),)
+    needed = 0
+    for left, top, across, down in passes:
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            needed += rows * (1 + -(-columns * bits // 8))
+    # one byte more is asked for, so that what is too long is seen without being unpacked
+    found = len(zlib.decompressobj().decompress(packed, needed + 1))
+    if found != needed:
+        holds = f"{found:,}" if found < needed else "more"
+        raise ImageError(f"{where}: damaged PNG (its rows take {needed:,} bytes, it holds {holds}); copy it again")
 
 
 def _check_picture(where: str, picture: Image.Image) -> None:
@@ -285,10 +324,10 @@ def pixel_hash(image: Grey) -> str:
     return hashlib.sha256(shape + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
-def encode_png(image: Grey) -> bytes:
-    """``(H, W)`` uint8 as an 8-bit grey PNG file."""
+def encode_png(image: Grey, effort: int = -1) -> bytes:
+    """``(H, W)`` uint8 as an 8-bit grey PNG file; ``effort`` is zlib's, 1 to 9, -1 its usual one."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
+    Image.fromarray(image).save(buffer, "PNG", compress_level=effort)
     return buffer.getvalue()
 
 

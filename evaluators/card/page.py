@@ -90,9 +90,14 @@ def _general(generator: Mapping[str, Any], info: DatasetInfo, fake: ImageSet) ->
         **({"Asked for, but not read by the generator": unread} if unread else {}),
         "Sampling seed": str(generator.get("seed", "unknown")),
         "Training seed": str(generator.get("fit_seed", "unknown")),
-        "Trained on": str(generator.get("trained_on", "unknown")),
+        "Trained on": _trained_on(generator),
         "Intended use": str(generator.get("documentation", {}).get("intended_use", "not stated")),
     }
+
+
+def _trained_on(generator: Mapping[str, Any]) -> str:
+    known = str(generator.get("trained_on", "unknown"))
+    return f"{known}, as stated" if known != "unknown" and "trained_on_stated" in generator else known
 
 
 def _composition(fake: ImageSet, told: Collection[str]) -> dict[str, dict[str, int]]:

@@ -33,6 +33,7 @@ from evaluators.privacy.patient_permutation import DETECTABLE, EXCESS, FEWEST_IM
 UNKNOWN_TRAINING = (
     "what this generator (or its base) learned from is unknown: if holdout patients were among it, they are no control"
 )
+STATED_TRAINING = "that this generator learned from the training part alone is stated by a person and not measured"
 MOST_NAMED = 3
 FEWEST_PATIENTS = 20
 FEWEST_FOR_TPR = 1000
@@ -208,6 +209,8 @@ def _judged(report: dict[str, Any], adjusted: Mapping[str, float], unfit: str | 
     limits, generator = NOT_SEEN, material.generator
     if "unknown" in (generator.get("trained_on"), generator.get("facts", {}).get("base_trained_on")):
         limits += f"; {UNKNOWN_TRAINING}"
+    elif "trained_on_stated" in generator:
+        limits += f"; {STATED_TRAINING}"
     report |= {"verdict": words, "not_seen": limits}
     n = len(material.images["privacy"])
     if found is None:

@@ -16,17 +16,17 @@ from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Labe
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingFolder
 from bench.storage.files import file_digest
-from bench.storage.image_reader import decode_file, resize, size_span
+from bench.storage.image_reader import SUFFIXES, decode_file, resize, size_span
 from bench.storage.tables import Row, read_table
 from generators.assignment import shuffle_by_seeds
 from generators.finished.joining import fewer, join, repeating, some
 from generators.finished.stated import Stated, further_columns, texts_of
+from generators.finished.training_statement import training_statement
 
 log = logging.getLogger(__name__)
 Kind = tuple[tuple[str, int | None], ...]  # names of labels and their values
 Aspect = Literal["pad", "crop"]
 OPTIONAL = ("request_id", "purpose", "patient_id")
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 EXPORT = "the run's folder has requests.csv, one line for each image asked for: make images for those lines"
 SPOILS = "which spoils what measures diversity"
 
@@ -66,6 +66,7 @@ class Folder(Generator):
     """
 
     learns_from: ClassVar[Part | None] = None
+    incidental: ClassVar[tuple[str, ...]] = ("device", "trained_on")
 
     def __init__(
         self,
@@ -75,15 +76,18 @@ class Folder(Generator):
         window: Sequence[float] | None = None,
         reuse: bool = False,
         block: Count = 256,
+        trained_on: str | None = None,
     ) -> None:
         """``path``: the folder. ``table``: its CSV, relative to the folder. ``window``: grey range of 16-bit files.
 
         ``resize``: ``pad`` or ``crop`` to the data set's size; by default another size is an error. ``reuse``: give
         an image to several requests when there are too few, which every diversity metric will punish.
+        ``trained_on``: what you state that the generator learned from, see ``training_statement``.
         """
         if resize is not None and resize not in get_args(Aspect):
             raise BenchError(f"generator.resize is {resize!r}; it must be pad, crop or null")
         self.block = block
+        self.trained_on = training_statement(trained_on)
         self._path, self._table_name = path, table
         self._resize, self._reuse = resize, reuse
         self._window = None if window is None else (float(window[0]), float(window[1]))

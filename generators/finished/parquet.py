@@ -12,15 +12,15 @@ import numpy as np
 from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingPath
-from bench.storage.image_reader import Aspect, Grey, decode_file, resize, size_span
+from bench.storage.image_reader import SUFFIXES, Aspect, Grey, decode_file, resize, size_span
 from bench.storage.mapped import nameless
 from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
 from generators.assignment import shuffle_by_seeds
 from generators.finished.joining import fewer, join, repeating, some
 from generators.finished.stated import Stated, Texts, further_columns, known_text, texts_of
+from generators.finished.training_statement import training_statement
 
 By = Literal["request_id", "conditions"]
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 EXPORT = "export the run without --purpose, or set generator.by=conditions"
 
 
@@ -39,6 +39,7 @@ class Parquet(Generator):
     """
 
     learns_from: ClassVar[Part | None] = None
+    incidental: ClassVar[tuple[str, ...]] = ("device", "trained_on")
 
     path: ExistingPath | None = None
     by: By | None = None
@@ -49,6 +50,7 @@ class Parquet(Generator):
     other_conditions_tolerance: int = 0
     repeat_tolerance: int = 0
     block: Count = 64
+    trained_on: str | None = None
     facts: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -60,6 +62,7 @@ class Parquet(Generator):
         if len(self.crop_rows) != 2 or min(self.crop_rows) < 0:
             raise BenchError(f"generator.crop_rows is {list(self.crop_rows)}; needed rows off the top and the bottom")
         self.reads = (str(Path(self.path).expanduser()),) if self.path else ()
+        self.trained_on = training_statement(self.trained_on)
         self._given: dict[str, int] = {}
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:

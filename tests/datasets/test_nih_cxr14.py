@@ -123,7 +123,11 @@ FAULTS = {
     "bad sex": ("0,1,58,M,PA", "0,1,58,0,PA", r"line 3, column 'Patient Gender': got '0', needed M or F"),
     "bad age": ("0,1,58,M,PA", "0,1,058Y,M,PA", r"line 3, column 'Patient Age': got '058Y', needed whole years"),
     "no patient": ("0,1,58,M,PA", "0,,58,M,PA", r"line 3, column 'Patient ID'"),
-    "shared patient": ("0,9,58,M,PA", "0,1,58,M,PA", r"patient '1': \S+ line 3 and \S+ line 11"),
+    "patient of another": (
+        "0,9,58,M,PA",
+        "0,1,58,M,PA",
+        r"line 11, column 'Patient ID': got '1', needed '9', the patient that the image 00000009_000.png is named",
+    ),
     "row twice": ("00000002_000.png", "00000001_000.png", r"line 4: image '00000001_000.png' stands in .* line 3"),
     "row lost": (record(1, "Pneumonia") + "\n", "", r"listed images have no row(?s:.)*00000001_000.png \(train_val"),
     "long row": ("0,1,58,M,PA", "0,1,58,M,PA,PA", "line 3: got 12 cells, needed 11"),
@@ -137,6 +141,22 @@ def test_faults_of_the_table_name_the_row(fault: str, root: Path, tmp_path: Path
     old, new, message = FAULTS[fault]
     change(root / TABLE, old, new)
     with pytest.raises(BenchError, match=message):
+        NihCxr14(str(root)).load(tmp_path)
+
+
+def test_an_image_of_an_unofficial_name_says_no_patient(root: Path, tmp_path: Path) -> None:
+    for name in (TABLE, TEST_LIST):
+        change(root / name, "00000009_000.png", "9_000.png")
+    (root / "images" / "00000009_000.png").rename(root / "images" / "9_000.png")
+    with pytest.raises(BenchError, match=r"line 11, column 'Image Index': got '9_000.png', needed the official name"):
+        NihCxr14(str(root)).load(tmp_path)
+
+
+def test_a_patient_with_images_in_both_lists_is_named(root: Path, tmp_path: Path) -> None:
+    change(root / TABLE, record(9), record(9).replace("00000009_000.png,No Finding,0,9", "00000001_001.png,Mass,1,1"))
+    change(root / TEST_LIST, "00000009_000.png", "00000001_001.png")
+    (root / "images" / "00000009_000.png").rename(root / "images" / "00000001_001.png")
+    with pytest.raises(BenchError, match=r"patient '1': \S+ line 3 and \S+ line 11"):
         NihCxr14(str(root)).load(tmp_path)
 
 

@@ -224,7 +224,7 @@ PLANTS = (
     Plant("dicom serial", _dicom(DeviceSerialNumber="48151623"), "(0018,1000)"),
     Plant("dicom uid", _dicom(StudyInstanceUID="1.2.3.4.5.6.48151623"), "(0020,000D)"),
     Plant("dicom name outside the profile", _dicom(EvaluatorName=SECRET), "(0014,2006)"),
-    Plant("dicom private", _private, "private attribute (0011,1001)"),
+    Plant("dicom private", _private, "private attributes"),
     Plant("dicom nested", _nested, "(0010,0020) Patient ID"),
     Plant("dicom overlay in pixels", _overlay, "an overlay in unused bits"),
     Plant("dicom overlay", _overlay_data, "Overlay Data"),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
@@ -29,6 +30,7 @@ from evaluators.encoders.pixels import Pixels
 from evaluators.fidelity.evaluator import Fidelity
 from generators.controls.noise import Noise
 from tests.conftest import ROOT
+from tests.toy import described, image_set
 
 SMALL = ["experiment=smoke", "wandb.mode=disabled"]
 
@@ -216,7 +218,8 @@ def test_an_evaluator_that_cannot_measure_a_split_says_so_before_an_image_is_mad
 def test_the_record_claims_no_training_it_does_not_know_of(name: str, trained_on: str) -> None:
     room = "finished" if name == "folder" else "controls"
     module = import_module(f"generators.{room}.{name}")
-    assert getattr(module, name.capitalize())().trained_on == trained_on
+    split = Split(*(image_set([np.full((8, 8), level, np.uint8)], described(), name=f"s{level}") for level in range(3)))
+    assert getattr(module, name.capitalize())().learned_from(split) == trained_on
 
 
 def test_adding_an_evaluator_computes_only_what_is_missing(

@@ -151,6 +151,9 @@ def test_copies_that_do_not_stand_out_are_given_no_bound(world: World, tmp_path:
     assert "blended" in json.loads((tmp_path / "privacy.json").read_text())["not_seen"]
 
 
+STATED = {"trained_on": "train", "trained_on_stated": "train"}
+
+
 def test_p_values_and_design_figures_are_never_ranked() -> None:
     better = {metric.key: metric.better for metric in Privacy.metrics}
     assert {better[key] for key in ("leak_found", "tail_p", "excess_copy_share", "detectable_leak")} == {"neither"}
@@ -168,10 +171,11 @@ def test_one_exact_copy_is_a_leak_whatever_the_split_allows(world: World, tmp_pa
 
 def test_a_generator_trained_elsewhere_is_told_that_the_holdout_may_be_no_control(world: World, tmp_path: Path) -> None:
     said = []
-    for trained_on in ("train", "unknown"):
-        material = replace(world.material(tmp_path / trained_on), generator={"trained_on": trained_on})
+    for place, told in enumerate(({"trained_on": "train"}, {"trained_on": "unknown"}, STATED)):
+        material = replace(world.material(tmp_path / str(place)), generator=told)
         said += [score.reason for score in Privacy()(material) if score.metric == "leak_found"]
-    assert "learned from is unknown" not in said[0] and "learned from is unknown" in said[1]
+    assert ["learned from is unknown" in each for each in said] == [False, True, False]
+    assert ["stated by a person" in each for each in said] == [False, False, True]
 
 
 def test_the_rate_at_a_false_positive_rate_has_no_interval_that_ignores_its_threshold(
