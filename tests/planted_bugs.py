@@ -23,7 +23,6 @@ CARD = (
     "-k",
     "not planted and not files",
 )
-DEIDENTIFY = ("tests/deidentify/test_deidentify.py", "-k", "not burnt_in_names")
 CHANCE = ("tests/evaluators/fidelity/test_chance.py",)
 CLIPPED = ("tests/evaluators/fidelity/test_clipped_density_coverage.py",)
 COMPARE = ("tests/compare/test_compare.py", "-k", "however or order or patients or copies or blank")
@@ -31,6 +30,7 @@ COMPARED_SETS = ("tests/compare/test_given.py", "-k", "blank or slices or asked"
 COMPARISON = ("tests/evaluators/fidelity/test_comparison.py",)
 CONCURRENCY = ("tests/faults/test_concurrency.py", "-k", "whoever_trains")
 CHECKPOINTS = ("tests/storage/test_checkpoints.py",)
+DEIDENTIFY = ("tests/deidentify/test_deidentify.py", "-k", "not burnt_in_names")
 DISK = ("tests/storage/test_disk_errors.py",)
 DISTANCES = ("tests/statistics/test_distances_tiles.py", "tests/statistics/test_distances.py")
 DIVERSITY = ("tests/evaluators/fidelity/test_ms_ssim.py",)

@@ -53,7 +53,7 @@ class Detector:
                 "install a release that has them, or give --no-text"
             )
         detect, read = (str(folder / name) for name in _MODELS)
-        settings = {"Det.model_path": detect, "Rec.model_path": read}
+        settings: dict[str, Any] = {"Det.model_path": detect, "Rec.model_path": read}
         settings |= {"Global.log_level": "critical", "Global.text_score": 0.0}
         self._engine: Any = rapidocr.RapidOCR(params=settings)
 
