@@ -20,6 +20,7 @@ LOOK = "burnt-in text"
 ALIKE = "pixels alike in all pictures (a hint only)"
 READ = 0.5  # score from which characters count as read
 SAME = 0.5  # share of two boxes that they have in common from which they are the same place
+LARGE = 0.4  # share of both sides over which a shape with no more than one character is no text: a breast, a lung
 OFTEN, FEW = 0.2, 3  # share of the pictures of one size, and number, from which a place is told once
 PICTURES, SPREAD, BRIGHT, STROKE = 10, 8, 64, 4  # of the look without weights
 _MODELS = ("PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx")
@@ -75,6 +76,12 @@ class Detector:
         return sorted(marks, key=lambda mark: (mark.box[1], mark.box[0]))
 
 
+def fills_the_picture(mark: Mark, shape: tuple[int, ...]) -> bool:
+    """Whether a mark in a picture of ``shape`` (height, width) is what is pictured, taken for one letter."""
+    left, top, right, bottom = mark.box
+    return mark.characters < 2 and bottom - top > LARGE * shape[0] and right - left > LARGE * shape[1]
+
+
 def _upright(corners: Any, shape: tuple[int, ...]) -> Box:
     across, down = np.asarray(corners)[:, 0], np.asarray(corners)[:, 1]
     left, top = max(0, int(across.min())), max(0, int(down.min()))
@@ -86,6 +93,7 @@ class Marks:
     """All marks of a folder, to be told by place where many pictures share one, by length otherwise."""
 
     pictures: bool = False
+    left_out: int = 0  # marks that fill the picture
     _found: dict[tuple[int, ...], list[tuple[Place, Mark, bytes | None]]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -94,7 +102,9 @@ class Marks:
     def add(self, place: Place, image: Grey, marks: list[Mark]) -> None:
         """Keep what was found in one picture."""
         self._sizes[image.shape] += 1
-        for mark in marks:
+        text = [mark for mark in marks if not fills_the_picture(mark, image.shape)]
+        self.left_out += len(marks) - len(text)
+        for mark in text:
             left, top, right, bottom = mark.box
             crop = encode_png(np.ascontiguousarray(image[top:bottom, left:right])) if self.pictures else None
             self._found[image.shape].append((place, mark, crop))

@@ -77,11 +77,11 @@ def check(root: Path, wish: Wish) -> Report:
         for path in track(paths, "headers, metadata and tables", unit="file"):
             _file(look, path)
         chosen = _chosen(look.sources, wish.limit)
-        _pixels(look, chosen, detector)
+        left_out = _pixels(look, chosen, detector)
     return Report(
         len(paths),
         _looked(look, chosen, detector),
-        (*_not_looked(look, chosen, detector), *NEVER),
+        (*_not_looked(look, chosen, detector), *_not_told(left_out), *NEVER),
         gathered(look.seen),
         tuple(look.unread),
     )
@@ -205,13 +205,23 @@ def _chosen(sources: list[tuple[str, str, int]], limit: int | None) -> list[tupl
     return [sources[index * len(sources) // limit] for index in range(limit)]
 
 
-def _pixels(look: _Look, chosen: list[tuple[str, str, int]], detector: Detector | None) -> None:
+def _pixels(look: _Look, chosen: list[tuple[str, str, int]], detector: Detector | None) -> int:
+    """Look at the pixels of the chosen pictures; how many marks are left out since they fill the picture."""
     marks, alike = Marks(look.wish.pictures), Alike()
     for place, image in track(_images(look, chosen), "pixels", total=len(chosen), unit="image"):
         alike.add(place, image)
         if detector is not None:
             marks.add(place, image, detector(image))
     look.seen += [*marks.sightings(), *alike.sightings()]
+    return marks.left_out
+
+
+def _not_told(left_out: int) -> Iterator[str]:
+    if left_out:
+        yield (
+            f"{left_out} shapes that the detector took for at most one letter and that are wider and higher than "
+            f"{burnt_in.LARGE:.0%} of their picture, as a breast or a lung is"
+        )
 
 
 def _images(look: _Look, chosen: list[tuple[str, str, int]]) -> Iterator[tuple[Place, pixels.Grey]]:

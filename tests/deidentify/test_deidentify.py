@@ -218,6 +218,36 @@ def test_text_at_the_same_place_is_told_once() -> None:
     assert seen[-1].what.startswith("1 or 2 characters") and seen[-1].place.number == 4
 
 
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        (Mark((0, 0, 60, 60), 1), False),
+        (Mark((0, 0, 60, 60), 2), True),
+        (Mark((0, 0, 60, 20), 0), True),
+        (Mark((0, 0, 20, 60), 0), True),
+    ],
+)
+def test_only_what_fills_the_picture_as_one_letter_is_left_out_and_counted(mark: Mark, told: bool) -> None:
+    marks = Marks()
+    marks.add(Place(1, "a.png"), noise(), [mark])
+    assert len(list(marks.sightings())) == told and marks.left_out == (not told)
+
+
+def test_shapes_left_out_are_said_in_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sees:
+        def __call__(self, image: Any) -> list[Mark]:
+            return [Mark((0, 0, 60, 60), 0)]
+
+        @staticmethod
+        def installed() -> bool:
+            return True
+
+    Image.fromarray(noise()).save(tmp_path / "a.png")
+    monkeypatch.setattr(folder_module, "Detector", Sees)
+    report = check(tmp_path, Wish())
+    assert not report.findings and any(each.startswith("1 shapes that the detector") for each in report.not_looked)
+
+
 def test_pixels_under_transparency_are_looked_at(tmp_path: Path) -> None:
     layers = np.zeros((32, 32, 4), np.uint8)
     layers[4:8, 4:20, :3] = 200
