@@ -75,9 +75,8 @@ def _without(detector: Detector, images: Sequence[Grey], what: str) -> None:
     pairs = zip(seen, images, strict=True)
     marks = [[mark for mark in each if not fills_the_picture(mark, image.shape)] for each, image in pairs]
     left_out = sum(map(len, seen)) - sum(map(len, marks))
-    _say(
-        f"{what}: {len(images)} pictures, {sum(map(bool, marks))} with a mark, {seconds:.2f} s each, {left_out} left out"
-    )
+    _say(f"{what}: {len(images)} pictures, {sum(map(bool, marks))} with a mark, {seconds:.2f} s each")
+    _say(f"  left out, since they fill the picture: {left_out} marks")
     for name, least, most in (("no character read", 0, 0), ("1 or 2 characters", 1, 2), ("3 or more", 3, 999)):
         kind = [[mark for mark in each if least <= mark.characters <= most] for each in marks]
         _say(f"  {name}: {sum(map(len, kind))} marks in {sum(map(bool, kind))} pictures")
