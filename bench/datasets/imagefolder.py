@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
+from bench.datasets.own_sizes import followed_size
 from bench.datasets.prepare import (
     Shape,
     Source,
@@ -38,6 +39,7 @@ class ImageFolder(Dataset):
     ``train`` or ``test``; ``file_name`` is relative to the folder of its table.
 
     Attributes:
+        image_size: the working size; ``None`` follows the images' own, see ``own_sizes.followed_size``.
         labels: for each label column its ``kind`` (binary, ordinal, categorical), integer ``values``, a readable
             name for each in ``names``, and the cell texts that mean ``unknown``. A cell holds a value or its name.
         patient_column: whose image it is; ``None`` states that every image is of another patient.
@@ -49,7 +51,7 @@ class ImageFolder(Dataset):
     """
 
     root: ExistingFolder | None = None
-    image_size: int | Sequence[int] = 64
+    image_size: int | Sequence[int] | None = None
     aspect: Aspect = "pad"
     window: Sequence[float] | None = None
     labels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -65,15 +67,25 @@ class ImageFolder(Dataset):
     holdout_seed: Seed = 0
     name: str = "imagefolder"
     about: Mapping[str, Any] = field(default_factory=dict)
+    _followed: tuple[int, int] | None = field(default=None, init=False, repr=False)
 
     def load(self, cache: Path) -> Split:
         info = self._info()
         window = (float(self.window[0]), float(self.window[1])) if self.window else None
-        shape = Shape(size_of(self.image_size), self.aspect, window)
         parts = self._parts(self._folder(), info)
+        shape = Shape(self._size(parts, window), self.aspect, window)
         refuse_shared_patients(parts["train"], parts["test"])
         train, holdout = take_holdout(parts["train"], self.holdout_fraction, self.holdout_seed)
         return checked(*(prepare(part, info, shape, cache) for part in (train, holdout, parts["test"])))
+
+    def _size(
+        self, parts: Mapping[str, Sequence[Source]], window: tuple[float, float] | None
+    ) -> tuple[int, int]:
+        if self.image_size is not None:
+            return size_of(self.image_size)
+        if self._followed is None:
+            self._followed = followed_size(self.name, (each.path for part in parts.values() for each in part), window)
+        return self._followed
 
     def _folder(self) -> Path:
         if not self.root:
