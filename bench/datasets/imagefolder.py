@@ -78,9 +78,7 @@ class ImageFolder(Dataset):
         train, holdout = take_holdout(parts["train"], self.holdout_fraction, self.holdout_seed)
         return checked(*(prepare(part, info, shape, cache) for part in (train, holdout, parts["test"])))
 
-    def _size(
-        self, parts: Mapping[str, Sequence[Source]], window: tuple[float, float] | None
-    ) -> tuple[int, int]:
+    def _size(self, parts: Mapping[str, Sequence[Source]], window: tuple[float, float] | None) -> tuple[int, int]:
         if self.image_size is not None:
             return size_of(self.image_size)
         if self._followed is None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from bench.api import BenchError
 from bench.datasets.prepare import LEAST_SIDE
 from bench.runtime.progress import track
-from bench.storage.image_reader import decode_file
 from bench.storage.image_headers import header_size
+from bench.storage.image_reader import decode_file
 
 GREATEST_FOLLOWED = 256  # pixels of the longer side that a working size takes over without being told to
 _log = logging.getLogger(__name__)
