@@ -83,8 +83,9 @@ class Parquet(Generator):
         by = self.by or ("request_id" if ids else "conditions")
         if by == "request_id":
             if ids is None:
-                raise BenchError(f"{self.path} has no column request_id; set generator.by=conditions")
-            self._given = join(ids, requests, EXPORT)
+                raise BenchError(f"{self.path} has no column request_ids or request_id; set generator.by=conditions")
+            named = join([name for name, _ in ids], requests, EXPORT)
+            self._given = {name: ids[place][1] for name, place in named.items()}
         else:
             self._given = self._drawn(requests)
         other = [each.request_id for each in requests if not self._fits(each)]
@@ -156,9 +157,13 @@ class Table:
         """What a message calls the image."""
         return self._table.where(row)
 
-    def request_ids(self) -> list[str] | None:
-        """The request each image was made for, if the set says so."""
-        return self._table.column("request_id") if "request_id" in self._table.names else None
+    def request_ids(self) -> list[tuple[str, int]] | None:
+        """The requests that images were made for, each with its row, if the set says so."""
+        if "request_ids" in self._table.names:
+            return [(name, row) for row, ids in enumerate(self._table.column("request_ids")) for name in ids or ()]
+        if "request_id" in self._table.names:
+            return [(name, row) for row, name in enumerate(self._table.column("request_id"))]
+        return None
 
     def patients(self) -> list[str | None] | None:
         """Whose image each is, if the set says so."""
