@@ -54,7 +54,7 @@ class ImageFolder(Dataset):
     image_size: int | Sequence[int] | None = None
     aspect: Aspect = "pad"
     window: Sequence[float] | None = None
-    labels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, Any]] | None = None
     attributes: Sequence[str] = ()
     groups: Sequence[str] = ()
     conditions: Sequence[str] = ()
@@ -66,7 +66,7 @@ class ImageFolder(Dataset):
     holdout_fraction: Share = 0.25
     holdout_seed: Seed = 0
     name: str = "imagefolder"
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] | None = None
     _followed: tuple[int, int] | None = field(default=None, init=False, repr=False)
 
     def load(self, cache: Path) -> Split:
@@ -96,15 +96,19 @@ class ImageFolder(Dataset):
             raise BenchError(f"{self.name}: {root} is not a folder; correct dataset.root")
         return root.resolve()
 
+    @property
+    def _declared(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.labels or {}
+
     def _info(self) -> DatasetInfo:
-        labels = tuple(_label(name, dict(settings)) for name, settings in self.labels.items())
+        labels = tuple(_label(name, dict(settings)) for name, settings in self._declared.items())
         names = [label.name for label in labels]
         classes = [label.name for label in labels if label.kind != "ordinal"]
         _check_names("conditions", self.conditions, names, "labels")
         _check_names("targets", self.targets, classes, "binary or categorical labels")
         _check_names("groups", self.groups, [*names, *self.attributes], "labels and attributes")
-        _check_names("about", list(self.about), [*_ABOUT, "required_attributes"], "fields")
-        about = {"title": self.name, "modality": "image"} | dict(self.about)
+        _check_names("about", list(self.about or ()), [*_ABOUT, "required_attributes"], "fields")
+        about = {"title": self.name, "modality": "image"} | dict(self.about or {})
         about["required_attributes"] = tuple(about.get("required_attributes", ()))
         return DatasetInfo(
             name=self.name,
@@ -152,7 +156,7 @@ class ImageFolder(Dataset):
         return {part: [each for each, row in zip(sources, rows, strict=True) if row["split"] == part] for part in PARTS}
 
     def _rows(self, folder: Path, *more: str) -> list[Row]:
-        columns = ["file_name", *more, *self.labels, *self.attributes]
+        columns = ["file_name", *more, *self._declared, *self.attributes]
         columns += [self.id_column] if self.id_column else []
         columns += [self.prompt] if self.prompt and "{" not in self.prompt else []
         patient = [self.patient_column] if self.patient_column else []
@@ -190,7 +194,7 @@ class ImageFolder(Dataset):
 
     def _value(self, row: Row, label: Label) -> int | None:
         cell = row[label.name]
-        if cell in [str(text) for text in self.labels[label.name].get("unknown") or ()]:
+        if cell in [str(text) for text in self._declared[label.name].get("unknown") or ()]:
             return None
         for place, value in enumerate(label.values):
             if cell == str(value) or (label.names and cell == label.names[place]):
