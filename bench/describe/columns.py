@@ -131,7 +131,7 @@ def _file_column(rows: Sequence[Row], files: NamedFiles) -> tuple[str, int]:
     for name in rows[0].values:
         named = {found[0] for row in rows if row[name] and len(found := files.find(row[name])) == 1}
         best = max(best, (len(named), bool(_words(name) & _FILE), name))
-    return best[2], best[0]
+    return (best[2], best[0]) if best[0] else ("", 0)
 
 
 def _words(name: str) -> set[str]:
