@@ -107,8 +107,8 @@ def _drawn(known: bool) -> str:
 
 def _labels(table: Table) -> Iterator[str]:
     lines = [
-        "# Labels: columns of few values, with images in brackets. Assumed: a categorical label has no order (else kind:",
-        "# ordinal), and the cells under unknown say nothing.",
+        "# Labels: columns of few values, with images in brackets. Assumed: a categorical label has no order (one that",
+        "# has is ordinal), and the cells under unknown say nothing.",
         "labels:" if table.labels else "labels: null",
     ]
     for name, settings in table.labels.items():
