@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -23,6 +22,7 @@ from bench.datasets.prepare import (
     size_of,
     take_holdout,
 )
+from bench.datasets.templates import fill, names_in
 from bench.runtime.setting_types import ExistingFolder, Seed, Share
 from bench.storage.image_reader import Aspect
 from bench.storage.tables import Row, read_table
@@ -295,39 +295,6 @@ class ImageFolder(Dataset):
 def _image_files(folder: Path) -> list[Path]:
     found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
     return [path for path in found if not path.name.startswith(".")]
-
-
-def names_in(template: str) -> tuple[str, ...]:
-    """The names in braces, each once.
-
-    Raises:
-        BenchError: a brace that is not closed.
-    """
-    return tuple(dict.fromkeys(name for _, name, _, _ in _pieces(template) if name is not None))
-
-
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """``template`` with every ``{name}`` replaced by ``values[name]``; nothing but plain names in the braces.
-
-    Raises:
-        BenchError: another name, or more than a name in the braces.
-    """
-    text = ""
-    for literal, name, form, conversion in _pieces(template):
-        text += literal
-        if name is None:
-            continue
-        if name not in values or form or conversion:
-            raise BenchError(f"dataset.prompt = {template!r}: {name!r} in braces, needed one of {sorted(values)}")
-        text += values[name]
-    return text
-
-
-def _pieces(template: str) -> list[tuple[str, str | None, str | None, str | None]]:
-    try:
-        return list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise BenchError(f"dataset.prompt = {template!r}: {error}; write {{name}}, and {{{{ for a brace") from None
 
 
 def _label(name: str, settings: dict[str, Any]) -> Label:
