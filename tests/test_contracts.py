@@ -299,10 +299,13 @@ def test_of_the_core_only_networks_import_torch_with_the_module() -> None:
             assert not loaded or path.parent.name == "networks", f"{path.relative_to(ROOT)} imports {loaded}"
 
 
-def test_a_blank_image_stops_the_run_before_it_counts(tiny_split: Split, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lit", [0, 1, 200])
+def test_a_blank_image_stops_the_run_before_it_counts(tiny_split: Split, tmp_path: Path, lit: int) -> None:
     class Blank(Generator):
         def sample(self, requests: Sequence[Request]) -> np.ndarray:
-            return np.zeros((len(requests), 32, 32), np.uint8)
+            images = np.zeros((len(requests), 32 * 32), np.uint8)
+            images[:, :lit] = 1  # the rule of real images takes a standard deviation of less than 1 for nothing
+            return images.reshape(-1, 32, 32)
 
     requests = make_requests(tiny_split, 0, NO_LIMITS)
     with pytest.raises(BenchError, match=r"blank images, first \['fidelity-000000'"):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import string
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, Literal
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
+from bench.datasets.named_files import NamedFiles
+from bench.datasets.own_sizes import followed_size
 from bench.datasets.patient_ids import check_patient_ids
 from bench.datasets.prepare import (
+    LISTED,
     Shape,
     Source,
     checked,
@@ -20,12 +23,15 @@ from bench.datasets.prepare import (
     size_of,
     take_holdout,
 )
+from bench.datasets.templates import fill, names_in
 from bench.runtime.setting_types import ExistingFolder, Seed, Share
 from bench.storage.image_reader import SUFFIXES, Aspect
 from bench.storage.tables import Row, read_table
 
 METADATA = "metadata.csv"
 PARTS = ("train", "test")
+Unmatched = Literal["refuse", "leave_out"]
+_log = logging.getLogger(__name__)
 _LABEL_KEYS = {"kind", "values", "names", "unknown"}
 _ABOUT = ("title", "modality", "licence", "citation", "access", "pixel_spacing_mm", "redistributable")
 
@@ -35,9 +41,17 @@ class ImageFolder(Dataset):
     """A data set of one's own, declared in the configuration.
 
     ``root`` has ``train/metadata.csv`` and ``test/metadata.csv``, or one ``metadata.csv`` whose column ``split`` says
-    ``train`` or ``test``; ``file_name`` is relative to the folder of its table.
+    ``train`` or ``test``; ``file_name`` is relative to the folder of its table. Or ``table`` is a CSV as it came, whose
+    ``file_column`` names files with or without folder and suffix; or there is no table, and every image counts.
 
     Attributes:
+        table: path of such a CSV, relative to ``root`` or absolute; ``None`` looks for ``metadata.csv``.
+        file_column: the column that names files.
+        unmatched: ``leave_out`` does without rows that have no file and files that have no row.
+        split_column: the column with ``train`` and ``test``, or with what ``split_names`` takes for these.
+        test_fraction: share of the patients that become the test part, in place of a split column.
+        split_seed: decides which patients these are.
+        image_size: the working size; ``None`` follows the images' own, see ``own_sizes.followed_size``.
         labels: for each label column its ``kind`` (binary, ordinal, categorical), integer ``values``, a readable
             name for each in ``names``, and the cell texts that mean ``unknown``. A cell holds a value or its name.
         patient_column: whose image it is; ``None`` states that every image is of another patient.
@@ -49,10 +63,17 @@ class ImageFolder(Dataset):
     """
 
     root: ExistingFolder | None = None
-    image_size: int | Sequence[int] = 64
+    table: str | None = None
+    file_column: str = "file_name"
+    unmatched: Unmatched = "refuse"
+    split_column: str = "split"
+    split_names: Mapping[str, str] | None = None
+    test_fraction: Share | None = None
+    split_seed: Seed = 0
+    image_size: int | Sequence[int] | None = None
     aspect: Aspect = "pad"
     window: Sequence[float] | None = None
-    labels: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, Any]] | None = None
     attributes: Sequence[str] = ()
     groups: Sequence[str] = ()
     conditions: Sequence[str] = ()
@@ -64,18 +85,26 @@ class ImageFolder(Dataset):
     holdout_fraction: Share = 0.25
     holdout_seed: Seed = 0
     name: str = "imagefolder"
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] | None = None
+    _followed: tuple[int, int] | None = field(default=None, init=False, repr=False)
 
     def load(self, cache: Path) -> Split:
         info = self._info()
         window = (float(self.window[0]), float(self.window[1])) if self.window else None
-        shape = Shape(size_of(self.image_size), self.aspect, window)
         parts = self._parts(self._folder(), info)
         if self.patient_column:
             check_patient_ids([(each.patient_id, each.where) for part in parts.values() for each in part], self.name)
+        shape = Shape(self._size(parts, window), self.aspect, window)
         refuse_shared_patients(parts["train"], parts["test"])
         train, holdout = take_holdout(parts["train"], self.holdout_fraction, self.holdout_seed)
         return checked(*(prepare(part, info, shape, cache) for part in (train, holdout, parts["test"])))
+
+    def _size(self, parts: Mapping[str, Sequence[Source]], window: tuple[float, float] | None) -> tuple[int, int]:
+        if self.image_size is not None:
+            return size_of(self.image_size)
+        if self._followed is None:
+            self._followed = followed_size(self.name, (each.path for part in parts.values() for each in part), window)
+        return self._followed
 
     def _folder(self) -> Path:
         if not self.root:
@@ -88,15 +117,19 @@ class ImageFolder(Dataset):
             raise BenchError(f"{self.name}: {root} is not a folder; correct dataset.root")
         return root.resolve()
 
+    @property
+    def _declared(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.labels or {}
+
     def _info(self) -> DatasetInfo:
-        labels = tuple(_label(name, dict(settings)) for name, settings in self.labels.items())
+        labels = tuple(_label(name, dict(settings)) for name, settings in self._declared.items())
         names = [label.name for label in labels]
         classes = [label.name for label in labels if label.kind != "ordinal"]
         _check_names("conditions", self.conditions, names, "labels")
         _check_names("targets", self.targets, classes, "binary or categorical labels")
         _check_names("groups", self.groups, [*names, *self.attributes], "labels and attributes")
-        _check_names("about", list(self.about), [*_ABOUT, "required_attributes"], "fields")
-        about = {"title": self.name, "modality": "image"} | dict(self.about)
+        _check_names("about", list(self.about or ()), [*_ABOUT, "required_attributes"], "fields")
+        about = {"title": self.name, "modality": "image"} | dict(self.about or {})
         about["required_attributes"] = tuple(about.get("required_attributes", ()))
         return DatasetInfo(
             name=self.name,
@@ -123,41 +156,107 @@ class ImageFolder(Dataset):
         return tuple(stated)
 
     def _parts(self, root: Path, info: DatasetInfo) -> dict[str, list[Source]]:
+        if self.table is not None:
+            return self._divided(self._matched(root, root / self.table, info))
         folders = [part for part in PARTS if (root / part / METADATA).is_file()]
         whole = (root / METADATA).is_file()
+        if not whole and not folders and self.test_fraction is not None:
+            return self._by_patient(self._without_table(root, info))
         if whole == bool(folders) or len(folders) == 1:
             present = [METADATA] * whole + [f"{part}/{METADATA}" for part in folders]
             raise BenchError(
                 f"{self.name}: {root} has {present or 'no table'}, needed train/{METADATA} and test/{METADATA}, or "
-                f"one {METADATA} with a column split"
+                f"one {METADATA} with a column split; `python -m bench.describe {root}` writes the settings for other "
+                "tables, or for none"
             )
         if whole:
-            return self._divided(root, info)
-        return {part: self._sources(root, root / part, self._rows(root / part), info) for part in PARTS}
+            return self._divided(self._named(root, root, info))
+        if self.test_fraction is not None:
+            raise BenchError(f"{self.name}: {root} has a table for each part; set dataset.test_fraction to null")
+        return {part: [source for _, source in self._named(root, root / part, info)] for part in PARTS}
 
-    def _divided(self, root: Path, info: DatasetInfo) -> dict[str, list[Source]]:
-        rows = self._rows(root, "split")
-        for row in rows:
-            if row["split"] not in PARTS:
-                raise row.error("split", "train or test")
-        sources = self._sources(root, root, rows, info)
-        return {part: [each for each, row in zip(sources, rows, strict=True) if row["split"] == part] for part in PARTS}
+    def _divided(self, pairs: Sequence[tuple[Row, Source]]) -> dict[str, list[Source]]:
+        if self.test_fraction is not None:
+            return self._by_patient([source for _, source in pairs])
+        placed = [(self._part(row), source) for row, source in pairs]
+        return {name: [source for part, source in placed if part == name] for name in PARTS}
 
-    def _rows(self, folder: Path, *more: str) -> list[Row]:
-        columns = ["file_name", *more, *self.labels, *self.attributes]
+    def _by_patient(self, sources: Sequence[Source]) -> dict[str, list[Source]]:
+        assert self.test_fraction is not None
+        train, test = take_holdout(sources, self.test_fraction, self.split_seed)
+        return {"train": train, "test": test}
+
+    def _part(self, row: Row) -> str:
+        names = self.split_names or {part: part for part in PARTS}
+        part = names.get(row[self.split_column], "")
+        if part not in PARTS:
+            raise row.error(self.split_column, f"{' or '.join(names)}, each meaning train or test")
+        return part
+
+    def _rows(self, table: Path, *more: str) -> list[Row]:
+        split = [] if self.test_fraction is not None else list(more)
+        columns = [self.file_column, *split, *self._declared, *self.attributes]
         columns += [self.id_column] if self.id_column else []
         columns += [self.prompt] if self.prompt and "{" not in self.prompt else []
         patient = [self.patient_column] if self.patient_column else []
-        return read_table(folder / METADATA, delimiter=",", required=list(dict.fromkeys(columns)), optional=patient)
+        return read_table(table, delimiter=",", required=list(dict.fromkeys(columns)), optional=patient)
 
-    def _sources(self, root: Path, folder: Path, rows: Sequence[Row], info: DatasetInfo) -> list[Source]:
-        sources = [self._source(row, _inside(row, folder, root), root, info) for row in rows]
-        named = {source.path for source in sources}
-        found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
-        extra = [str(path) for path in found if path not in named and not path.name.startswith(".")]
-        if extra:
-            raise BenchError(listing(extra, f"image files have no row in {folder / METADATA}; add rows or move them"))
-        return sources
+    def _named(self, root: Path, folder: Path, info: DatasetInfo) -> list[tuple[Row, Source]]:
+        """The rows of a ``metadata.csv``, each with its image."""
+        rows = self._rows(folder / METADATA, *([self.split_column] if folder == root else []))
+        paths = [(row, _inside(row, self.file_column, folder, root)) for row in rows]
+        pairs = [(row, self._source(row, path, root, info)) for row, path in paths]
+        named = {path for _, path in paths}
+        self._check_unnamed(folder / METADATA, [path for path in _image_files(folder) if path not in named])
+        return pairs
+
+    def _matched(self, root: Path, table: Path, info: DatasetInfo) -> list[tuple[Row, Source]]:
+        """The rows of a table as it came, each with the image that it means."""
+        files = NamedFiles(root, _image_files(root))
+        pairs, lost = [], 0
+        for row in self._rows(table, self.split_column):
+            found = files.find(row[self.file_column])
+            if len(found) > 1:
+                both = [path.relative_to(root).as_posix() for path in found[:LISTED]]
+                raise row.error(self.file_column, f"a name that tells apart {', '.join(both)}")
+            if found:
+                pairs.append((row, self._source(row, found[0], root, info)))
+            elif self.unmatched == "refuse":
+                raise row.error(
+                    self.file_column, f"an image file below {root}; or set dataset.unmatched=leave_out to do without"
+                )
+            lost += not found
+        named = {source.path for _, source in pairs}
+        unnamed = [path for path in files.files if path not in named]
+        if self.unmatched == "refuse":
+            self._check_unnamed(table, unnamed)
+        elif lost or unnamed:
+            words = "%s: %d images; left out are %d rows without an image file and %d image files without a row"
+            _log.info(words, self.name, len(pairs), lost, len(unnamed))
+        return pairs
+
+    def _without_table(self, root: Path, info: DatasetInfo) -> list[Source]:
+        """Every image file below ``root``, each of a patient of its own."""
+        declared = {
+            "labels": list(self._declared),
+            "attributes": list(self.attributes),
+            "patient_column": self.patient_column,
+            "id_column": self.id_column,
+            "prompt": self.prompt,
+        }
+        if named := [f"dataset.{name}" for name, value in declared.items() if value]:
+            raise BenchError(
+                f"{self.name}: {root} has no table, but {', '.join(named)} name columns; set dataset.table, or these "
+                "to null ([] for a list)"
+            )
+        files = _image_files(root)
+        ids = [path.relative_to(root).with_suffix("").as_posix() for path in files]
+        return [Source(name, name, path, str(path), {}, {}, None) for name, path in zip(ids, files, strict=True)]
+
+    def _check_unnamed(self, table: Path, paths: Sequence[Path]) -> None:
+        if paths:
+            extra = [str(path) for path in paths]
+            raise BenchError(listing(extra, f"image files have no row in {table}; add rows or move them"))
 
     def _source(self, row: Row, path: Path, root: Path, info: DatasetInfo) -> Source:
         image = row[self.id_column] if self.id_column else path.relative_to(root).with_suffix("").as_posix()
@@ -182,7 +281,7 @@ class ImageFolder(Dataset):
 
     def _value(self, row: Row, label: Label) -> int | None:
         cell = row[label.name]
-        if cell in [str(text) for text in self.labels[label.name].get("unknown") or ()]:
+        if cell in [str(text) for text in self._declared[label.name].get("unknown") or ()]:
             return None
         for place, value in enumerate(label.values):
             if cell == str(value) or (label.names and cell == label.names[place]):
@@ -195,37 +294,9 @@ class ImageFolder(Dataset):
         )
 
 
-def names_in(template: str) -> tuple[str, ...]:
-    """The names in braces, each once.
-
-    Raises:
-        BenchError: a brace that is not closed.
-    """
-    return tuple(dict.fromkeys(name for _, name, _, _ in _pieces(template) if name is not None))
-
-
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """``template`` with every ``{name}`` replaced by ``values[name]``; nothing but plain names in the braces.
-
-    Raises:
-        BenchError: another name, or more than a name in the braces.
-    """
-    text = ""
-    for literal, name, form, conversion in _pieces(template):
-        text += literal
-        if name is None:
-            continue
-        if name not in values or form or conversion:
-            raise BenchError(f"dataset.prompt = {template!r}: {name!r} in braces, needed one of {sorted(values)}")
-        text += values[name]
-    return text
-
-
-def _pieces(template: str) -> list[tuple[str, str | None, str | None, str | None]]:
-    try:
-        return list(string.Formatter().parse(template))
-    except ValueError as error:
-        raise BenchError(f"dataset.prompt = {template!r}: {error}; write {{name}}, and {{{{ for a brace") from None
+def _image_files(folder: Path) -> list[Path]:
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+    return [path for path in found if not path.name.startswith(".")]
 
 
 def _label(name: str, settings: dict[str, Any]) -> Label:
@@ -252,15 +323,15 @@ def _check_names(setting: str, names: Sequence[str], known: Sequence[str], what:
         raise BenchError(f"dataset.{setting} names {strange}; the {what} are {list(known)}")
 
 
-def _inside(row: Row, folder: Path, root: Path) -> Path:
+def _inside(row: Row, column: str, folder: Path, root: Path) -> Path:
     """The file a row names, if it lies under ``root``, links followed."""
-    name = row["file_name"]
+    name = row[column]
     pure = PurePosixPath(name)
     if not name or "://" in name or "\\" in name or pure.is_absolute() or PureWindowsPath(name).drive:
-        raise row.error("file_name", f"a path relative to {folder}, with forward slashes; no address, no absolute path")
+        raise row.error(column, f"a path relative to {folder}, with forward slashes; no address, no absolute path")
     if ".." in pure.parts:
-        raise row.error("file_name", f"a path under {folder} without '..'; move the file there")
+        raise row.error(column, f"a path under {folder} without '..'; move the file there")
     path = folder / name
     if not path.resolve().is_relative_to(root):
-        raise row.error("file_name", f"a file under {root}; this is a link out of it, so copy the file itself")
+        raise row.error(column, f"a file under {root}; this is a link out of it, so copy the file itself")
     return path

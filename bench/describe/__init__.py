@@ -1,1 +1,1 @@
-"""Look at a folder and a table, and write the configuration of a data set."""
+"""``python -m bench.describe DIR``: from images and a table as they are to the settings of a data set."""

@@ -24,7 +24,8 @@ CARD = "card.md"
 
 @dataclass(frozen=True)
 class Written:
-    """How much an export holds: rows, bytes before compression, bytes on disk, rows by purpose."""
+    """How much an export holds: rows, bytes before compression, bytes on disk, and by purpose the requests that these
+    rows answer."""
 
     rows: int
     memory: int
@@ -110,8 +111,14 @@ def _asked(record: RunRecord, size: Written) -> Iterator[str]:
         "stated here: the data set's conditions and what else the generator was told, the prompt only if it read it."
     )
     rows: list[tuple[Any, ...]] = [(name, record.images.get(name, 0), size.purposes.get(name, 0)) for name in PURPOSES]
-    rows.append(("all", record.images["asked"], size.rows))
+    answered = sum(size.purposes.values())
+    rows.append(("all", record.images["asked"], answered))
     yield markdown_table(("purpose", "asked", "in this set"), rows)
+    if answered > size.rows:
+        yield (
+            f"The set holds {size.rows} different images, each once: `request_ids` lists the requests that got it, "
+            "`purposes` what for. A label or prompt is empty where these requests asked for different ones."
+        )
     yield f"Blank images among those made: {record.images['blank']}."
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from bench.api import BenchError
 from bench.export.dataset_card import Written, data_card
+from bench.export.pictures import Picture, pictures
 from bench.pipeline.filtering import kept_ids
 from bench.pipeline.image_parts import image_parts
 from bench.pipeline.requests import PURPOSES
@@ -28,16 +30,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 GROUP = 100  # rows that a reader must load together; viewers refuse large ones
 SHARD_BYTES = 400 * 2**20
-COLUMNS = ("image", "filename", "prompt", "labels_dict", "request_id", "purpose", "grade", "pixel_hash")
+COLUMNS = ("image", "filename", "prompt", "labels_dict", "request_ids", "purposes", "grade", "pixel_hash")
 
 
 def export(folder: Path, out: Path, purpose: str | None = None) -> Written:
-    """Write the images of the run in ``folder`` to ``out``; those a filter dropped are left out.
+    """Write the images of the run in ``folder`` to ``out``, each once; those a filter dropped are left out.
 
     ``out/data/train-*.parquet`` has the columns of SynthCheX-75K (``image``, ``filename``, ``prompt``,
-    ``labels_dict``; Dutt 2025, arXiv:2505.10496), then ``request_id``, ``purpose``, one for each label and attribute
-    asked for (``asked``), ``pixel_hash``, and ``grade`` if a filter gave one; the prompt is empty where the generator
-    read none. ``out/README.md`` is the data card.
+    ``labels_dict``; Dutt 2025, arXiv:2505.10496), then ``request_ids`` and ``purposes``, lists of the requests that got
+    this picture and what for, one for each label and attribute asked for (``asked``), empty where these requests asked
+    for different ones, ``pixel_hash``, and ``grade`` if a filter gave one; the prompt is empty where the generator read
+    none. ``out/README.md`` is the data card.
     ``datasets.load_dataset(str(out))`` reads it. ``out`` appears whole or not at all.
 
     Raises:
@@ -99,7 +102,8 @@ def columns(record: RunRecord) -> datasets.Features:
     kinds: dict[str, Any] = {"image": datasets.Image(), "filename": text, "prompt": text}
     if labels:
         kinds["labels_dict"] = dict.fromkeys(labels, whole)
-    kinds |= {"request_id": text, "purpose": text} | dict.fromkeys(labels, whole) | dict.fromkeys(attributes, text)
+    kinds |= {"request_ids": datasets.List(text), "purposes": datasets.List(text)}
+    kinds |= dict.fromkeys(labels, whole) | dict.fromkeys(attributes, text)
     if "kept" in record.images:
         kinds["grade"] = text
     return datasets.Features(kinds | {"pixel_hash": text})
@@ -122,7 +126,7 @@ def _write(folder: Path, record: RunRecord, features: datasets.Features, purpose
     schema = features.arrow_schema
     total = record.images["made"]
     rows = memory = 0
-    purposes: dict[str, int] = {}
+    purposes: Counter[str] = Counter()
     shards: list[Path] = []
     writer: pyarrow.parquet.ParquetWriter | None = None
     with meter("exporting", total=total, unit="image") as bar:
@@ -133,8 +137,8 @@ def _write(folder: Path, record: RunRecord, features: datasets.Features, purpose
                 writer = pyarrow.parquet.ParquetWriter(shards[-1], schema)
             writer.write_table(batch, row_group_size=GROUP)
             rows, memory = rows + len(batch), memory + batch.nbytes
-            for each in batch["purpose"].to_pylist():
-                purposes[each] = purposes.get(each, 0) + 1
+            for ids in batch["request_ids"].to_pylist():
+                purposes.update(name.rpartition("-")[0] for name in ids)
     _close(writer)
     if not rows:
         raise BenchError(
@@ -161,27 +165,32 @@ def _batches(
     import pyarrow
 
     grades = kept_ids(folder, record.digests.get("filter")) if "kept" in record.images else None
-    labels, prompted = asked(record)[0], "prompt" in record.facts.get("columns_used", [])
-    for path in image_parts(folder, record.digests["images"]):
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(GROUP):
-            rows = [row for row in batch.to_pylist() if purpose in (None, row["purpose"])]
-            kept = [row for row in rows if grades is None or row["image_id"] in grades]
-            chosen = [_row(row if prompted else row | {"prompt": None}, labels, grades) for row in kept]
+    labels, attributes = asked(record)
+    told = ["prompt"] if "prompt" in record.facts.get("columns_used", []) else []
+    paths = image_parts(folder, record.digests["images"])
+    chosen = pictures(paths, [*labels, *attributes, *told], purpose, grades)
+    for path in paths:
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(GROUP, columns=["image", "image_id", "pixel_hash"]):
+            rows = [
+                _row(row, chosen[row["image_id"]], labels) for row in batch.to_pylist() if row["image_id"] in chosen
+            ]
             bar.update(batch.num_rows)
-            if chosen:
+            if rows:
                 # what the schema does not name is left out
-                yield pyarrow.Table.from_pylist(chosen, schema=schema)
+                yield pyarrow.Table.from_pylist(rows, schema=schema)
 
 
-def _row(row: dict[str, Any], labels: list[str], grades: Mapping[str, str] | None) -> dict[str, Any]:
-    name = row["image_id"]
-    added = {
-        "image": {"bytes": row["image"]["bytes"], "path": f"{name}.png"},
-        "filename": f"{name}.png",
-        "labels_dict": {label: row[label] for label in labels},
-        "request_id": name,
+def _row(row: dict[str, Any], picture: Picture, labels: list[str]) -> dict[str, Any]:
+    name = f"{row['image_id']}.png"
+    return {
+        **picture.cells,
+        "image": {"bytes": row["image"]["bytes"], "path": name},
+        "filename": name,
+        "labels_dict": {label: picture.cells[label] for label in labels},
+        "request_ids": picture.request_ids,
+        "purposes": picture.purposes,
+        "pixel_hash": row["pixel_hash"],
     }
-    return row | added | ({"grade": grades[name]} if grades else {})
 
 
 def main() -> None:

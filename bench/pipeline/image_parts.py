@@ -16,6 +16,7 @@ from bench.pipeline.stage import MARKS
 from bench.runtime.blocks import sample
 from bench.runtime.progress import meter
 from bench.storage.files import Damaged, altered, file_digest, read_checked, write_checked
+from bench.storage.image_reader import BLANK_SPREAD
 from bench.storage.image_sets import write_part
 
 log = logging.getLogger(__name__)
@@ -191,9 +192,8 @@ def image_parts(folder: Path, digest: str) -> list[Path]:
 
 
 def blank_rows(images: Images) -> list[int]:
-    """Indices of the constant images."""
-    flat = images.reshape(len(images), -1)
-    return [int(i) for i in np.flatnonzero(flat.min(axis=1) == flat.max(axis=1))]
+    """Indices of the images that show nothing, by the rule for real images."""
+    return [int(i) for i in np.flatnonzero([image.std() < BLANK_SPREAD for image in images])]
 
 
 def patients(generator: Generator, requests: Sequence[Request]) -> dict[str, str]:

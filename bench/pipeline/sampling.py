@@ -33,7 +33,7 @@ class Sampled:
     """The generated images, what made them says of itself, and what making them cost, whoever made them.
 
     Attributes:
-        blank: number of constant images.
+        blank: number of images that show nothing, see ``blank_rows``.
         repeated: number of images with the pixels of an earlier one of their purpose.
         seconds: spent on the parts that are kept, summed over the processes that made them.
         facts: the generator's facts, with what was counted while all images were made.
@@ -63,7 +63,7 @@ class Sampling(Stage[Sampled]):
         key: all that decides the images, and under ``requests`` their ``requests_key``; a folder that holds images of
             other settings, or for other requests of a purpose, is refused.
         requests: all images that the folder is to hold, those that are there included.
-        blank_tolerance: constant images accepted before the run stops; they are counted and kept.
+        blank_tolerance: blank images accepted before the run stops; they are counted and kept.
     """
 
     folder: Path

@@ -25,6 +25,7 @@ from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
+import bench.runtime.dataset_place  # the folder of runs, wherever this loader composes
 import bench.runtime.variant  # noqa: F401 - the default name, wherever this loader composes
 from bench.runtime.search import own_packages_first
 

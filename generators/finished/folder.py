@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingFolder
 from bench.storage.files import file_digest
-from bench.storage.image_reader import SUFFIXES, decode_file, resize, size_span
+from bench.storage.image_reader import SUFFIXES, Aspect, Grey, decode_file, pixel_hash, size_span
+from bench.storage.parquet import Colour, grey
 from bench.storage.tables import Row, read_table
 from generators.assignment import shuffle_by_seeds
-from generators.finished.joining import fewer, join, repeating, some
+from generators.finished.joining import fewer, join, some
+from generators.finished.shaping import check_crop_rows, cut, same_pictures, shaped
 from generators.finished.stated import Stated, further_columns, texts_of
 from generators.finished.training_statement import training_statement
 
 log = logging.getLogger(__name__)
 Kind = tuple[tuple[str, int | None], ...]  # names of labels and their values
-Aspect = Literal["pad", "crop"]
+TABLE = "metadata.csv"
 OPTIONAL = ("request_id", "purpose", "patient_id")
 EXPORT = "the run's folder has requests.csv, one line for each image asked for: make images for those lines"
 SPOILS = "which spoils what measures diversity"
@@ -36,6 +38,7 @@ class Entry:
     """One line of the table.
 
     Attributes:
+        where: the line of the table; empty where there is no table.
         patient: empty where the table does not say whose image it is.
         labels: the condition labels for which the table has any value.
         further: the cells of the data set's other columns, empty where the table lacks them.
@@ -58,11 +61,13 @@ class Folder(Generator):
     names, its attributes, and ``prompt``; empty where unknown. With ``request_id`` every image belongs to one request.
     Without it, each request takes an image of its purpose with the conditions it asks for, where it can with the groups
     too, else at random, and none twice within a purpose. Every image file of the folder has a line.
+    A folder without the table states nothing of its images, which are taken in the order of their names.
 
     ``facts["matched"]`` is, by purpose, column and asked value, the share of requests that got that value.
-    ``facts["repeats"]`` counts the requests that get a file which another of their purpose has.
-    ``facts["own_size"]`` is ``[[least height, least width], [greatest height, greatest width]]`` in pixels of the
-    images that are given, before they are resized.
+    ``facts["repeats"]`` counts the requests that get a picture, pixel for pixel, which another of their purpose has;
+    without ``reuse`` there may be none. ``facts["own_size"]`` is ``[[least height, least width], [greatest height,
+    greatest width]]`` in pixels of the images that are given, after ``crop_rows`` and before they are resized.
+    ``facts["table"]`` is ``None`` where there is no table.
     """
 
     learns_from: ClassVar[Part | None] = None
@@ -71,21 +76,29 @@ class Folder(Generator):
     def __init__(
         self,
         path: ExistingFolder | None = None,
-        table: str = "metadata.csv",
+        table: str = TABLE,
         resize: Aspect | None = None,
         window: Sequence[float] | None = None,
+        crop_rows: Sequence[int] = (0, 0),
+        colour: Colour = "refuse",
         reuse: bool = False,
         block: Count = 256,
         trained_on: str | None = None,
     ) -> None:
         """``path``: the folder. ``table``: its CSV, relative to the folder. ``window``: grey range of 16-bit files.
 
-        ``resize``: ``pad`` or ``crop`` to the data set's size; by default another size is an error. ``reuse``: give
-        an image to several requests when there are too few, which every diversity metric will punish.
-        ``trained_on``: what you state that the generator learned from, see ``training_statement``.
+        ``resize``: ``pad`` or ``crop`` to the data set's size; by default another size is an error. ``crop_rows``:
+        rows off the top and the bottom before that. ``colour``: ``luma`` takes colours as grey. ``reuse``: allow a
+        picture to serve several requests, be it that there are too few or that files are alike, which every diversity
+        metric will punish. ``trained_on``: what you state that the generator learned from, see
+        ``training_statement``.
         """
         if resize is not None and resize not in get_args(Aspect):
             raise BenchError(f"generator.resize is {resize!r}; it must be pad, crop or null")
+        if colour not in get_args(Colour):
+            raise BenchError(f"generator.colour is {colour!r}; it must be one of {list(get_args(Colour))}")
+        check_crop_rows(crop_rows)
+        self._crop_rows, self._colour = tuple(crop_rows), colour
         self.block = block
         self.trained_on = training_statement(trained_on)
         self._path, self._table_name = path, table
@@ -103,21 +116,26 @@ class Folder(Generator):
         if not root.is_dir():
             raise BenchError(f"generator.path: {root} is not a folder")
         table = root / self._table_name
-        if not table.is_file():
-            raise BenchError(
-                f"{table} does not exist; write a CSV with the column file_name and, where known, request_id, "
-                f"purpose and {', '.join(train.info.conditions) or 'no labels'} (generator.table names another file)"
-            )
         self._size = train.size
-        self._entries = read_entries(table, root, train.info)
+        if table.is_file():
+            self._entries = read_entries(table, root, train.info)
+            self.facts = {"table": self._table_name, "table_sha256": file_digest(table)}
+        elif self._table_name != TABLE:
+            raise BenchError(
+                f"{table} does not exist; correct generator.table, or leave it out where nothing is stated of images"
+            )
+        else:
+            self._entries = bare_entries(root, table, train.info)
+            self.facts = {"table": None}
         self._stated = stated(self._entries, train.info)
-        self.facts = {"table": self._table_name, "table_sha256": file_digest(table), "images": len(self._entries)}
+        self.facts |= {"images": len(self._entries), "crop_rows": list(self._crop_rows), "colour": self._colour}
 
     def plan(self, requests: Sequence[Request]) -> None:
-        """Choose an image for every request, and see how large the chosen ones are.
+        """Choose an image for every request, and look at the chosen ones: how large they are, and which are alike.
 
         Raises:
-            BenchError: images and requests do not match, or an unreadable image.
+            BenchError: images and requests do not match, an unreadable image, or pictures that repeat others without
+                ``reuse``.
         """
         by_id = any(entry.request_id for entry in self._entries)
         if by_id:
@@ -128,15 +146,26 @@ class Folder(Generator):
         self.uses = self._stated.uses(requests, rows)
         self.facts["matched"] = self._stated.met(requests, rows)
         used = {str(entry.path): entry for entry in self._given.values()}
-        again = repeating({name: entry.path for name, entry in self._given.items()}, requests)
         self.facts |= {"matched_by": "request_id" if by_id else "conditions", "images_used": len(used)}
+        self._look(used, requests)
+
+    def _look(self, used: Mapping[str, Entry], requests: Sequence[Request]) -> None:
+        """Own sizes and repeated pictures of the ``used`` files."""
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            seen = pool.map(self._seen, used.values())
+            looked = list(track(seen, "looking at the images", total=len(used), unit="image"))
+        pixels = {path: digest for path, (_, digest) in zip(used, looked, strict=True)}
+        again, alike = same_pictures({name: str(entry.path) for name, entry in self._given.items()}, pixels, requests)
         self.facts["repeats"] = len(again)
+        if again and not self._reuse:
+            raise BenchError(
+                f"{len(again)} requests get the picture of another of their purpose: {alike}. Remove the copies, or "
+                f"set generator.reuse=true: they are counted in the record then, {SPOILS}"
+            )
         if again:
-            files = some(sorted({self._given[name].path.name for name in again}))
-            log.warning("%d requests get a file that another of their purpose has: %s", len(again), files)
+            log.warning("%d requests get the picture of another of their purpose: %s", len(again), alike)
         if used:
-            sizes = track(used.values(), "looking at the sizes of images", total=len(used), unit="image")
-            self.facts["own_size"] = size_span(self._own_size(entry) for entry in sizes)
+            self.facts["own_size"] = size_span(size for size, _ in looked)
 
     def sample(self, requests: Sequence[Request]) -> Images:
         return np.stack([self._read(self._given[each.request_id]) for each in requests])
@@ -144,30 +173,45 @@ class Folder(Generator):
     def patients(self, requests: Sequence[Request]) -> Sequence[str | None]:
         return [self._given[each.request_id].patient or None for each in requests]
 
-    def _own_size(self, entry: Entry) -> tuple[int, int]:
-        try:
-            with Image.open(entry.path, formats=("PNG", "JPEG", "TIFF")) as picture:
-                return picture.height, picture.width
-        except Exception:  # the reader knows what is wrong with it, or copes
-            height, width = self._decoded(entry).shape
-            return height, width
-
-    def _decoded(self, entry: Entry) -> npt.NDArray[np.uint8]:
-        try:
-            return decode_file(entry.path, window=self._window)
-        except BenchError as error:
-            raise BenchError(f"{entry.where}: {error}") from error
-
-    def _read(self, entry: Entry) -> npt.NDArray[np.uint8]:
+    def _seen(self, entry: Entry) -> tuple[tuple[int, int], str]:
         image = self._decoded(entry)
-        if image.shape == self._size:
-            return image
-        if self._resize is None:
-            raise BenchError(
-                f"{entry.where}: {entry.path} is {image.shape[0]} x {image.shape[1]}, the data set is "
-                f"{self._size[0]} x {self._size[1]} (height x width); set generator.resize=pad or crop to allow it"
-            )
-        return resize(image, self._size, self._resize)
+        return (image.shape[0], image.shape[1]), pixel_hash(image)
+
+    def _decoded(self, entry: Entry) -> Grey:
+        try:
+            if self._colour == "refuse":
+                image = decode_file(entry.path, window=self._window)
+            else:
+                image = grey(entry.path.read_bytes(), str(entry.path), colour=self._colour, window=self._window)
+        except BenchError as error:
+            raise BenchError(f"{entry.where}: {error}" if entry.where else str(error)) from error
+        return cut(image, self._crop_rows, str(entry.path))
+
+    def _read(self, entry: Entry) -> Grey:
+        where = f"{entry.where}: {entry.path}" if entry.where else str(entry.path)
+        return shaped(self._decoded(entry), self._size, self._resize, where)
+
+
+def bare_entries(root: Path, table: Path, info: DatasetInfo) -> list[Entry]:
+    """The image files of a folder without ``table``, in the order of their names, said in a log line.
+
+    Raises:
+        BenchError: there are none.
+    """
+    files = sorted(_image_files(root), key=lambda path: path.relative_to(root).parts)
+    if not files:
+        parquet = "; parquet files are read by generator=parquet" if next(root.rglob("*.parquet"), None) else ""
+        raise BenchError(f"generator.path: {root} has no image files and no {table.name}{parquet}")
+    conditions = ", ".join(info.conditions)
+    lacking = f" ({conditions})" if conditions else ""
+    log.info("%s: %d images, no %s: conditions%s are unknown", root, len(files), table.name, lacking)
+    nothing = dict.fromkeys(further_columns(info), "")
+    return [Entry(path, "", "", "", "", (), nothing) for path in files]
+
+
+def _image_files(root: Path) -> Iterator[Path]:
+    found = (path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file())
+    return (path for path in found if not path.name.startswith("."))
 
 
 def read_entries(table: Path, root: Path, info: DatasetInfo) -> list[Entry]:
@@ -182,8 +226,7 @@ def read_entries(table: Path, root: Path, info: DatasetInfo) -> list[Entry]:
     known = [info.label(name) for name in info.conditions if any(row[name] for row in rows)]
     entries = [_entry(row, root.resolve(), known, further) for row in rows]
     named = {entry.path for entry in entries}
-    found = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
-    extra = [str(path) for path in found if path.resolve() not in named and not path.name.startswith(".")]
+    extra = [str(path) for path in _image_files(root) if path.resolve() not in named]
     if extra:
         raise BenchError(f"{len(extra)} image files have no row in {table}: {some(extra)}; add rows or move them")
     without = [entry.where for entry in entries if not entry.request_id]

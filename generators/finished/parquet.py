@@ -1,4 +1,4 @@
-"""Sets of synthetic images that others published: parquet with an image column, or a folder of image files."""
+"""Sets of synthetic images that others published: parquet with an image column."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import numpy as np
 from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Label, Part, Purpose, Request
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingPath
-from bench.storage.image_reader import SUFFIXES, Aspect, Grey, decode_file, resize, size_span
+from bench.storage.image_reader import Aspect, Grey, pixel_hash, size_span
 from bench.storage.mapped import nameless
 from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
 from generators.assignment import shuffle_by_seeds
 from generators.finished.joining import fewer, join, repeating, some
+from generators.finished.shaping import check_crop_rows, cut, same_pictures, shaped
 from generators.finished.stated import Stated, Texts, further_columns, known_text, texts_of
 from generators.finished.training_statement import training_statement
 
@@ -28,12 +29,12 @@ EXPORT = "export the run without --purpose, or set generator.by=conditions"
 class Parquet(Generator):
     """Gives each request an image of a finished set: its own where the set knows requests, else one of its kind.
 
-    ``path`` is a parquet file, a folder with parquet files, or a folder of image files (which states no labels).
+    ``path`` is a parquet file, or a folder with parquet files.
     Labels are read from columns of their names, or from ``labels_dict``, attributes and ``prompt`` from columns of
     theirs; a column ``patient_id`` says which images are of one real or imagined patient. Images are given by
     conditions first and then by the groups that the set states. ``conf/generator/parquet.yaml`` explains the settings;
-    ``facts`` counts images of other conditions than asked and images given more than once, has the shares of requests
-    that got what they asked for (``matched``), and ``own_size``:
+    ``facts`` counts images of other conditions than asked and pictures given more than once, pixel for pixel, has the
+    shares of requests that got what they asked for (``matched``), and ``own_size``:
     ``[[least height, least width], [greatest height, greatest width]]`` in pixels of the images that are given,
     after ``crop_rows`` and before they are resized.
     """
@@ -59,8 +60,7 @@ class Parquet(Generator):
                 raise BenchError(f"generator.{name} is {value!r}; it must be null or one of {list(get_args(choices))}")
         if self.colour not in get_args(Colour):
             raise BenchError(f"generator.colour is {self.colour!r}; it must be one of {list(get_args(Colour))}")
-        if len(self.crop_rows) != 2 or min(self.crop_rows) < 0:
-            raise BenchError(f"generator.crop_rows is {list(self.crop_rows)}; needed rows off the top and the bottom")
+        check_crop_rows(self.crop_rows)
         self.reads = (str(Path(self.path).expanduser()),) if self.path else ()
         self.trained_on = training_statement(self.trained_on)
         self._given: dict[str, int] = {}
@@ -68,8 +68,8 @@ class Parquet(Generator):
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:
         """Open the set; nothing is learned from ``train`` but the image size and the labels."""
         if not self.path:
-            raise BenchError("generator.path is not set; name a parquet file, or a folder of parquet or image files")
-        self._source = open_source(Path(self.path).expanduser())
+            raise BenchError("generator.path is not set; name a parquet file, or a folder of parquet files")
+        self._source = open_table(Path(self.path).expanduser())
         self._size, self._folder = train.size, folder
         labels = [train.info.label(name) for name in train.info.conditions]
         texts = self._source.texts(train.info, self.unknown)
@@ -87,8 +87,9 @@ class Parquet(Generator):
         by = self.by or ("request_id" if ids else "conditions")
         if by == "request_id":
             if ids is None:
-                raise BenchError(f"{self.path} has no column request_id; set generator.by=conditions")
-            self._given = join(ids, requests, EXPORT)
+                raise BenchError(f"{self.path} has no column request_ids or request_id; set generator.by=conditions")
+            named = join([name for name, _ in ids], requests, EXPORT)
+            self._given = {name: ids[place][1] for name, place in named.items()}
         else:
             self._given = self._drawn(requests)
         other = [each.request_id for each in requests if not self._fits(each)]
@@ -98,10 +99,14 @@ class Parquet(Generator):
         what = "get an image that another of their purpose has"
         _tolerate(twice, self.repeat_tolerance, "repeat_tolerance", what, requests)
         self.facts |= {"matched_by": by, "images_used": len(set(self._given.values()))}
-        self.facts |= {"other_conditions": len(other), "repeats": len(twice)}
         self.facts["matched"] = self._stated.met(requests, self._given)
         self.uses = self._stated.uses(requests, self._given)
-        sizes = self._read(sorted(set(self._given.values())))
+        sizes, pixels = self._read(sorted(set(self._given.values())))
+        given = {name: self._source.where(row) for name, row in self._given.items()}
+        again, alike = same_pictures(given, pixels, requests)
+        what = f"get the picture of another of their purpose ({alike})"
+        _tolerate(again, self.repeat_tolerance, "repeat_tolerance", what, requests)
+        self.facts |= {"other_conditions": len(other), "repeats": len(again)}
         if sizes:
             self.facts["own_size"] = size_span(sizes)
 
@@ -112,8 +117,8 @@ class Parquet(Generator):
         owners = self._source.patients()
         return [owners[self._given[each.request_id]] if owners else None for each in requests]
 
-    def _read(self, rows: Sequence[int]) -> set[tuple[int, int]]:
-        """Keep the images of ``rows`` at the data set's size; the sizes they had."""
+    def _read(self, rows: Sequence[int]) -> tuple[set[tuple[int, int]], dict[str, str]]:
+        """Keep the images of ``rows`` at the data set's size; the sizes they had, and the digests of their pixels."""
         self._places = {row: place for place, row in enumerate(rows)}
         # rows of parquet come in groups, so picking them one by one would read each group many times over; the file
         # has no name and goes with the process
@@ -121,11 +126,14 @@ class Parquet(Generator):
         with nameless(self._folder, room) as file:
             self._pixels = np.memmap(file, np.uint8, "w+", shape=(max(1, len(rows)), *self._size))
         images, sizes = self._source.images(rows, self.colour), set[tuple[int, int]]()
+        pixels: dict[str, str] = {}
         for row, image in track(images, "reading images", total=len(rows), unit="image"):
-            cut = self._cut(row, image)
-            sizes.add((cut.shape[0], cut.shape[1]))
-            self._pixels[self._places[row]] = self._shaped(row, cut)
-        return sizes
+            where = self._source.where(row)
+            own = cut(image, self.crop_rows, where)
+            sizes.add((own.shape[0], own.shape[1]))
+            pixels[where] = pixel_hash(own)
+            self._pixels[self._places[row]] = shaped(own, self._size, self.resize, where)
+        return sizes, pixels
 
     def _drawn(self, requests: Sequence[Request]) -> dict[str, int]:
         given: dict[str, int] = {}
@@ -138,22 +146,6 @@ class Parquet(Generator):
     def _fits(self, request: Request) -> bool:
         row = self._given[request.request_id]
         return all(values[row] == request.labels.get(name) for name, values in self._stated.conditions.items())
-
-    def _cut(self, row: int, image: Grey) -> Grey:
-        top, bottom = self.crop_rows
-        if top + bottom >= len(image):
-            raise BenchError(f"{self._source.where(row)}: {len(image)} rows, generator.crop_rows takes {top + bottom}")
-        return image[top : len(image) - bottom]
-
-    def _shaped(self, row: int, image: Grey) -> Grey:
-        if image.shape == self._size:
-            return image
-        if self.resize is None:
-            raise BenchError(
-                f"{self._source.where(row)} is {image.shape[0]} x {image.shape[1]}, the data set is {self._size[0]} x "
-                f"{self._size[1]} (height x width); set generator.resize=pad or crop to allow it"
-            )
-        return resize(image, self._size, self.resize)
 
 
 class Table:
@@ -169,9 +161,13 @@ class Table:
         """What a message calls the image."""
         return self._table.where(row)
 
-    def request_ids(self) -> list[str] | None:
-        """The request each image was made for, if the set says so."""
-        return self._table.column("request_id") if "request_id" in self._table.names else None
+    def request_ids(self) -> list[tuple[str, int]] | None:
+        """The requests that images were made for, each with its row, if the set says so."""
+        if "request_ids" in self._table.names:
+            return [(name, row) for row, ids in enumerate(self._table.column("request_ids")) for name in ids or ()]
+        if "request_id" in self._table.names:
+            return [(name, row) for row, name in enumerate(self._table.column("request_id"))]
+        return None
 
     def patients(self) -> list[str | None] | None:
         """Whose image each is, if the set says so."""
@@ -223,54 +219,20 @@ class Table:
             yield row, grey(content, self.where(row), colour=colour)
 
 
-class Files:
-    """A set of image files that says nothing of them."""
-
-    def __init__(self, folder: Path) -> None:
-        found = (each for each in folder.rglob("*") if each.suffix.lower() in SUFFIXES)
-        self._paths = sorted(
-            (each for each in found if each.name[0] != "."), key=lambda each: each.relative_to(folder).parts
-        )
-        if not self._paths:
-            raise BenchError(f"generator.path: {folder} has neither parquet nor image files")
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def where(self, row: int) -> str:
-        """The file."""
-        return str(self._paths[row])
-
-    def request_ids(self) -> None:
-        """Files belong to no request."""
-
-    def patients(self) -> None:
-        """Files do not say whose they are."""
-
-    def labels(self, labels: Sequence[Label], unknown: Sequence[int]) -> dict[str, list[int | None]]:
-        """None is stated; ``generator=folder`` reads a table of labels."""
-        return {}
-
-    def texts(self, info: DatasetInfo, unknown: Sequence[int]) -> Texts:
-        """Nor is anything else."""
-        return {}
-
-    def images(self, rows: Sequence[int], colour: Colour) -> Iterator[tuple[int, Grey]]:
-        """Row and decoded image of the given rows."""
-        for row in rows:
-            path = self._paths[row]
-            yield row, decode_file(path) if colour == "refuse" else grey(path.read_bytes(), str(path), colour=colour)
-
-
-def open_source(path: Path) -> Table | Files:
-    """The set at ``path``; parquet files are looked for before image files.
+def open_table(path: Path) -> Table:
+    """The set at ``path``.
 
     Raises:
-        BenchError: nothing there that could be one.
+        BenchError: no parquet file there.
     """
     if not path.exists():
         raise BenchError(f"generator.path: {path} does not exist")
-    return Table(path) if path.is_file() or next(path.rglob("*.parquet"), None) else Files(path)
+    if path.is_dir() and not next(path.rglob("*.parquet"), None):
+        raise BenchError(
+            f"generator.path: {path} has no parquet files; a folder of image files, with a table or without, is read "
+            f"by generator=folder generator.path={path}"
+        )
+    return Table(path)
 
 
 def _tolerate(names: Sequence[str], tolerance: int, setting: str, what: str, requests: Sequence[Request]) -> None:

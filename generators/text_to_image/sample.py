@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.api import BenchError, Images
-from bench.storage.image_reader import resize
+from bench.storage.image_reader import BLANK_SPREAD, resize
 
 Rendered = npt.NDArray[np.float32]  # (N, H, W, C) in 0-1
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -106,13 +106,13 @@ def to_grey(rendered: Rendered, size: tuple[int, int], aspect: Literal["pad", "c
 
 
 def faults(rendered: Rendered, images: Images) -> list[str | None]:
-    """For each picture why it shows nothing: ``not a number``, ``constant``, or ``None`` if it is sound."""
+    """For each picture why it shows nothing: ``not a number``, ``blank``, or ``None`` if it is sound."""
     reasons: list[str | None] = []
     for picture, image in zip(rendered, images, strict=True):
         if not np.isfinite(picture).all():
             reasons.append("not a number")
         else:
-            reasons.append("constant" if image.min() == image.max() else None)
+            reasons.append("blank" if image.std() < BLANK_SPREAD else None)
     return reasons
 
 

@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from bench.api import BenchError, Dataset
-from bench.datasets.imagefolder import ImageFolder, fill
+from bench.datasets.imagefolder import ImageFolder
+from bench.datasets.templates import fill
 from bench.runtime.plugins import build
 
 ROOT = Path(__file__).resolve().parents[2]

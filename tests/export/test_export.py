@@ -20,6 +20,7 @@ from bench.api import BenchError
 from bench.export import images as module
 from bench.export.dataset_card import size_category
 from bench.export.images import export
+from bench.pipeline.requests import PURPOSES
 from bench.storage.image_reader import pixel_hash
 from tests.conftest import ROOT
 from tests.pipeline.test_run import configure, start
@@ -75,11 +76,42 @@ def test_the_datasets_library_reads_it_without_a_script(finished: Path, tmp_path
     assert rows.column_names[:4] == ["image", "filename", "prompt", "labels_dict"]
     for mine, theirs in zip(rows, made, strict=True):
         assert pixel_hash(np.asarray(mine["image"])) == theirs["pixel_hash"] == mine["pixel_hash"]
-        assert mine["filename"] == f"{theirs['image_id']}.png" and mine["request_id"] == theirs["image_id"]
+        assert mine["filename"] == f"{theirs['image_id']}.png" and mine["request_ids"] == [theirs["image_id"]]
         assert mine["labels_dict"] == {name: theirs[name] for name in mine["labels_dict"]}
-        assert all(mine[name] == theirs[name] for name in ("purpose", "masking_level"))
+        assert mine["purposes"] == [theirs["purpose"]] and mine["masking_level"] == theirs["masking_level"]
         assert mine["prompt"] is None, "pca reads no prompt"
     assert not {"source", "patient_id", "grade"} & {*rows.column_names}
+
+
+def test_each_image_is_written_once(cache: Path, tmp_path: Path) -> None:
+    """500 files that served three purposes made a set of 1,126 rows: here 40 files for 120 requests."""
+    from PIL import Image
+
+    files = tmp_path / "files"
+    files.mkdir()
+    for index in range(40):
+        picture = np.random.default_rng(index).integers(0, 256, (32, 32), dtype=np.uint8)
+        Image.fromarray(picture).save(files / f"{index:02d}.png")
+    made = ["generator=folder", f"generator.path={files}", "evaluator=[]", *CHOICES[2:]]
+    start(configure(cache, *made, *(f"requests.{each}=40" for each in PURPOSES)), tmp_path / "run")
+    written = export(tmp_path / "run", tmp_path / "out")
+    rows = load(tmp_path / "out", tmp_path / "hf")
+    assert written.rows == len(rows) == len(set(rows["pixel_hash"])) == 40
+    assert written.purposes == dict.fromkeys(PURPOSES, 40)
+    requested = {str(name) for ids in rows["request_ids"] for name in ids}
+    assert len(requested) == 120 and all(purposes == list(PURPOSES) for purposes in rows["purposes"])
+    made = datasets.Dataset.from_parquet([str(path) for path in sorted((tmp_path / "run/images").glob("*.parquet"))])
+    asked = dict(zip(made["image_id"], made["masking_level"], strict=True))
+    for row in rows:
+        levels = {asked[name] for name in row["request_ids"]}
+        assert (
+            row["masking_level"] == row["labels_dict"]["masking_level"] == (levels.pop() if len(levels) == 1 else None)
+        )
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "num_examples: 40" in text and "n<1K" in text
+    assert "| all | 120 | 120 |" in text and "holds 40 different images, each once" in text
+    only = export(tmp_path / "run", tmp_path / "only", "utility")
+    assert only.rows == 40 and only.purposes == {"utility": 40}
 
 
 def test_only_what_was_asked_for_leaves_the_house(finished: Path, altered: Callable[..., Path], tmp_path: Path) -> None:

@@ -110,15 +110,76 @@ def test_images_for_a_purpose_nobody_asks_for_are_left_out(toy, train, tmp_path)
         generator.plan(requests[:1])
 
 
-def test_one_file_for_several_requests_is_counted_and_told(toy, train, tmp_path, caplog) -> None:
+def test_one_file_for_several_requests_is_refused_or_counted_and_told(toy, train, tmp_path, caplog) -> None:
     folder = write(tmp_path, [{"file_name": "a.png"}])
     lines = "".join(f"a.png,r{i}\n" for i in range(4))
     (folder / "metadata.csv").write_text(f"file_name,request_id\n{lines}")
     requests = [toy.request(f"r{i}", "privacy" if i == 3 else "fidelity") for i in range(4)]
-    generator = Folder(str(folder))
+    with pytest.raises(
+        BenchError, match=r"2 requests get the picture of another .*a.png given again. Remove the copies"
+    ):
+        sample(Folder(str(folder)), train, requests, tmp_path)
+    generator = Folder(str(folder), reuse=True)
     sample(generator, train, requests, tmp_path)
     assert generator.facts["repeats"] == 2 and generator.facts["images_used"] == 1
-    assert "2 requests get a file that another of their purpose has: a.png" in caplog.text
+    assert "2 requests get the picture of another of their purpose" in caplog.text
+
+
+def test_files_with_the_same_pixels_are_one_picture(toy, train, tmp_path) -> None:
+    folder = write(tmp_path, [{"file_name": f"{i}.png"} for i in range(6)])
+    Image.open(folder / "4.png").save(folder / "1.tif")
+    for name in ("1.png", "metadata.csv"):
+        (folder / name).unlink()
+    requests = [toy.request(f"r{i}", level=i % 2, side=0) for i in range(6)]
+    with pytest.raises(BenchError, match=r"1 requests get the picture .*1.tif = .*4.png|4.png = .*1.tif"):
+        sample(Folder(str(folder)), train, requests, tmp_path)
+    generator = Folder(str(folder), reuse=True)
+    assert len(np.unique(sample(generator, train, requests, tmp_path), axis=0)) == 5
+    assert generator.facts["repeats"] == 1 and generator.facts["images_used"] == 6
+
+
+def test_one_image_may_serve_several_purposes(toy, train, tmp_path) -> None:
+    folder = write(tmp_path, [{"file_name": f"{i}.png"} for i in range(2)])
+    requests = [toy.request(f"{purpose}-{i}", purpose) for purpose in ("fidelity", "privacy") for i in range(2)]
+    generator = Folder(str(folder))
+    assert len(sample(generator, train, requests, tmp_path)) == 4
+    assert generator.facts["repeats"] == 0
+
+
+def test_a_folder_without_a_table_is_taken_as_it_is(toy, train, tmp_path, caplog) -> None:
+    folder = write(tmp_path / "set", [{"file_name": f"in/{name}.png"} for name in "cab"])
+    (folder / "metadata.csv").unlink()
+    (folder / ".hidden.png").write_bytes(b"")
+    requests = [toy.request(f"r{i}", level=i, side=0) for i in range(3)]
+    generator = Folder(str(folder))
+    with caplog.at_level("INFO"):
+        made = sample(generator, train, requests, tmp_path)
+    assert "3 images, no metadata.csv: conditions (level, side) are unknown" in caplog.text
+    assert [entry.path.name for entry in generator._entries] == ["a.png", "b.png", "c.png"]
+    assert len(np.unique(made, axis=0)) == 3 and generator.uses == ()
+    assert generator.facts["table"] is None and generator.facts["images"] == 3
+    assert generator.patients(requests) == [None] * 3
+    with pytest.raises(BenchError, match=r"mine.csv does not exist; correct generator.table"):
+        Folder(str(folder), table="mine.csv").fit(train, tmp_path, 0)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BenchError, match=r"has no image files and no metadata\.csv$"):
+        Folder(str(tmp_path / "empty")).fit(train, tmp_path, 0)
+
+
+def test_rows_are_cropped_off_and_colours_taken_as_grey_where_asked_for(toy, train, tmp_path) -> None:
+    grey = np.random.default_rng(0).integers(0, 250, (24, 12)).astype(np.uint8)
+    Image.fromarray(np.stack([grey, grey + 2, grey + 4], axis=-1)).save(tmp_path / "a.png")
+    requests = [toy.request("r")]
+    with pytest.raises(BenchError, match=r"a\.png: colour image"):
+        sample(Folder(str(tmp_path), crop_rows=[3, 5]), train, requests, tmp_path)
+    generator = Folder(str(tmp_path), crop_rows=[3, 5], colour="luma")
+    wanted = np.rint(np.stack([grey, grey + 2, grey + 4], -1).astype(float) @ [0.299, 0.587, 0.114])
+    assert np.array_equal(sample(generator, train, requests, tmp_path)[0], wanted[3:19])
+    assert generator.facts["own_size"] == ((16, 12), (16, 12))
+    with pytest.raises(BenchError, match=r"24 rows, generator\.crop_rows takes 24"):
+        sample(Folder(str(tmp_path), crop_rows=[20, 4], colour="luma"), train, requests, tmp_path)
+    with pytest.raises(BenchError, match="colour is 'sepia'"):
+        Folder(colour="sepia")
 
 
 def test_files_without_a_row_are_named(train, tmp_path) -> None:
@@ -140,7 +201,10 @@ def test_images_without_conditions_serve_any_request(toy, train, tmp_path) -> No
 def test_another_size_is_an_error_unless_resizing_is_asked_for(toy, train, tmp_path) -> None:
     folder = write(tmp_path, [{"file_name": "a.png"}], size=(32, 32))
     requests = [toy.request("r")]
-    with pytest.raises(BenchError, match=r"line 2: .*a.png is 32 x 32, the data set is 16 x 12"):
+    with pytest.raises(
+        BenchError,
+        match=r"line 2: .*a.png is 32 x 32, the data set is 16 x 12 .* dataset.image_size=32 .*resize=pad",
+    ):
         sample(Folder(str(folder)), train, requests, tmp_path)
     for resize in ("pad", "crop"):
         assert sample(Folder(str(folder), resize=resize), train, requests, tmp_path).shape == (1, 16, 12)
@@ -157,14 +221,12 @@ def mixed(folder: Path) -> Path:
     return folder
 
 
-def test_the_own_size_of_the_given_images_is_known_before_any_is_decoded(toy, train, tmp_path, monkeypatch) -> None:
+def test_the_own_size_is_that_of_the_given_images(toy, train, tmp_path) -> None:
     folder = mixed(tmp_path)
     requests = [toy.request(f"r{i}", level=i % 2, side=0) for i in range(4)]
     generator = Folder(str(folder), resize="pad", reuse=True)
-    with monkeypatch.context() as patch:
-        patch.setattr("generators.finished.folder.decode_file", lambda *_, **__: pytest.fail("pixels were read"))
-        generator.fit(train, tmp_path, 0)
-        generator.plan(requests)
+    generator.fit(train, tmp_path, 0)
+    generator.plan(requests)
     assert generator.facts["own_size"] == ((20, 12), (28, 30))
     assert generator.sample(requests).shape == (4, 16, 12)
     generator.plan([toy.request("r", level=2, side=0)])
@@ -206,8 +268,8 @@ def test_damaged_images_and_missing_tables_are_named(toy, train, tmp_path) -> No
     with pytest.raises(BenchError, match=r"metadata.csv line 2: .*a.png"):
         sample(Folder(str(folder)), train, [toy.request("r")], tmp_path)
     (folder / "metadata.csv").unlink()
-    with pytest.raises(BenchError, match=r"metadata.csv does not exist; write a CSV .* purpose and level, side"):
-        Folder(str(folder)).fit(train, tmp_path, 0)
+    with pytest.raises(BenchError, match=r"^\S*a.png: not a PNG"):
+        sample(Folder(str(folder)), train, [toy.request("r")], tmp_path)
     with pytest.raises(BenchError, match=r"generator.path is not set"):
         Folder().fit(train, tmp_path, 0)
     with pytest.raises(BenchError, match="is not a folder"):

@@ -126,23 +126,32 @@ def test_a_filtered_export_is_matched_by_conditions(toy, train, tmp_path) -> Non
         sample(Parquet(str(plain), by="request_id"), train, requests, tmp_path)
 
 
-def test_rows_are_cropped_off_files_of_the_published_size(toy, train, tmp_path) -> None:
-    for i in range(3):
-        (tmp_path / "set" / str(i)).mkdir(parents=True)
-        Image.fromarray(picture(i, (24, 12))).save(tmp_path / "set" / str(i) / f"{i}.png")
+def test_rows_are_cropped_off_pictures_of_the_published_size(toy, train, tmp_path) -> None:
+    folder = save(tmp_path / "set", level=[0, 1, 2], image=[picture(i, (24, 12)) for i in range(3)])
     requests = [toy.request(f"r{i}", level=i, side=None) for i in range(3)]
-    made = sample(Parquet(str(tmp_path / "set"), crop_rows=[3, 5]), train, requests, tmp_path)
-    originals = [picture(i, (24, 12))[3:19] for i in range(3)]
-    assert all(any(np.array_equal(image, each) for each in originals) for image in made)
-    assert len(np.unique(made, axis=0)) == 3
-    with pytest.raises(
-        BenchError, match=r"0\.png is 20 x 12, the data set is 16 x 12 .* generator\.resize=pad or crop"
-    ):
-        sample(Parquet(str(tmp_path / "set"), crop_rows=[2, 2]), train, requests, tmp_path)
-    resized = sample(Parquet(str(tmp_path / "set"), crop_rows=[2, 2], resize="crop"), train, requests, tmp_path)
+    made = sample(Parquet(str(folder), crop_rows=[3, 5]), train, requests, tmp_path)
+    assert [np.array_equal(image, picture(i, (24, 12))[3:19]) for i, image in enumerate(made)] == [True] * 3
+    sizes = r"is 20 x 12, the data set is 16 x 12 .*; 'dataset\.image_size=\[20,12\]' .*generator\.resize=pad or crop"
+    with pytest.raises(BenchError, match=sizes):
+        sample(Parquet(str(folder), crop_rows=[2, 2]), train, requests, tmp_path)
+    resized = sample(Parquet(str(folder), crop_rows=[2, 2], resize="crop"), train, requests, tmp_path)
     assert resized.shape == (3, 16, 12)
     with pytest.raises(BenchError, match=r"24 rows, generator\.crop_rows takes 24"):
-        sample(Parquet(str(tmp_path / "set"), crop_rows=[20, 4]), train, requests, tmp_path)
+        sample(Parquet(str(folder), crop_rows=[20, 4]), train, requests, tmp_path)
+
+
+def test_rows_with_the_same_pixels_are_one_picture(toy, train, tmp_path) -> None:
+    columns = {"request_id": ["r0", "r1", "r2", "utility-0"], "level": [0, 0, 0, 0]}
+    folder = save(tmp_path / "set", **columns, image=[picture(i) for i in (0, 1, 0, 1)])
+    requests = [toy.request(f"r{i}", level=0, side=0) for i in range(3)]
+    requests.append(toy.request("utility-0", "utility", level=0, side=0))
+    with pytest.raises(
+        BenchError, match=r"1 requests get the picture of another .*row 0 = .*row 2.*repeat_tolerance=1"
+    ):
+        sample(Parquet(str(folder)), train, requests, tmp_path)
+    generator = Parquet(str(folder), repeat_tolerance=1)
+    sample(generator, train, requests, tmp_path)
+    assert generator.facts["repeats"] == 1 and generator.facts["images_used"] == 4
 
 
 def test_the_own_size_is_that_of_the_given_images_after_the_cut(toy, train, tmp_path) -> None:
@@ -156,17 +165,11 @@ def test_the_own_size_is_that_of_the_given_images_after_the_cut(toy, train, tmp_
     assert generator.facts["own_size"] == ((196, 300),) * 2
 
 
-@pytest.mark.parametrize("kind", ["parquet", "files"])
-def test_colour_is_an_error_unless_luma_is_asked_for(kind, toy, train, tmp_path) -> None:
+def test_colour_is_an_error_unless_luma_is_asked_for(toy, train, tmp_path) -> None:
     image = picture(0, colour=True)
-    if kind == "parquet":
-        folder = save(tmp_path / "set", level=[0], image=[image])
-    else:
-        folder = tmp_path / "set"
-        folder.mkdir()
-        Image.fromarray(image).save(folder / "a.png")
+    folder = save(tmp_path / "set", level=[0], image=[image])
     requests = [toy.request("r", level=0, side=0)]
-    with pytest.raises(BenchError, match=r"(row 0|a\.png): colour image"):
+    with pytest.raises(BenchError, match="row 0: colour image"):
         sample(Parquet(str(folder)), train, requests, tmp_path)
     made = sample(Parquet(str(folder), colour="luma"), train, requests, tmp_path)
     assert np.array_equal(made[0], np.rint(image.astype(float) @ [0.299, 0.587, 0.114]))
@@ -205,7 +208,8 @@ def test_bad_values_and_damage_are_named(toy, train, tmp_path) -> None:
 def test_bad_settings_are_named(settings, message, train, tmp_path) -> None:
     with pytest.raises(BenchError, match=message):
         Parquet(**settings).fit(train, tmp_path, 0)
-    with pytest.raises(BenchError, match="neither parquet nor image files"):
+    Image.fromarray(picture(0)).save(tmp_path / "a.png")
+    with pytest.raises(BenchError, match=f"has no parquet files.* generator=folder generator.path={tmp_path}$"):
         Parquet(str(tmp_path)).fit(train, tmp_path, 0)
 
 

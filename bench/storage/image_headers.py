@@ -1,0 +1,16 @@
+"""What the header of an image file tells, without decoding it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+
+def header_size(path: Path) -> tuple[int, int] | None:
+    """(height, width) of a PNG, JPEG or TIFF file; ``None`` where the header does not tell, of whatever it is."""
+    try:
+        with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as picture:
+            return picture.height, picture.width
+    except Exception:  # the reader knows what is wrong with it, or copes
+        return None
