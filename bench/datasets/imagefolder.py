@@ -20,12 +20,11 @@ from bench.datasets.prepare import (
     take_holdout,
 )
 from bench.runtime.setting_types import ExistingFolder, Seed, Share
-from bench.storage.image_reader import Aspect
+from bench.storage.image_reader import SUFFIXES, Aspect
 from bench.storage.tables import Row, read_table
 
 METADATA = "metadata.csv"
 PARTS = ("train", "test")
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 _LABEL_KEYS = {"kind", "values", "names", "unknown"}
 _ABOUT = ("title", "modality", "licence", "citation", "access", "pixel_spacing_mm", "redistributable")
 

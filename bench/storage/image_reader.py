@@ -20,7 +20,8 @@ Grey = npt.NDArray[np.uint8]  # (H, W)
 Aspect = Literal["pad", "crop"]
 Alpha = Literal["refuse", "opaque"]
 
-READER_VERSION = "2"  # changes whenever the same file would give other pixels, or more is kept of it
+READER_VERSION = "3"  # changes whenever the same file would give other pixels, or more is kept of it
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm"})  # lower case, of files that are read
 PIXEL_CAP = 32_000_000
 BYTE_CAP = 512 * 2**20
 BLANK_SPREAD = 1.0  # standard deviation in grey levels under which an image shows nothing
@@ -32,6 +33,8 @@ _FORMATS = {
 }
 _CODE_SUFFIXES = {".pkl", ".pickle", ".pt", ".pth", ".pt2", ".ckpt", ".npy", ".npz", ".joblib", ".dill", ".bin"}
 _CODE_MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04", b"\x93NUMPY", b"\x89HDF")
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _ORIENTATION, _BITS, _PHOTOMETRIC = 274, 258, 262  # Exif and TIFF tags
 
 
@@ -155,7 +158,7 @@ def _kind(where: str, content: bytes) -> str:
 
 def _check_png(where: str, content: bytes) -> None:
     """Walk the chunks: decoders skip checksums and the end, so that damage passes as picture."""
-    place = 8
+    place, packed, header = 8, [], b""
     while place + 12 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")
         name, body = content[place + 4 : place + 8], content[place + 8 : place + 8 + length]
@@ -168,10 +171,33 @@ def _check_png(where: str, content: bytes) -> None:
             raise ImageError(f"{where}: 16 bits a channel in colour or with alpha; save it as 16-bit grey PNG")
         if name == b"tRNS":
             raise ImageError(f"{where}: has transparent grey levels; save it without transparency")
+        if name == b"IHDR":
+            header = body
+        if name == b"IDAT":
+            packed.append(body)
         if name == b"IEND":
-            return
+            return _check_rows(where, header, b"".join(packed))
         place += 12 + length
     raise ImageError(f"{where}: truncated PNG (no end chunk in {len(content):,} bytes); copy it again from its source")
+
+
+def _check_rows(where: str, header: bytes, packed: bytes) -> None:
+    """The pixels of a PNG must unpack to the size its header implies: decoders fill missing rows with black."""
+    width, height = int.from_bytes(header[:4], "big"), int.from_bytes(header[4:8], "big")
+    if width * height > PIXEL_CAP:
+        raise ImageError(_too_large(where, f" ({width} x {height})"))
+    bits = header[8] * _PNG_CHANNELS[header[9]]
+    passes = _ADAM7 if header[12] else ((0, 0, 1, 1),)
+    grids = [(-(-(width - x) // across), -(-(height - y) // down)) for x, y, across, down in passes]
+    needed = sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in grids if columns > 0 and rows > 0)
+    unpacking = zlib.decompressobj()
+    got = len(unpacking.decompress(packed, needed + 1))
+    if got != needed or not unpacking.eof:
+        more = "or more " if got > needed else ""
+        raise ImageError(
+            f"{where}: damaged or truncated PNG ({got:,} {more}bytes of pixels, {needed:,} needed for "
+            f"{width} x {height}); copy it again from its source"
+        )
 
 
 def _check_picture(where: str, picture: Image.Image) -> None:

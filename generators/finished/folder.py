@@ -16,7 +16,7 @@ from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Labe
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingFolder
 from bench.storage.files import file_digest
-from bench.storage.image_reader import decode_file, resize, size_span
+from bench.storage.image_reader import SUFFIXES, decode_file, resize, size_span
 from bench.storage.tables import Row, read_table
 from generators.assignment import shuffle_by_seeds
 from generators.finished.joining import fewer, join, repeating, some
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 Kind = tuple[tuple[str, int | None], ...]  # names of labels and their values
 Aspect = Literal["pad", "crop"]
 OPTIONAL = ("request_id", "purpose", "patient_id")
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
 EXPORT = "the run's folder has requests.csv, one line for each image asked for: make images for those lines"
 SPOILS = "which spoils what measures diversity"
 
