@@ -64,27 +64,32 @@ def decode_file(path: Path, *, window: tuple[float, float] | None = None, alpha:
         ImageError: as ``decode_grey``; or missing, not to be read, or named as an object with code.
         DiskError: the disk does not give it.
     """
-    return decode_grey(_content(path), str(path), window=window, alpha=alpha)
+    return decode_grey(read_content(path), str(path), window=window, alpha=alpha)
 
 
 def decode_grey(
     content: bytes, where: str, *, window: tuple[float, float] | None = None, alpha: Alpha = "refuse"
 ) -> Grey:
-    """Decode the bytes of a PNG, JPEG or TIFF file in full into ``(H, W)`` uint8, or say what is wrong with them.
+    """Decode the bytes of a PNG, JPEG, TIFF or DICOM file in full into ``(H, W)`` uint8, or say what is wrong with them.
 
     Args:
         where: what messages call the image: its path, or its place in a table.
         window: values shown as 0 and 255, linear between, for images of more than 8 bits; those are refused
-            without it, for clipping them to 8 bits would whiten most of the picture.
+            without it, for clipping them to 8 bits would whiten most of the picture. For DICOM see
+            ``bench.storage.dicom.decode_dicom``.
         alpha: ``opaque`` accepts an alpha channel that hides nothing (every value at its maximum).
 
     Raises:
-        ImageError: empty, over ``BYTE_CAP``, a web page, a Git LFS pointer, an object with code, not PNG, JPEG or TIFF,
+        ImageError: empty, over ``BYTE_CAP``, a web page, a Git LFS pointer, an object with code, not PNG, JPEG, TIFF or DICOM,
             over ``PIXEL_CAP``, truncated, or damaged as far as the decoder notices (a JPEG cut and closed again, or a
             PNG of fewer rows than it states, is taken for whole), several frames, turned by Exif, with palette,
             transparency, colour, or non-finite values, or with a bit depth that disagrees with ``window``.
     """
     _check_length(len(content), where)
+    if content[128:132] == b"DICM":
+        from bench.storage.dicom import decode_dicom
+
+        return decode_dicom(content, where, window=window)
     kind = _kind(where, content)
     try:
         if kind == "PNG":
@@ -103,7 +108,13 @@ def decode_grey(
         raise ImageError(f"{where}: damaged or truncated {kind} ({error}); copy it again from its source") from None
 
 
-def _content(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """The bytes of a file that may be an image.
+
+    Raises:
+        ImageError: missing, not to be read, empty, over ``BYTE_CAP``, or named as an object with code.
+        DiskError: the disk does not give it.
+    """
     if path.suffix.lower() in _CODE_SUFFIXES:
         raise ImageError(f"{path}: {path.suffix} files can carry code and are never opened; export it as PNG")
     try:
@@ -151,9 +162,7 @@ def _kind(where: str, content: bytes) -> str:
         raise ImageError(f"{where}: a Git LFS pointer and not the image itself; run `git lfs pull`")
     if content.startswith(_CODE_MAGIC):
         raise ImageError(f"{where}: a pickle, archive or array file under an image name; export it as PNG")
-    if content[128:132] == b"DICM":
-        raise ImageError(f"{where}: a DICOM file; export it as 8-bit PNG, or as 16-bit PNG and set a window")
-    raise ImageError(f"{where}: not a PNG, JPEG or TIFF (it starts with {content[:8]!r}); save it as grey PNG")
+    raise ImageError(f"{where}: not a PNG, JPEG, TIFF or DICOM (it starts with {content[:8]!r}); save it as grey PNG")
 
 
 def _check_png(where: str, content: bytes) -> None:

@@ -97,7 +97,7 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "half jpeg": ("a.jpg", picture(GREY, "JPEG")[:600], "truncated JPEG.*copy it again"),
     "half tiff": ("a.tif", picture(GREY, "TIFF")[:600], "truncated TIFF.*copy it again"),
     "flipped bit": ("a.png", flipped(picture(GREY)), "checksum.*copy it again"),
-    "noise": ("a.png", b"neither this nor that", "not a PNG, JPEG or TIFF.*save it as"),
+    "noise": ("a.png", b"neither this nor that", "not a PNG, JPEG, TIFF or DICOM.*save it as"),
     "header only": ("a.jpg", b"\xff\xd8\xff\xe0\xff\xda\xff\xd9", "damaged or truncated JPEG.*copy it again"),
     "constant": ("a.png", picture(np.full((40, 30), 7, np.uint8)), "blank image.*remove its row"),
     "nearly constant": ("a.png", picture(np.eye(40, dtype=np.uint8)), "blank image.*remove its row"),
@@ -109,7 +109,7 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "cmyk": ("a.jpg", saved(Image.fromarray(GREY).convert("CMYK"), "JPEG"), "mode CMYK.*save it"),
     "two pages": ("a.tif", saved(FRAMES[0], "TIFF", save_all=True, append_images=FRAMES[1:]), "2 frames.*save"),
     "animated": ("a.png", saved(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]), "2 frames.*save"),
-    "gif": ("a.png", saved(FRAMES[0], "GIF"), "not a PNG, JPEG or TIFF.*save it as"),
+    "gif": ("a.png", saved(FRAMES[0], "GIF"), "not a PNG, JPEG, TIFF or DICOM.*save it as"),
     "turned": ("a.jpg", turned(), "orientation 6.*turn the pixels"),
     "not finite": ("a.tif", not_finite(), "1 values are not finite.*replace"),
     "float": ("a.tif", picture(GREY.astype(np.float32), "TIFF"), "no window.*set `window`"),
@@ -124,7 +124,7 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "pickle by content": ("a.png", pickle.dumps({"a": 1}), "pickle.*export it as PNG"),
     "archive by content": ("a.png", b"PK\x03\x04" + bytes(60), "archive.*export it as PNG"),
     "array by content": ("a.png", b"\x93NUMPY\x01\x00" + bytes(60), "array.*export it as PNG"),
-    "dicom": ("a.png", bytes(128) + b"DICM" + bytes(60), "DICOM.*export it"),
+    "dicom": ("a.png", bytes(128) + b"DICM" + bytes(60), "DICOM.*(copy|remove|export) it"),
 }
 
 
