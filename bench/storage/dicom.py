@@ -246,7 +246,7 @@ def _windowed(data: Any, values: Values, where: str) -> Values:
     shape = _text(data, "VOILUTFunction") or "LINEAR"
     if shape not in _SHAPES:
         raise ImageError(f"{where}: VOI LUT function {shape}, needed one of {', '.join(_SHAPES)}; set `window`")
-    if not (math.isfinite(centre) and math.isfinite(width)) or width < 1 and shape == "LINEAR" or width <= 0:
+    if not (math.isfinite(centre) and math.isfinite(width)) or (width < 1 and shape == "LINEAR") or width <= 0:
         raise ImageError(f"{where}: window of centre {centre:g} and width {width:g} in the file; set `window`")
     if shape == "SIGMOID":
         return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))

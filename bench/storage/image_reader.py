@@ -15,6 +15,7 @@ from PIL import Image
 
 from bench.api import BenchError, Images, OwnSize
 from bench.storage.disk_errors import explained
+from bench.storage.jpeg_scans import check_jpeg
 
 Grey = npt.NDArray[np.uint8]  # (H, W)
 Aspect = Literal["pad", "crop"]
@@ -81,8 +82,8 @@ def decode_grey(
 
     Raises:
         ImageError: empty, over ``BYTE_CAP``, a web page, a Git LFS pointer, an object with code, not PNG, JPEG, TIFF or DICOM,
-            over ``PIXEL_CAP``, truncated, or damaged as far as the decoder notices (a JPEG cut and closed again, or a
-            PNG of fewer rows than it states, is taken for whole), several frames, turned by Exif, with palette,
+            over ``PIXEL_CAP``, truncated, or damaged (of JPEG, what ``jpeg_scans.check_jpeg`` can see: not most single
+            flipped bits), several frames, turned by Exif, with palette,
             transparency, colour, or non-finite values, or with a bit depth that disagrees with ``window``.
     """
     _check_length(len(content), where)
@@ -99,7 +100,10 @@ def decode_grey(
         with Image.open(io.BytesIO(content), formats=[kind]) as picture:
             _check_picture(where, picture)
             picture.load()
-            return _grey(where, picture, window, alpha)
+            grey = _grey(where, picture, window, alpha)
+        if kind == "JPEG":
+            check_jpeg(content)
+        return grey
     except ImageError:
         raise
     except Image.DecompressionBombError:

@@ -130,7 +130,7 @@ def test_compressed_pixels_are_those_that_were_stored(syntax: UID) -> None:
     plain = decode_grey(stored(data), "x")
     content = stored(compressed(data, syntax))
     assert np.array_equal(decode_grey(content, "x"), plain)
-    with pytest.raises(ImageError, match="x: .*(damaged|cut before)"):
+    with pytest.raises(ImageError, match=r"x: .*(damaged|cut before)"):
         decode_grey(content[: len(content) - 300], "x")
 
 
