@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
+from bench.datasets.dicom_headers import left_to_headers, patient_hint, with_header
 from bench.datasets.prepare import (
     Shape,
     Source,
@@ -39,7 +40,10 @@ class ImageFolder(Dataset):
     Attributes:
         labels: for each label column its ``kind`` (binary, ordinal, categorical), integer ``values``, a readable
             name for each in ``names``, and the cell texts that mean ``unknown``. A cell holds a value or its name.
-        patient_column: whose image it is; ``None`` states that every image is of another patient.
+        attributes: columns of the table; ``view`` and ``laterality`` come from the headers of DICOM files where the
+            table has no such column.
+        patient_column: whose image it is; ``None`` states that every image is of another patient. ``PatientID``
+            comes from the headers of DICOM files where the table has no such column.
         id_column: the image's own id; ``None`` uses its path under ``root`` without suffix.
         prompt: a text column, or a template with labels and attributes in braces.
         prompted: the labels and attributes that every text of a prompt column states; ``None`` takes it to state the
@@ -145,10 +149,19 @@ class ImageFolder(Dataset):
         columns += [self.id_column] if self.id_column else []
         columns += [self.prompt] if self.prompt and "{" not in self.prompt else []
         patient = [self.patient_column] if self.patient_column else []
-        return read_table(folder / METADATA, delimiter=",", required=list(dict.fromkeys(columns)), optional=patient)
+        headers = left_to_headers(folder / METADATA, self._header_columns())
+        required = [name for name in dict.fromkeys(columns) if name not in headers]
+        optional = [name for name in patient if name not in headers]
+        return read_table(folder / METADATA, delimiter=",", required=required, optional=optional)
+
+    def _header_columns(self) -> list[str]:
+        """What the headers of DICOM files may state where the table does not."""
+        return [*self.attributes, *([self.patient_column] if self.patient_column else [])]
 
     def _sources(self, root: Path, folder: Path, rows: Sequence[Row], info: DatasetInfo) -> list[Source]:
-        sources = [self._source(row, _inside(row, folder, root), root, info) for row in rows]
+        paths = [_inside(row, folder, root) for row in rows]
+        rows = [with_header(row, path, self._header_columns()) for row, path in zip(rows, paths, strict=True)]
+        sources = [self._source(row, path, root, info) for row, path in zip(rows, paths, strict=True)]
         named = {source.path for source in sources}
         found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
         extra = [str(path) for path in found if path not in named and not path.name.startswith(".")]
@@ -165,7 +178,7 @@ class ImageFolder(Dataset):
             raise row.error(
                 self.patient_column,
                 "whose image it is; name the column with dataset.patient_column, or set that to null to state that "
-                "every image is of another patient",
+                "every image is of another patient" + patient_hint(path),
             )
         labels = {label.name: self._value(row, label) for label in info.labels}
         attributes = {name: row[name] or None for name in info.attributes}

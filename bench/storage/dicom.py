@@ -129,9 +129,7 @@ def _check(data: Any, where: str) -> None:
     if "FloatPixelData" in data or "DoubleFloatPixelData" in data:
         raise ImageError(f"{where}: DICOM with float pixel data; save it as 16-bit grey with a rescale")
     if "PixelData" not in data:
-        raise ImageError(
-            f"{where}: a DICOM object without pixels ({_class(data)}), or cut before them; remove its row or copy it again"
-        )
+        raise ImageError(f"{where}: a DICOM object without pixels ({_class(data)}), or cut before them; copy it again")
     needed = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
     if missing := [name for name in needed if data.get(name) in (None, "")]:
         raise ImageError(f"{where}: DICOM without {', '.join(missing)}; export it again from its source")
