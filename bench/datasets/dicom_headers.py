@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.api import DatasetInfo
+from bench.datasets.prepare import Shape, Source
 from bench.storage.dicom import header
-from bench.storage.image_reader import ImageError
+from bench.storage.image_reader import ImageError, enlargement
 from bench.storage.tables import Row, TableError
 
 PATIENT = "PatientID"
@@ -47,6 +49,27 @@ def patient_hint(path: Path) -> str:
     if not _is_dicom(path):
         return ""
     return f"; headers of DICOM files hold {PATIENT}: dataset.patient_column={PATIENT} reads it from there"
+
+
+def with_spacing(info: DatasetInfo, sources: Iterable[Source], shape: Shape) -> DatasetInfo:
+    """``info`` with the size of a pixel at the working size, if it states none and the headers of all files agree.
+
+    Square pixels only. A file without header or spacing, or any two that disagree after resizing, leave it unknown.
+
+    Raises:
+        ImageError: a DICOM header that is damaged.
+    """
+    if info.pixel_spacing_mm is not None:
+        return info
+    working: set[float] = set()
+    for source in sources:
+        found = header(source.path) if _is_dicom(source.path) else None
+        if found is None or found.spacing_mm is None or found.spacing_mm[0] != found.spacing_mm[1]:
+            return info
+        working.add(found.spacing_mm[0] / enlargement(found.size, shape.size, shape.aspect))
+        if len(working) > 1:
+            return info
+    return replace(info, pixel_spacing_mm=working.pop()) if working else info
 
 
 def _is_dicom(path: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
-from bench.datasets.dicom_headers import left_to_headers, patient_hint, with_header
+from bench.datasets.dicom_headers import left_to_headers, patient_hint, with_header, with_spacing
 from bench.datasets.prepare import (
     Shape,
     Source,
@@ -74,6 +74,7 @@ class ImageFolder(Dataset):
         window = (float(self.window[0]), float(self.window[1])) if self.window else None
         shape = Shape(size_of(self.image_size), self.aspect, window)
         parts = self._parts(self._folder(), info)
+        info = with_spacing(info, [*parts["train"], *parts["test"]], shape)
         refuse_shared_patients(parts["train"], parts["test"])
         train, holdout = take_holdout(parts["train"], self.holdout_fraction, self.holdout_seed)
         return checked(*(prepare(part, info, shape, cache) for part in (train, holdout, parts["test"])))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from bench.api import BenchError
 from bench.datasets.imagefolder import ImageFolder
@@ -60,3 +61,22 @@ def test_a_file_without_header_needs_the_column(root: Path, tmp_path: Path) -> N
     (root / "train" / "3.dcm").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(200))
     with pytest.raises(BenchError, match=r"line 5: the table has no column 'view'.*not a DICOM file.*add the column"):
         ImageFolder(str(root), **SETTINGS).load(tmp_path)
+
+
+def spaced(root: Path, spacings: list[float]) -> None:
+    for index, path in enumerate(sorted(root.rglob("*.dcm"))):
+        data = dcmread(path)
+        data.ImagerPixelSpacing = [spacings[index % len(spacings)]] * 2
+        path.write_bytes(stored(data))
+
+
+def test_pixel_spacing_is_taken_at_the_working_size_where_all_agree(root: Path, tmp_path: Path) -> None:
+    def loaded(**more: Any) -> float | None:
+        return ImageFolder(str(root), **SETTINGS | {"image_size": 8} | more).load(tmp_path).train.info.pixel_spacing_mm
+
+    assert loaded() is None
+    spaced(root, [0.1])
+    assert loaded() == pytest.approx(0.2)
+    assert loaded(about={"pixel_spacing_mm": 0.7}) == 0.7
+    spaced(root, [0.1, 0.11])
+    assert loaded() is None
