@@ -71,7 +71,7 @@ def decode_file(path: Path, *, window: tuple[float, float] | None = None, alpha:
 def decode_grey(
     content: bytes, where: str, *, window: tuple[float, float] | None = None, alpha: Alpha = "refuse"
 ) -> Grey:
-    """Decode the bytes of a PNG, JPEG, TIFF or DICOM file in full into ``(H, W)`` uint8, or say what is wrong with them.
+    """Decode a PNG, JPEG, TIFF or DICOM file in full into ``(H, W)`` uint8, or say what is wrong with it.
 
     Args:
         where: what messages call the image: its path, or its place in a table.
@@ -81,7 +81,7 @@ def decode_grey(
         alpha: ``opaque`` accepts an alpha channel that hides nothing (every value at its maximum).
 
     Raises:
-        ImageError: empty, over ``BYTE_CAP``, a web page, a Git LFS pointer, an object with code, not PNG, JPEG, TIFF or DICOM,
+        ImageError: empty, over ``BYTE_CAP``, a web page, a Git LFS pointer, an object with code, of another kind,
             over ``PIXEL_CAP``, truncated, or damaged (of JPEG, what ``jpeg_scans.check_jpeg`` can see: not most single
             flipped bits), several frames, turned by Exif, with palette,
             transparency, colour, or non-finite values, or with a bit depth that disagrees with ``window``.

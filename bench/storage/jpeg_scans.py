@@ -14,9 +14,9 @@ def check_jpeg(content: bytes) -> None:
     """Refuse a JPEG of which a part is missing or was overwritten, as far as that can be seen.
 
     Seen is what the decoder warns of (coded data that ends early, goes on after the picture, or has no meaning), a
-    scan that is missing, and a stretch of zeros in scans of higher frequencies. Not seen is damage after which the coded data
-    still has a meaning and its length: most single flipped bits, and zeros in a scan of mean values of a progressive
-    file. Only a checksum from the source finds those.
+    scan that is missing, and a stretch of zeros in scans of higher frequencies. Not seen is damage after which the
+    coded data still has a meaning and its length: most single flipped bits, and zeros in a scan of mean values of a
+    progressive file. Only a checksum from the source finds those.
 
     Raises:
         ValueError: with the fault in words.
