@@ -901,8 +901,8 @@ BUGS = (
     Bug(
         "the scale is taken from the test images",
         "evaluators/fidelity/reference.py",
-        "scale_of(rows[: len(self.train)])",
-        "scale_of(material.features(encoder, material.split.test))",
+        "reference_of(rows[: len(self.train)], ",
+        "reference_of(material.features(encoder, material.split.test), ",
         REFERENCE,
     ),
     Bug(

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
+from bench.datasets.dicom_headers import left_to_headers, patient_hint, with_header, with_spacing
 from bench.datasets.named_files import NamedFiles
 from bench.datasets.own_sizes import followed_size
 from bench.datasets.patient_ids import check_patient_ids
@@ -54,7 +55,10 @@ class ImageFolder(Dataset):
         image_size: the working size; ``None`` follows the images' own, see ``own_sizes.followed_size``.
         labels: for each label column its ``kind`` (binary, ordinal, categorical), integer ``values``, a readable
             name for each in ``names``, and the cell texts that mean ``unknown``. A cell holds a value or its name.
-        patient_column: whose image it is; ``None`` states that every image is of another patient.
+        attributes: columns of the table; ``view`` and ``laterality`` come from the headers of DICOM files where the
+            table has no such column.
+        patient_column: whose image it is; ``None`` states that every image is of another patient. ``PatientID``
+            comes from the headers of DICOM files where the table has no such column.
         id_column: the image's own id; ``None`` uses its path under ``root`` without suffix.
         prompt: a text column, or a template with labels and attributes in braces.
         prompted: the labels and attributes that every text of a prompt column states; ``None`` takes it to state the
@@ -95,6 +99,7 @@ class ImageFolder(Dataset):
         if self.patient_column:
             check_patient_ids([(each.patient_id, each.where) for part in parts.values() for each in part], self.name)
         shape = Shape(self._size(parts, window), self.aspect, window)
+        info = with_spacing(info, [*parts["train"], *parts["test"]], shape)
         refuse_shared_patients(parts["train"], parts["test"])
         train, holdout = take_holdout(parts["train"], self.holdout_fraction, self.holdout_seed)
         return checked(*(prepare(part, info, shape, cache) for part in (train, holdout, parts["test"])))
@@ -199,13 +204,19 @@ class ImageFolder(Dataset):
         columns += [self.id_column] if self.id_column else []
         columns += [self.prompt] if self.prompt and "{" not in self.prompt else []
         patient = [self.patient_column] if self.patient_column else []
-        return read_table(table, delimiter=",", required=list(dict.fromkeys(columns)), optional=patient)
+        headers = left_to_headers(table, self._header_columns())
+        required = [name for name in dict.fromkeys(columns) if name not in headers]
+        return read_table(table, delimiter=",", required=required, optional=[*set(patient) - set(headers)])
+
+    def _header_columns(self) -> list[str]:
+        """What the headers of DICOM files may state where the table does not."""
+        return [*self.attributes, *([self.patient_column] if self.patient_column else [])]
 
     def _named(self, root: Path, folder: Path, info: DatasetInfo) -> list[tuple[Row, Source]]:
         """The rows of a ``metadata.csv``, each with its image."""
         rows = self._rows(folder / METADATA, *([self.split_column] if folder == root else []))
         paths = [(row, _inside(row, self.file_column, folder, root)) for row in rows]
-        pairs = [(row, self._source(row, path, root, info)) for row, path in paths]
+        pairs = [(row, self._described(row, path, root, info)) for row, path in paths]
         named = {path for _, path in paths}
         self._check_unnamed(folder / METADATA, [path for path in _image_files(folder) if path not in named])
         return pairs
@@ -220,7 +231,7 @@ class ImageFolder(Dataset):
                 both = [path.relative_to(root).as_posix() for path in found[:LISTED]]
                 raise row.error(self.file_column, f"a name that tells apart {', '.join(both)}")
             if found:
-                pairs.append((row, self._source(row, found[0], root, info)))
+                pairs.append((row, self._described(row, found[0], root, info)))
             elif self.unmatched == "refuse":
                 raise row.error(
                     self.file_column, f"an image file below {root}; or set dataset.unmatched=leave_out to do without"
@@ -234,6 +245,10 @@ class ImageFolder(Dataset):
             words = "%s: %d images; left out are %d rows without an image file and %d image files without a row"
             _log.info(words, self.name, len(pairs), lost, len(unnamed))
         return pairs
+
+    def _described(self, row: Row, path: Path, root: Path, info: DatasetInfo) -> Source:
+        """The image of a row, with what its DICOM header states and the table does not."""
+        return self._source(with_header(row, path, self._header_columns()), path, root, info)
 
     def _without_table(self, root: Path, info: DatasetInfo) -> list[Source]:
         """Every image file below ``root``, each of a patient of its own."""
@@ -267,7 +282,7 @@ class ImageFolder(Dataset):
             raise row.error(
                 self.patient_column,
                 "whose image it is; name the column with dataset.patient_column, or set that to null to state that "
-                "every image is of another patient",
+                "every image is of another patient" + patient_hint(path),
             )
         labels = {label.name: self._value(row, label) for label in info.labels}
         attributes = {name: row[name] or None for name in info.attributes}

@@ -8,8 +8,13 @@ from PIL import Image
 
 
 def header_size(path: Path) -> tuple[int, int] | None:
-    """(height, width) of a PNG, JPEG or TIFF file; ``None`` where the header does not tell, of whatever it is."""
+    """(height, width) of an image file; ``None`` where the header does not tell, of whatever it is."""
     try:
+        with path.open("rb") as file:
+            if file.read(132)[128:] == b"DICM":
+                from bench.storage.dicom import header
+
+                return header(path).size
         with Image.open(path, formats=("PNG", "JPEG", "TIFF")) as picture:
             return picture.height, picture.width
     except Exception:  # the reader knows what is wrong with it, or copes
