@@ -54,22 +54,22 @@ def damaged_pngs() -> dict[str, bytes]:
 def damaged_jpegs() -> dict[str, bytes]:
     found = {}
     for kind, settings in test_jpeg_scans.KINDS.items():
-        whole = test_jpeg_scans.jpeg(**settings)
+        whole = test_jpeg_scans.coded(**settings)
         for share in (50, 80, 95):
             cut = whole[: len(whole) * share // 100]
             found |= {f"{kind} jpeg cut at {share}": cut, f"{kind} jpeg cut at {share} and closed": cut + b"\xff\xd9"}
         middle = len(whole) // 2
         found[f"{kind} jpeg with zeros"] = whole[:middle] + bytes(400) + whole[middle + 400 :]
-    whole = test_jpeg_scans.jpeg(progressive=True)
+    whole = test_jpeg_scans.coded(progressive=True)
     scans = [match.start() for match in re.finditer(b"\xff\xda", whole)][1:]
     return found | {f"progressive jpeg without scans from {n}": whole[:at] + b"\xff\xd9" for n, at in enumerate(scans)}
 
 
 def damaged_others() -> dict[str, bytes]:
-    tiff, whole = saved("TIFF"), dicom.stored(dicom.made(**dicom.WINDOW))
+    tiff, whole = saved("TIFF"), dicom.saved(dicom.scan())
     found = {f"tiff cut at {share}": tiff[: len(tiff) * share // 100] for share in (10, 50, 95)}
     found |= {f"dicom cut at {share}": whole[: len(whole) * share // 100] for share in (20, 50, 95)}
-    found |= {f"dicom: {name}": dicom.stored(data) for name, (data, _) in dicom.BAD.items()}
+    found |= {f"dicom: {name}": dicom.saved(data) for name, (data, _) in dicom.REFUSED.items()}
     return found | {
         "bytes": GREY.tobytes(),
         "header alone": b"\x89PNG\r\n\x1a\n",

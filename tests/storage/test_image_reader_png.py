@@ -44,7 +44,7 @@ def test_missing_and_surplus_bytes_are_named_in_every_layout(colour: int, bits: 
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     row = bytes(1 + (width * bits * channels + 7) // 8)
     for rows in (row * 5, row * 9, row * 10 + b"x", row * 10 + row, b""):
-        with pytest.raises(ImageError, match=r"damaged or truncated PNG|16 bits a channel"):
+        with pytest.raises(ImageError, match=r"damaged PNG|16 bits a channel"):
             decode_grey(png(width, 10, bits, colour, rows), "x")
     try:
         decode_grey(png(width, 10, bits, colour, row * 10), "x", window=(0, 9))
@@ -60,7 +60,7 @@ def test_interlaced_files_are_measured_pass_by_pass(size: tuple[int, int]) -> No
     rows = b"".join(b"\0" + line.tobytes() for part in parts for line in part if line.size)
     content = png(size[1], size[0], 8, 0, rows, interlace=1)
     assert np.array_equal(decode_grey(content, "x"), image)
-    with pytest.raises(ImageError, match="damaged or truncated PNG"):
+    with pytest.raises(ImageError, match="damaged PNG"):
         decode_grey(png(size[1], size[0], 8, 0, rows[:-1], interlace=1), "x")
 
 
@@ -70,5 +70,5 @@ def test_half_the_rows_with_right_checksums_are_no_picture() -> None:
     Image.fromarray(image).save(stored, "PNG")
     rows = raw(stored.getvalue())
     assert np.array_equal(decode_grey(png(30, 40, 8, 0, rows), "x"), image)
-    with pytest.raises(ImageError, match=r"620 bytes of pixels, 1,240 needed for 30 x 40\); copy it again"):
+    with pytest.raises(ImageError, match=r"its rows take 1,240 bytes, it holds 620\); copy it again"):
         decode_grey(png(30, 40, 8, 0, rows[: len(rows) // 2]), "x")
