@@ -908,8 +908,8 @@ BUGS = (
     Bug(
         "few training images are scale enough",
         "evaluators/fidelity/reference.py",
-        "if len(self.train) < FEWEST:",
-        "if not len(self.train):",
+        "if len(training) < FEWEST:",
+        "if not len(training):",
         REFERENCE,
     ),
     Bug(
