@@ -11,6 +11,7 @@ from bench.statistics.arrays import Floats, Indices
 from bench.statistics.distances import nearest
 from bench.statistics.scaling import scale_of
 
+RARE = 0.05  # share of real images whose nearest of another patient counts as unusually near
 FAR = 12  # neighbours looked at for one of another patient
 
 
@@ -51,6 +52,13 @@ class Likeness:
         """The median distance of a real image to the nearest one of another patient, of those that have one."""
         known = self.among_real.distance[np.isfinite(self.among_real.distance)]
         return float(np.median(known)) if len(known) else float("nan")
+
+    @property
+    def crowded(self) -> float:
+        """The share of synthetic images nearer to a real one than all but ``RARE`` of the real ones are to one of
+        another patient: about ``RARE`` of further real images would be."""
+        known = self.among_real.distance[np.isfinite(self.among_real.distance)]
+        return float((self.to_real.distance < np.quantile(known, RARE)).mean()) if len(known) else float("nan")
 
     def plane(self) -> tuple[Floats, Floats, float]:
         """Both sets on the first two principal axes of the real one, ``(N, 2)`` and ``(M, 2)``, and the share of the

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from bench.api import BenchError, ImageSet, Metric, Refused, Score
 from bench.compare.comparison import Comparison
 from bench.compare.drawing import histogram, interval, scatter
-from bench.compare.likeness import Likeness, Neighbours, brightness, likeness
+from bench.compare.likeness import RARE, Likeness, Neighbours, brightness, likeness
 from bench.statistics.arrays import Indices
 from bench.statistics.resampling import hashed_order
 from bench.storage.files import as_json, write_atomic
@@ -89,6 +89,8 @@ def page(comparison: Comparison, pictures: bool = True) -> str:
         figures=_figures(comparison, found),
         judge=judge,
         usual=found.usual if found else None,
+        crowded=found.crowded if found else None,
+        rare=RARE,
         protocol=as_json(comparison.protocol).decode(),
     )
 

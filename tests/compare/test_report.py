@@ -112,6 +112,13 @@ def test_a_planted_copy_is_the_first_pair() -> None:
     assert pairs.index("f17 | r4") == pairs.index(re.search(r"f\d+ \| r\d+", pairs)[0])  # type: ignore[index]
 
 
+def test_the_share_of_unusually_near_images_is_said() -> None:
+    real, fake = _pictures(60, 0), _pictures(40, 1)
+    fake[:30] = real[:30] // 2 + real[:30] // 2  # as good as copies
+    text = page(_comparison(real=_set(real, "r"), fake=_set(fake, "f")))
+    assert "75% of the synthetic images lie nearer to a real one than all but\n5% of the real images" in text
+
+
 def test_a_copy_of_a_training_image_is_shown_where_these_were_given() -> None:
     train, fake = _pictures(20, 7), _pictures(28, 1)
     fake[3] = train[11]
