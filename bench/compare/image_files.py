@@ -11,9 +11,10 @@ from PIL import Image
 
 from bench.api import BenchError
 from bench.compare.given import Given, Read, Size, Window
+from bench.datasets.patient_ids import check_patient_ids
 from bench.datasets.prepare import LISTED, listing
 from bench.storage.image_reader import ImageError, decode_file
-from bench.storage.tables import TableError, read_table
+from bench.storage.tables import read_table
 
 METADATA = "metadata.csv"
 DICOM = (".dcm", ".dicom")
@@ -82,7 +83,7 @@ def glance(path: Path, window: Window | None = None) -> Glance:
         from bench.storage.dicom import header
 
         told = header(path)
-        return Glance(told.size, False, told.patient_id or None)
+        return Glance(told.size, told.bits > 8, told.patient_id)
     try:
         with Image.open(path, formats=FORMATS) as picture:
             return _of_picture(picture)
@@ -112,7 +113,8 @@ def _told(side: str, root: Path, paths: Sequence[Path], patients: list[str | Non
     for table in sorted(root.rglob(METADATA)):
         try:
             rows = read_table(table, delimiter=",", required=["file_name"], optional=["patient_id"])
-        except TableError as error:
+            check_patient_ids([(row["patient_id"], row.where) for row in rows if row["patient_id"]], side)
+        except BenchError as error:
             notes.append(f"{side}: a table was not used: {error}")
             continue
         for row in rows:

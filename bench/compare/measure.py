@@ -110,7 +110,7 @@ def _check(looked: Mapping[str, Given], window: Window | None) -> None:
         if not len(each):
             raise BenchError(f"{side} has no image, needed at least one")
     if window is not None and not any(each.deep for each in looked.values()):
-        raise BenchError("window was given, but no png, jpeg or tiff has more than 8 bits; leave it out")
+        raise BenchError("window was given, but no image file has more than 8 bits; leave it out")
 
 
 def _patients(told: Mapping[str, Sequence[Any]] | None, sources: Mapping[str, Any]) -> dict[str, Sequence[Any]]:

@@ -27,6 +27,7 @@ class DicomHeader:
     Attributes:
         spacing_mm: of pixels at the imager or in the patient: between rows, between columns.
         size: height and width in pixels.
+        bits: of a stored value.
     """
 
     patient_id: str | None
@@ -34,6 +35,7 @@ class DicomHeader:
     laterality: str | None
     spacing_mm: tuple[float, float] | None
     size: tuple[int, int]
+    bits: int
 
 
 def header(path: Path) -> DicomHeader:
@@ -52,6 +54,7 @@ def header(path: Path) -> DicomHeader:
             laterality=_text(found, "ImageLaterality") or _text(found, "Laterality"),
             spacing_mm=_spacing(found),
             size=(int(found.Rows), int(found.Columns)),
+            bits=int(found.BitsStored),
         )
 
 

@@ -37,7 +37,12 @@ def tree(folder: Path) -> Path:
 @pytest.mark.parametrize("generator", ["holdout", pytest.param("pca", marks=pytest.mark.slow)])
 def test_a_run_on_a_dicom_tree_ends_with_scores(generator: str, tmp_path: Path) -> None:
     settings = ["dataset.patient_column=PatientID", "dataset.attributes=[view]", "dataset.groups=[view]"]
-    settings += [f"dataset.root={tree(tmp_path)}", f"generator={generator}", "encoder=[small_cnn]", "evaluator=[fidelity]"]
+    settings += [
+        f"dataset.root={tree(tmp_path)}",
+        f"generator={generator}",
+        "encoder=[small_cnn]",
+        "evaluator=[fidelity]",
+    ]
     settings += ["dataset=imagefolder", "wandb.mode=disabled", "name=tree", f"cache={tmp_path / 'cache'}"]
     with initialize_config_module("conf", version_base="1.3"):
         config = compose("config", overrides=settings)
