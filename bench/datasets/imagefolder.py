@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from bench.api import BenchError, Dataset, DatasetInfo, Label, Split
-from bench.datasets.dicom_headers import left_to_headers, patient_hint, with_header, with_spacing
+from bench.datasets.dicom_headers import COLUMNS, left_to_headers, patient_hint, with_header, with_spacing
 from bench.datasets.named_files import NamedFiles
 from bench.datasets.own_sizes import followed_size
 from bench.datasets.patient_ids import check_patient_ids
@@ -167,6 +167,9 @@ class ImageFolder(Dataset):
         whole = (root / METADATA).is_file()
         if not whole and not folders and self.test_fraction is not None:
             return self._by_patient(self._without_table(root, info))
+        if not whole and not folders and divided(root, _image_files(root)):
+            found = self._without_table(root, info)
+            return {part: [each for each in found if each.path.is_relative_to(root / part)] for part in PARTS}
         if whole == bool(folders) or len(folders) == 1:
             present = [METADATA] * whole + [f"{part}/{METADATA}" for part in folders]
             raise BenchError(
@@ -251,11 +254,12 @@ class ImageFolder(Dataset):
         return self._source(with_header(row, path, self._header_columns()), path, root, info)
 
     def _without_table(self, root: Path, info: DatasetInfo) -> list[Source]:
-        """Every image file below ``root``, each of a patient of its own."""
+        """Every image file below ``root``, of whom its DICOM header says or of a patient of its own."""
+        headers = self._header_columns() if set(self._header_columns()) <= set(COLUMNS) else []
         declared = {
             "labels": list(self._declared),
-            "attributes": list(self.attributes),
-            "patient_column": self.patient_column,
+            "attributes": list(self.attributes) if not headers else [],
+            "patient_column": self.patient_column if not headers else None,
             "id_column": self.id_column,
             "prompt": self.prompt,
         }
@@ -264,9 +268,8 @@ class ImageFolder(Dataset):
                 f"{self.name}: {root} has no table, but {', '.join(named)} name columns; set dataset.table, or these "
                 "to null ([] for a list)"
             )
-        files = _image_files(root)
-        ids = [path.relative_to(root).with_suffix("").as_posix() for path in files]
-        return [Source(name, name, path, str(path), {}, {}, None) for name, path in zip(ids, files, strict=True)]
+        rows = ((Row(str(path), 0, {}), path) for path in _image_files(root))
+        return [self._described(row, path, root, info) for row, path in rows]
 
     def _check_unnamed(self, table: Path, paths: Sequence[Path]) -> None:
         if paths:
@@ -307,6 +310,11 @@ class ImageFolder(Dataset):
             f"one of {list(label.values)}{names}; texts that mean unknown are declared in "
             f"dataset.labels.{label.name}.unknown",
         )
+
+
+def divided(root: Path, files: Sequence[Path]) -> bool:
+    """Whether every file lies in a folder ``train`` or ``test`` of ``root``, and neither is without."""
+    return {path.relative_to(root).parts[0] for path in files} == set(PARTS)
 
 
 def _image_files(folder: Path) -> list[Path]:

@@ -151,6 +151,13 @@ def _patient(names: Sequence[str], rows: Sequence[Row], doubts: list[str]) -> st
     for name in hinted:
         if name not in whole:
             doubts.append(f"column {name!r} is empty in some rows, so it was not taken for the patient")
+    if not whole:
+        doubts += [
+            f"column {name!r} has {count} values for {len(rows)} images: if it names people, set patient_column to it"
+            for name in names
+            if len(rows) / 5 < (count := len({row[name] for row in rows})) < len(rows)
+            and "" not in {row[name] for row in rows}
+        ]
     return min(whole, key=lambda name: len({row[name] for row in rows})) if whole else None
 
 

@@ -63,13 +63,17 @@ def _found(root: Path, pictures: Pictures, table: Table | None) -> Iterator[str]
 
 def _assumed(pictures: Pictures, table: Table | None) -> Iterator[str]:
     yield "assumed; please check:"
-    if table is None or table.patient is None:
+    if table is None and pictures.owners is not None:
+        yield f"  - PatientID of the DICOM headers names people ({pictures.owners} patients)"
+    elif table is None or table.patient is None:
         yield "  - PATIENTS ARE UNKNOWN: every image counts as another patient. If that is wrong, so is every result"
         yield "    on privacy and utility: name a column with patient_column"
     else:
         yield f"  - {table.patient!r} names people"
     if table is not None and table.split:
         yield f"  - {table.split[0]!r} says which images are for testing; validation counts as training"
+    elif table is None and pictures.divided:
+        yield "  - the folders train and test say which images are for testing"
     else:
         yield f"  - the test part is {TEST_FRACTION:.0%} of the patients, chosen by a seed: no column says it"
     if table is not None and (table.lost or table.unnamed):

@@ -11,9 +11,11 @@ import numpy as np
 from PIL import Image
 
 from bench.api import BenchError
-from bench.datasets.imagefolder import SUFFIXES
+from bench.datasets.imagefolder import divided
 from bench.runtime.progress import track
+from bench.storage.dicom import header
 from bench.storage.image_headers import header_size
+from bench.storage.image_reader import SUFFIXES
 
 LOOKED_AT = 20  # files whose pixels are looked at, evenly spaced
 DEEP = ("I", "F")  # modes of over 8 bits begin so
@@ -28,6 +30,8 @@ class Pictures:
         formats: files by suffix.
         sizes: files by (height, width); of those whose header tells.
         window: grey values shown as black and white, where files have over 8 bits.
+        divided: whether every file lies in a folder ``train`` or ``test``.
+        owners: patients that the headers of DICOM files name, where every file names one.
         coloured: of the files looked at, those whose channels differ, which the reader refuses.
     """
 
@@ -35,6 +39,8 @@ class Pictures:
     formats: Mapping[str, int]
     sizes: Mapping[tuple[int, int], int]
     window: tuple[int, int] | None
+    divided: bool
+    owners: int | None
     coloured: Sequence[Path]
 
 
@@ -53,7 +59,22 @@ def look(root: Path) -> Pictures:
     deepest = max((value for path in some if (value := _deepest(path)) is not None), default=None)
     window = None if deepest is None else (0, 2 ** max(1, int(deepest).bit_length()) - 1)
     formats = Counter(path.suffix.lower() for path in files)
-    return Pictures(files, formats, sizes, window, [path for path in some if _coloured(path)])
+    coloured = [path for path in some if _coloured(path)]
+    return Pictures(files, formats, sizes, window, divided(root, files), _owners(files), coloured)
+
+
+def _owners(files: Sequence[Path]) -> int | None:
+    """How many patients the headers of DICOM files name; ``None`` where one names none or is no such file."""
+    found: set[str] = set()
+    for path in files:
+        try:
+            owner = header(path).patient_id if path.suffix.lower() == ".dcm" else None
+        except BenchError:
+            owner = None
+        if owner is None:
+            return None
+        found.add(owner)
+    return len(found)
 
 
 def _deepest(path: Path) -> float | None:

@@ -21,7 +21,11 @@ def settings_text(root: Path, name: str, pictures: Pictures, table: Table | None
     Raises:
         BenchError: a path that a configuration would take for something to look up.
     """
-    blocks = [*_head(root, name, pictures), *(_with_table(root, table) if table else _without_table()), *_foot(table)]
+    blocks = [
+        *_head(root, name, pictures),
+        *(_with_table(root, table) if table else _without_table(pictures)),
+        *_foot(table),
+    ]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -122,10 +126,19 @@ def _labels(table: Table) -> Iterator[str]:
     )
 
 
-def _without_table() -> Iterator[str]:
-    yield "# No table: every image below the folder counts, and nothing is known of it."
-    yield NO_PATIENTS
-    yield _drawn(known=False)
+def _without_table(pictures: Pictures) -> Iterator[str]:
+    yield "# No table: every image below the folder counts, and nothing is known of it but what stands below."
+    if pictures.owners is None:
+        yield NO_PATIENTS
+    else:
+        yield (
+            f"# Whose image it is, by the headers of the DICOM files: {pictures.owners} patients with "
+            f"{len(pictures.files)} images.\npatient_column: PatientID"
+        )
+    if pictures.divided:
+        yield "# The folders train and test say which image is for what.\ntest_fraction: null"
+    else:
+        yield _drawn(pictures.owners is not None)
 
 
 def _foot(table: Table | None) -> Iterator[str]:

@@ -35,8 +35,8 @@ class Row:
 
     @property
     def where(self) -> str:
-        """``file.csv line 12``, counting the header as line 1."""
-        return f"{self.file} line {self.line}"
+        """``file.csv line 12``, counting the header as line 1; the file alone where it is no table (line 0)."""
+        return f"{self.file} line {self.line}" if self.line else self.file
 
     def error(self, column: str, needed: str) -> TableError:
         """The complaint that this row's ``column`` is not what is ``needed``."""

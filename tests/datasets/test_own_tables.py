@@ -7,11 +7,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.api import BenchError, Split
 from bench.datasets.imagefolder import ImageFolder
 from tests.datasets.test_own_sizes import pictures
+from tests.storage.test_dicom import VALUES, saved, scan
 
 SETTINGS: dict[str, Any] = {"table": "mine.csv", "file_column": "Image", "patient_column": "Subject"}
 
@@ -95,3 +97,33 @@ def test_without_a_table_every_image_counts_if_that_is_stated(root: Path) -> Non
         ImageFolder(str(root), test_fraction=0.25).load(root.parent)
     with pytest.raises(BenchError, match=r"has no table, needed .*python -m bench.describe"):
         ImageFolder(str(root), patient_column=None).load(root.parent)
+
+
+def test_folders_train_and_test_are_the_split_where_there_is_no_table(tmp_path: Path) -> None:
+    root = tmp_path / "bare"
+    for part, count in (("train", 12), ("test", 5)):
+        (root / part).mkdir(parents=True)
+        pictures(root / part, [(16, 16 + (part == "test"))] * count)
+    split = ImageFolder(str(root), patient_column=None, image_size=16).load(tmp_path)
+    assert (len(split.train) + len(split.holdout), len(split.test)) == (12, 5)
+    assert all(name.startswith("test/") for name in split.test.ids)
+    first = min((root / "train").iterdir())
+    first.rename(root / first.name)
+    with pytest.raises(BenchError, match="no table"):
+        ImageFolder(str(root), patient_column=None, image_size=16).load(tmp_path)
+
+
+def test_dicom_headers_say_whose_the_images_are_where_there_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    for index in range(20):
+        values = np.random.default_rng(index).integers(0, 4000, (16, 16)).astype(np.uint16)
+        data = scan(values, PatientID=f"P{index // 2}", ViewPosition="PA")
+        (tmp_path / "scans" / f"{index:02}.dcm").write_bytes(saved(data))
+    settings = {"patient_column": "PatientID", "attributes": ["view"], "test_fraction": 0.2, "image_size": 16}
+    split = ImageFolder(str(tmp_path / "scans"), **settings).load(tmp_path)
+    assert len(set(split.test.patients)) == 2 and len(split.test) == 4
+    assert set(split.train.column("view")) == {"PA"}
+    data = scan(VALUES[:16, :16], PatientID="")
+    (tmp_path / "scans" / "99.dcm").write_bytes(saved(data))
+    with pytest.raises(BenchError, match=r"99\.dcm, column 'PatientID': got ''"):
+        ImageFolder(str(tmp_path / "scans"), **settings).load(tmp_path)

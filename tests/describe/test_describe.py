@@ -21,6 +21,7 @@ from bench.describe.command import describe
 from bench.runtime.plugins import build
 from bench.runtime.search import CONFIGURATION
 from bench.runtime.settings import check_settings
+from tests.storage.test_dicom import saved, scan
 
 COUNT = 60
 
@@ -193,3 +194,27 @@ def test_what_cannot_be_used_is_refused_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"has no image files"):
         describe(tmp_path / "empty", None, out, "mine")
     assert not out.exists()
+
+
+def test_folders_of_parts_and_headers_of_dicom_files_are_seen_without_a_table(tmp_path: Path) -> None:
+    images(tmp_path / "parts" / "train", 40)
+    images(tmp_path / "parts" / "test", 20, (20, 17))
+    said = describe(tmp_path / "parts", None, tmp_path / "parts.yaml", "parts")
+    assert "the folders train and test say which images are for testing" in said
+    assert yaml.safe_load((tmp_path / "parts.yaml").read_text())["test_fraction"] is None
+    (tmp_path / "scans").mkdir()
+    for index in range(12):
+        (tmp_path / "scans" / f"{index}.dcm").write_bytes(saved(scan(PatientID=f"P{index // 3}")))
+    said = describe(tmp_path / "scans", None, tmp_path / "scans.yaml", "scans")
+    assert "PatientID of the DICOM headers names people (4 patients)" in said and "UNKNOWN" not in said
+    assert yaml.safe_load((tmp_path / "scans.yaml").read_text())["patient_column"] == "PatientID"
+    (tmp_path / "scans" / "other.dcm").write_bytes(saved(scan(PatientID="")))
+    assert "PATIENTS ARE UNKNOWN" in describe(tmp_path / "scans", None, tmp_path / "again.yaml", "again")
+
+
+def test_a_column_that_may_name_people_is_pointed_to(tmp_path: Path) -> None:
+    folder = images(tmp_path / "mine")
+    names = [f"{index:03d}.png" for index in range(COUNT)]
+    table(folder / "t.csv", ["Bild", "Fall"], names, [f"{index // 2:02d}" for index in range(COUNT)])
+    said = describe(folder, None, tmp_path / "mine.yaml", "mine")
+    assert "column 'Fall' has 30 values for 60 images: if it names people, set patient_column to it" in said
