@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.deidentify.suspicions import suspicions
+from bench.storage.tables import long_cells
 
 LOOK = "tables and texts"
 SUFFIXES = frozenset({".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".yaml", ".yml", ".xml", ".html", ".log"})
@@ -75,20 +76,21 @@ def sightings(path: Path) -> Iterator[Seen]:
 
 
 def _table(path: Path, separator: str) -> Iterator[Seen]:
-    csv.field_size_limit(BYTES)
     columns = Columns()
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+    told: list[Seen] = []
+    with long_cells(BYTES), path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         first = file.readline()
         if separator == "," and first.count(";") > first.count(","):
             separator = ";"
         file.seek(0)
         for number, row in enumerate(csv.reader(file, delimiter=separator), 1):
             if number == 1:
-                yield from telling(row)
+                told += telling(row)
             if number > ROWS:
-                yield from _ended("rows")
+                told += _ended("rows")
                 break
             columns.add(number, ((f"column {n}", value) for n, value in enumerate(row, 1)))
+    yield from told
     yield from columns.sightings()
 
 

@@ -53,7 +53,7 @@ def read_table(path: Path, *, delimiter: str, required: Sequence[str], optional:
             or too long, a blank line between rows, control characters, a cell over ``CELL_LIMIT``, or no row at all.
         DiskError: the disk does not give it.
     """
-    with _long_cells():
+    with long_cells():
         return _rows(path, delimiter, required, optional)
 
 
@@ -79,9 +79,9 @@ def _rows(path: Path, delimiter: str, required: Sequence[str], optional: Sequenc
 
 
 @contextmanager
-def _long_cells() -> Iterator[None]:
-    """Let the parser give cells that are too long, so that their column can be named."""
-    before = csv.field_size_limit(LINE_LIMIT)
+def long_cells(limit: int = LINE_LIMIT) -> Iterator[None]:
+    """Let the parser give cells that are too long, so that something can be said of them."""
+    before = csv.field_size_limit(limit)
     try:
         yield
     finally:
