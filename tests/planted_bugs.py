@@ -1623,7 +1623,7 @@ BUGS = (
         "patients are spellings",
         "bench/datasets/nih_cxr14.py",
         'if row["Patient ID"] != number:',
-        'if not row["Patient ID"]:',
+        'if not (number := row["Patient ID"]):',
         ("tests/faults/test_damaged_tables.py",),
     ),
     Bug(

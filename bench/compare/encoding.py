@@ -8,6 +8,7 @@ import numpy as np
 
 from bench.api import BenchError, Encoder, Images
 from bench.compare.configuration import configuration
+from bench.runtime.blocks import BlockEncoder
 from bench.runtime.plugins import Encoders
 from bench.statistics.encoded_rows import EncodedRows
 
@@ -34,5 +35,6 @@ def encode(images: Images, name: str | Encoder, settings: Sequence[str] = ()) ->
             f"images are {found.dtype} of shape {found.shape}, needed grey levels uint8 (images, height, width)"
         )
     made = encoder(name, settings) if isinstance(name, str) else name
-    parts = [made(found[start : start + made.block]) for start in range(0, len(found), made.block)]
-    return EncodedRows.of(np.concatenate(parts), made.id, made.column_units)
+    encoding = BlockEncoder(made, len(found))
+    encoding.take(found)
+    return EncodedRows.of(encoding.rows, made.id, made.column_units)

@@ -48,17 +48,22 @@ class Likeness:
     among_real: Neighbours
 
     @property
+    def known(self) -> Floats:
+        """The distances of real images to the nearest one of another patient, of those that have one."""
+        return self.among_real.distance[np.isfinite(self.among_real.distance)]
+
+    @property
     def usual(self) -> float:
-        """The median distance of a real image to the nearest one of another patient, of those that have one."""
-        known = self.among_real.distance[np.isfinite(self.among_real.distance)]
-        return float(np.median(known)) if len(known) else float("nan")
+        """The median of ``known``."""
+        return float(np.median(self.known)) if len(self.known) else float("nan")
 
     @property
     def crowded(self) -> float:
         """The share of synthetic images nearer to a real one than all but ``RARE`` of the real ones are to one of
         another patient: about ``RARE`` of further real images would be."""
-        known = self.among_real.distance[np.isfinite(self.among_real.distance)]
-        return float((self.to_real.distance < np.quantile(known, RARE)).mean()) if len(known) else float("nan")
+        if not len(self.known):
+            return float("nan")
+        return float((self.to_real.distance < np.quantile(self.known, RARE)).mean())
 
     def plane(self) -> tuple[Floats, Floats, float]:
         """Both sets on the first two principal axes of the real one, ``(N, 2)`` and ``(M, 2)``, and the share of the
@@ -76,20 +81,26 @@ def likeness(real: Rows, fake: Rows, units: ColumnUnits, patients: list[str]) ->
     Raises:
         Refused: the columns measure different things and none varies over the real images.
     """
-    if units == "different":
-        scale = scale_of(real)
-        real, fake = scale(real), scale(fake)
-    return Likeness(
-        real,
-        fake,
-        Neighbours(*_first(nearest(fake, real))),
-        Neighbours(*_first(nearest(real, fake))),
-        _of_others(real, patients),
-    )
+    real, fake = on_one_scale(real, fake, units)
+    return Likeness(real, fake, neighbours(fake, real), neighbours(real, fake), _of_others(real, patients))
 
 
-def _first(found: tuple[Floats, Indices]) -> tuple[Floats, Indices]:
-    return found[0][:, 0], found[1][:, 0]
+def on_one_scale(reference: Rows, other: Rows, units: ColumnUnits) -> tuple[Rows, Rows]:
+    """Both sets on the scale of the first where columns measure different things; else as they are.
+
+    Raises:
+        Refused: the columns measure different things and none varies over the first.
+    """
+    if units == "alike":
+        return reference, other
+    scale = scale_of(reference)
+    return scale(reference), scale(other)
+
+
+def neighbours(rows: Rows, others: Rows) -> Neighbours:
+    """Of each of ``rows`` the nearest of ``others``."""
+    distances, places = nearest(rows, others)
+    return Neighbours(distances[:, 0], places[:, 0])
 
 
 def _of_others(rows: Rows, patients: list[str]) -> Neighbours:

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
@@ -169,7 +170,7 @@ class Measuring:
     sides: Mapping[str, Side]
     features: FeatureStore
 
-    @property
+    @cached_property
     def split(self) -> Split:
         real = self.sides["REAL"].images
         nothing = real.select([])

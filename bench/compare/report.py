@@ -14,7 +14,7 @@ from markupsafe import Markup
 from bench.api import BenchError, ImageSet, Metric, Refused, Score
 from bench.compare.comparison import Comparison
 from bench.compare.drawing import histogram, interval, scatter
-from bench.compare.likeness import RARE, Likeness, Neighbours, brightness, likeness
+from bench.compare.likeness import RARE, Likeness, Neighbours, brightness, likeness, neighbours, on_one_scale
 from bench.statistics.arrays import Indices
 from bench.statistics.resampling import hashed_order
 from bench.storage.files import as_json, write_atomic
@@ -85,7 +85,7 @@ def page(comparison: Comparison, pictures: bool = True) -> str:
         described=_rows(comparison, ("describes", "ceiling")),
         refused=_refused(comparison),
         sheets=_sheets(comparison) if pictures else {},
-        pairs=_pairs(comparison, found) if pictures and found else [],
+        pairs=_pairs(comparison, judge, found) if pictures and judge and found else [],
         figures=_figures(comparison, found),
         judge=judge,
         usual=found.usual if found else None,
@@ -162,7 +162,7 @@ def _source(images: ImageSet, place: int) -> str:
     return f"data:image/png;base64,{base64.b64encode(encode_png(pixels)).decode()}"
 
 
-def _pairs(comparison: Comparison, found: Likeness) -> list[Pairs]:
+def _pairs(comparison: Comparison, judge: str, found: Likeness) -> list[Pairs]:
     real, fake = comparison.real, comparison.fake
     kinds = [
         Pairs(
@@ -182,32 +182,24 @@ def _pairs(comparison: Comparison, found: Likeness) -> list[Pairs]:
             _side_by_side((real, fake), found.to_fake, found.to_fake.largest(PAIRS), found.usual),
         ),
     ]
-    return [*_learned(comparison, found.usual), *kinds]
+    return [*_learned(comparison, judge, found.usual), *kinds]
 
 
-def _learned(comparison: Comparison, usual: float) -> list[Pairs]:
+def _learned(comparison: Comparison, judge: str, usual: float) -> list[Pairs]:
     """The synthetic images nearest to one that was learned from, where these were given."""
-    judge = _judge(comparison)
-    if comparison.train is None or not len(comparison.train) or judge is None:
+    train, fake = comparison.train, comparison.fake
+    if train is None or len(train) < 2:
         return []
-    rows = [comparison.rows(judge, images) for images in (comparison.train, comparison.fake)]
-    if len(rows[0]) < 2:
-        return []
+    rows = comparison.rows(judge, train), comparison.rows(judge, fake)
     try:
-        found = likeness(rows[0], rows[1], comparison.encoders[judge].column_units, comparison.train.patients)
+        learned, made = on_one_scale(*rows, comparison.encoders[judge].column_units)
     except Refused:
         return []
+    near = neighbours(made, learned)
     told = (
         "Synthetic images with the smallest distance to one of TRAIN, which stands on the right. A copy would be here."
     )
-    both = comparison.fake, comparison.train
-    return [
-        Pairs(
-            "Closest to a training image",
-            told,
-            _side_by_side(both, found.to_real, found.to_real.smallest(PAIRS), usual),
-        )
-    ]
+    return [Pairs("Closest to a training image", told, _side_by_side((fake, train), near, near.smallest(PAIRS), usual))]
 
 
 def _side_by_side(
@@ -236,12 +228,10 @@ def _figures(comparison: Comparison, found: Likeness | None) -> list[tuple[Marku
     ]
     if found is None:
         return figures
-    others = found.among_real.distance
-    known = others[[math.isfinite(each) for each in others.tolist()]]
-    if len(known):
+    if len(found.known):
         figures.append(
             (
-                histogram({"real": known, "fake": found.to_real.distance}, "distance to the nearest real image"),
+                histogram({"real": found.known, "fake": found.to_real.distance}, "distance to the nearest real image"),
                 "Of every synthetic image, and of every real one to the nearest of another patient. Further left than "
                 "the real ones speaks of copies, further right of images that are no likeness.",
             )

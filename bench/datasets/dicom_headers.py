@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.api import DatasetInfo
 from bench.datasets.prepare import Shape, Source
 from bench.storage.dicom import header
-from bench.storage.image_reader import ImageError, enlargement
+from bench.storage.image_reader import ImageError, enlargement, is_dicom
 from bench.storage.tables import Row, TableError
 
 PATIENT = "PatientID"
@@ -75,6 +75,6 @@ def with_spacing(info: DatasetInfo, sources: Iterable[Source], shape: Shape) -> 
 def _is_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return is_dicom(file.read(132))
     except OSError:
         return False

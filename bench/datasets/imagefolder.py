@@ -26,7 +26,7 @@ from bench.datasets.prepare import (
 )
 from bench.datasets.templates import fill, names_in
 from bench.runtime.setting_types import ExistingFolder, Seed, Share
-from bench.storage.image_reader import SUFFIXES, Aspect
+from bench.storage.image_reader import Aspect, image_files
 from bench.storage.tables import Row, read_table
 
 METADATA = "metadata.csv"
@@ -167,7 +167,7 @@ class ImageFolder(Dataset):
         whole = (root / METADATA).is_file()
         if not whole and not folders and self.test_fraction is not None:
             return self._by_patient(self._without_table(root, info))
-        if not whole and not folders and divided(root, _image_files(root)):
+        if not whole and not folders and divided(root, image_files(root)):
             found = self._without_table(root, info)
             return {part: [each for each in found if each.path.is_relative_to(root / part)] for part in PARTS}
         if whole == bool(folders) or len(folders) == 1:
@@ -221,12 +221,12 @@ class ImageFolder(Dataset):
         paths = [(row, _inside(row, self.file_column, folder, root)) for row in rows]
         pairs = [(row, self._described(row, path, root, info)) for row, path in paths]
         named = {path for _, path in paths}
-        self._check_unnamed(folder / METADATA, [path for path in _image_files(folder) if path not in named])
+        self._check_unnamed(folder / METADATA, [path for path in image_files(folder) if path not in named])
         return pairs
 
     def _matched(self, root: Path, table: Path, info: DatasetInfo) -> list[tuple[Row, Source]]:
         """The rows of a table as it came, each with the image that it means."""
-        files = NamedFiles(root, _image_files(root))
+        files = NamedFiles(root, image_files(root))
         pairs, lost = [], 0
         for row in self._rows(table, self.split_column):
             found = files.find(row[self.file_column])
@@ -268,7 +268,7 @@ class ImageFolder(Dataset):
                 f"{self.name}: {root} has no table, but {', '.join(named)} name columns; set dataset.table, or these "
                 "to null ([] for a list)"
             )
-        rows = ((Row(str(path), 0, {}), path) for path in _image_files(root))
+        rows = ((Row(str(path), 0, {}), path) for path in image_files(root))
         return [self._described(row, path, root, info) for row, path in rows]
 
     def _check_unnamed(self, table: Path, paths: Sequence[Path]) -> None:
@@ -315,11 +315,6 @@ class ImageFolder(Dataset):
 def divided(root: Path, files: Sequence[Path]) -> bool:
     """Whether every file lies in a folder ``train`` or ``test`` of ``root``, and neither is without."""
     return {path.relative_to(root).parts[0] for path in files} == set(PARTS)
-
-
-def _image_files(folder: Path) -> list[Path]:
-    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
-    return [path for path in found if not path.name.startswith(".")]
 
 
 def _label(name: str, settings: dict[str, Any]) -> Label:

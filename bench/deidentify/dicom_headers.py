@@ -27,11 +27,6 @@ def basic_profile() -> dict[tuple[str, str], tuple[str, str]]:
     return {(row["group"], row["element"]): (row["action"], row["name"]) for row in rows}
 
 
-def is_dicom(start: bytes) -> bool:
-    """Whether a file that begins so says that it is DICOM."""
-    return start[128:132] == b"DICM"
-
-
 def read(path: Path) -> Any:
     """The data set of a DICOM file; a file without the preamble that its suffix calls DICOM is read as well.
 

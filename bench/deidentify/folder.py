@@ -18,7 +18,7 @@ from bench.deidentify.file_names import Names
 from bench.deidentify.finding import Place, Report, Sighting, gathered
 from bench.deidentify.suspicions import hidden
 from bench.runtime.progress import track
-from bench.storage.image_reader import SUFFIXES
+from bench.storage.image_reader import SUFFIXES, is_dicom
 
 _DICOM = frozenset({".dcm", ".dicom", ".ima"})
 _PICTURES = (SUFFIXES - _DICOM) | {".bmp", ".gif", ".webp"}
@@ -130,7 +130,7 @@ def _kind(path: Path) -> str:
     suffix = path.suffix.lower()
     with path.open("rb") as file:
         start = file.read(_START)
-    if dicom_headers.is_dicom(start) or suffix in _DICOM or path.name.lower() == "dicomdir":
+    if is_dicom(start) or suffix in _DICOM or path.name.lower() == "dicomdir":
         return "DICOM"
     if picture_metadata.is_picture(start) or suffix in _PICTURES:
         return "picture"

@@ -15,7 +15,7 @@ from bench.datasets.imagefolder import divided
 from bench.runtime.progress import track
 from bench.storage.dicom import header
 from bench.storage.image_headers import header_size
-from bench.storage.image_reader import SUFFIXES
+from bench.storage.image_reader import SUFFIXES, image_files
 
 LOOKED_AT = 20  # files whose pixels are looked at, evenly spaced
 DEEP = ("I", "F")  # modes of over 8 bits begin so
@@ -50,7 +50,7 @@ def look(root: Path) -> Pictures:
     Raises:
         BenchError: there are none.
     """
-    files = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.name[0] != "."]
+    files = image_files(root)
     if not files:
         raise BenchError(f"{root} has no image files ({', '.join(sorted(SUFFIXES))}); name the folder that has them")
     looked = track(files, "looking at images", total=len(files), unit="image")

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from bench.storage.image_reader import is_dicom
+
 
 def header_size(path: Path) -> tuple[int, int] | None:
     """(height, width) of an image file; ``None`` where the header does not tell, of whatever it is."""
     try:
         with path.open("rb") as file:
-            if file.read(132)[128:] == b"DICM":
+            if is_dicom(file.read(132)):
                 from bench.storage.dicom import header
 
                 return header(path).size

@@ -43,6 +43,17 @@ class ImageError(BenchError):
     """A file that is not the image it should be; the message names the file and the remedy."""
 
 
+def is_dicom(start: bytes) -> bool:
+    """Whether a file that begins so, with 132 bytes or more, says that it is a DICOM file."""
+    return start[128:132] == b"DICM"
+
+
+def image_files(folder: Path) -> list[Path]:
+    """What is called an image file below ``folder``, hidden names left out, in the order of the paths."""
+    found = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES)
+    return [path for path in found if not path.name.startswith(".")]
+
+
 def read_grey(path: Path, *, window: tuple[float, float] | None = None, alpha: Alpha = "refuse") -> Grey:
     """Read one real image: ``decode_file``, and refuse one that shows nothing.
 
@@ -89,7 +100,7 @@ def decode_grey(
     decode as well. A PNG has checksums of all its bytes.
     """
     _check_length(len(content), where)
-    if content[128:132] == b"DICM":
+    if is_dicom(content):
         from bench.storage.dicom import decode_dicom
 
         return decode_dicom(content, where, window)

@@ -18,6 +18,7 @@ import torch
 from torchmetrics import Metric as TorchMetric
 
 from bench.api import BenchError, ColumnUnits, Encoder, Images, Rows, Score
+from bench.runtime.blocks import BlockEncoder
 from evaluators.fidelity.functions import FUNCTIONS, SetMetricFunction
 
 UNKNOWN = -1  # the patient of an image of which nobody says whose it is
@@ -117,9 +118,9 @@ class SetMetric(TorchMetric):
                 )
             return batch.detach().cpu().numpy().astype(np.float32)
         images = _images(batch)
-        block = self.encoder.block
-        parts = [self.encoder(images[start : start + block]) for start in range(0, len(images), block)]
-        return np.concatenate(parts).astype(np.float32)
+        encoding = BlockEncoder(self.encoder, len(images))
+        encoding.take(images)
+        return encoding.rows
 
 
 def _images(batch: torch.Tensor) -> Images:

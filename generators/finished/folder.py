@@ -16,7 +16,7 @@ from bench.api import BenchError, DatasetInfo, Generator, Images, ImageSet, Labe
 from bench.runtime.progress import track
 from bench.runtime.setting_types import Count, ExistingFolder
 from bench.storage.files import file_digest
-from bench.storage.image_reader import SUFFIXES, Aspect, Grey, decode_file, pixel_hash, size_span
+from bench.storage.image_reader import Aspect, Grey, decode_file, image_files, pixel_hash, size_span
 from bench.storage.parquet import Colour, grey
 from bench.storage.tables import Row, read_table
 from generators.assignment import shuffle_by_seeds
@@ -210,8 +210,7 @@ def bare_entries(root: Path, table: Path, info: DatasetInfo) -> list[Entry]:
 
 
 def _image_files(root: Path) -> Iterator[Path]:
-    found = (path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file())
-    return (path for path in found if not path.name.startswith("."))
+    return (path for path in image_files(root) if path.is_file())
 
 
 def read_entries(table: Path, root: Path, info: DatasetInfo) -> list[Entry]:
