@@ -1641,6 +1641,20 @@ BUGS = (
         ("tests/evaluators/fidelity/test_functions.py", "-k", "naive"),
     ),
     Bug(
+        "rows of another encoder give the scale",
+        "evaluators/fidelity/functions.py",
+        "(real_rows, fake_rows, () if training is None else training)",
+        "(real_rows, fake_rows)",
+        ("tests/evaluators/fidelity/test_functions.py", "-k", "fit"),
+    ),
+    Bug(
+        "a process without images of a side hands in nothing",
+        "evaluators/fidelity/torch_metrics.py",
+        'if not len(getattr(self, f"{side}_rows")):',
+        "if columns < 0:",
+        ("tests/evaluators/fidelity/test_torch_metrics.py", "-k", "processes"),
+    ),
+    Bug(
         "a table is divided by rows",
         "bench/split/table.py",
         'parts = ["test" if row[patient] in test else "train" for row in rows]',

@@ -1,4 +1,8 @@
-"""Every set metric of features as a function: ``fd(real_rows, fake_rows)`` is what a run finds for the same rows.
+"""Every set metric of features as a function: ``fd(real_rows, fake_rows)`` is measured as a run measures the same rows.
+
+Folds go by the names of patients: with those of a run, on both sides, intervals and what is corrected by folds are
+those of the run too. Without names the rows themselves are the names. Where one side has more rows, the Vendi scores
+take as many at random, which are not those that a run takes.
 
 >>> import numpy as np
 >>> rng = np.random.default_rng(0)
@@ -22,14 +26,16 @@ from typing import Any, Protocol, TypedDict, Unpack, get_args
 import numpy as np
 import numpy.typing as npt
 
-from bench.api import BenchError, ColumnUnits, Metric, Rows, Score
+from bench.api import BenchError, ColumnUnits, Metric, Refused, Rows, Score
+from bench.runtime.suggestions import did_you_mean
 from bench.statistics.arrays import Indices
 from bench.statistics.clusters import Clusters
 from evaluators.fidelity.alpha_precision import AUTHENTICITY
 from evaluators.fidelity.alpha_precision import authenticity as share_of_new
 from evaluators.fidelity.chance import Pool
-from evaluators.fidelity.comparison import FEWEST_FOLDS, Members, Place, Sides
+from evaluators.fidelity.comparison import Members, Place, Sides
 from evaluators.fidelity.encoder_metrics import log_distance
+from evaluators.fidelity.evaluator import Fidelity
 from evaluators.fidelity.feature_metrics import (
     Finding,
     frechet_measure,
@@ -56,7 +62,8 @@ class Options(TypedDict, total=False):
             radiomics; not needed for rows that know it.
         fake_patients: whose each synthetic image is, where several belong together.
         reference: rows of training images, by which columns of different units are scaled; 50 at least, else the scale
-            is that of the real rows, found anew in every fold.
+            is that of the real rows, found anew in every fold. What chance does to ``fd`` is measured among them too.
+        reference_patients: whose each of them is.
         k: which neighbour the ball of an image reaches to (default 5).
         folds: of patients, for the jackknife (default 20).
         seed: of random choices (default 0).
@@ -65,6 +72,7 @@ class Options(TypedDict, total=False):
     units: ColumnUnits | None
     fake_patients: Names | None
     reference: Rows | None
+    reference_patients: Names | None
     k: int
     folds: int
     seed: int
@@ -81,7 +89,8 @@ class SetMetricFunction(Protocol):
         """The score of ``(N, D)`` real and ``(M, D)`` synthetic rows; ``patients`` says whose the real ones are.
 
         Raises:
-            BenchError: rows that are no two sets of finite features of one encoder, or of unknown units.
+            BenchError: rows that are no two sets of finite features of one encoder, or of unknown units; an option
+                that there is not, or out of range.
         """
         ...
 
@@ -93,28 +102,51 @@ def sides_of(real_rows: Rows, fake_rows: Rows, patients: Names | None = None, **
 
     Raises:
         BenchError: as ``SetMetricFunction``.
+        Refused: no column varies over the reference.
     """
+    _check_options(options)
     real, fake = (_checked(rows, which) for rows, which in ((real_rows, "real"), (fake_rows, "synthetic")))
     if real.shape[1] != fake.shape[1]:
         raise BenchError(f"real rows have {real.shape[1]} columns, synthetic ones {fake.shape[1]}: encode both alike")
-    units, encoder = _units((real_rows, fake_rows), options.get("units"))
-    k, count, seed = options.get("k", 5), options.get("folds", 20), options.get("seed", 0)
-    if k < 1 or count < FEWEST_FOLDS:
-        raise BenchError(f"k = {k} and folds = {count}, needed k of 1 or more and {FEWEST_FOLDS} folds or more")
+    training = options.get("reference")
+    units, encoder = _units((real_rows, fake_rows, () if training is None else training), options.get("units"))
+    known, pools = _training(training, options.get("reference_patients"), real.shape[1])
     ours, whose = _in_order(real, patients, "real")
     theirs, of_whom = _in_order(fake, options.get("fake_patients"), "synthetic")
-    count = min(count, len(set(whose)), len(set(of_whom)))
+    count = min(options.get("folds", 20), len(set(whose)), len(set(of_whom)))
     clusters = Clusters.of(whose, count), Clusters.of(of_whom, count)
     members = Members("all", np.arange(len(ours)), np.arange(len(theirs)), *clusters)
-    training = options.get("reference")
-    known = real[:0] if training is None else _checked(training, "reference")
-    pools = [Pool(known, np.arange(len(known)))] if len(known) else []
+    k, seed = options.get("k", 5), options.get("seed", 0)
     return Sides(encoder, (ours, theirs), members, k, seed, reference_of(known, units, pools))
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    known = list(Options.__annotations__)
+    for name in options:
+        if name not in known:
+            raise BenchError(f"there is no option {name!r}{did_you_mean(name, known)}, needed some of {known}")
+    k, folds = options.get("k", 5), options.get("folds", 20)
+    if not all(isinstance(each, int | np.integer) for each in (k, folds)):
+        raise BenchError(f"k = {k!r} and folds = {folds!r}, needed whole numbers")
+    Fidelity(k=int(k), folds=int(folds))  # refuses what a run refuses
+    if options.get("reference") is None and options.get("reference_patients") is not None:
+        raise BenchError("reference_patients without reference: they say whose the rows of reference are")
+
+
+def _training(rows: Rows | None, patients: Names | None, columns: int) -> tuple[Rows, list[Pool]]:
+    """Rows of training images, and what they are as a pool."""
+    if rows is None:
+        return np.zeros((0, columns), np.float32), []
+    found = _checked(rows, "reference")
+    if found.shape[1] != columns:
+        raise BenchError(f"reference rows have {found.shape[1]} columns, real ones {columns}: encode both alike")
+    found, whose = _in_order(found, patients, "reference")
+    return found, [Pool(found, np.unique(np.asarray(whose), return_inverse=True)[1].reshape(-1))]
 
 
 def _checked(rows: Rows, which: str) -> Rows:
     found = np.asarray(rows)
-    if found.ndim != 2 or not len(found) or not found.shape[1] or not np.issubdtype(found.dtype, np.number):
+    if found.ndim != 2 or not len(found) or not found.shape[1] or found.dtype.kind not in "fiu":
         raise BenchError(f"{which} rows are {found.dtype} of shape {found.shape}, needed numbers (images, features)")
     found = found.astype(np.float32)
     if not np.isfinite(found).all():
@@ -122,7 +154,7 @@ def _checked(rows: Rows, which: str) -> Rows:
     return found
 
 
-def _units(sets: Sequence[Rows], stated: ColumnUnits | None) -> tuple[ColumnUnits, str]:
+def _units(sets: Sequence[Any], stated: ColumnUnits | None) -> tuple[ColumnUnits, str]:
     """The units of the columns, and the encoder if the rows know it."""
     if stated is not None and stated not in get_args(ColumnUnits):
         raise BenchError(f"units = {stated!r}, needed one of {list(get_args(ColumnUnits))}")
@@ -164,8 +196,12 @@ def _apart(names: Sequence[str]) -> list[str]:
 
 def _function(metric: Metric, measure: Measured) -> SetMetricFunction:
     def measured(real_rows: Rows, fake_rows: Rows, patients: Names | None = None, **options: Unpack[Options]) -> Score:
-        sides = sides_of(real_rows, fake_rows, patients, **options)
-        return next(score for score in scores(sides, (metric,), (measure,)) if score.metric == metric.key)
+        try:
+            sides = sides_of(real_rows, fake_rows, patients, **options)
+            return next(score for score in scores(sides, (metric,), (measure,)) if score.metric == metric.key)
+        except Refused as refusal:  # columns that do not vary, as in the evaluator
+            encoder = _units((real_rows, fake_rows), options.get("units"))[1]
+            return metric.refused(str(refusal), n=min(len(real_rows), len(fake_rows)), encoder=encoder)
 
     measured.__name__ = measured.__qualname__ = metric.key
     measured.__doc__ = f"{metric.title}, {metric.better} is better. {metric.summary} ({metric.reference})"

@@ -11,11 +11,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torchmetrics import Metric as TorchMetric
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from bench.api import BenchError, ColumnUnits, Encoder, Images, Rows, Score
 from bench.runtime.blocks import BlockEncoder
@@ -41,6 +44,13 @@ class SetMetric(TorchMetric):
     real_patients: list[torch.Tensor]
     fake_patients: list[torch.Tensor]
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Say to torchmetrics what the metric itself says; ``None`` for what is neither better nor bounded."""
+        super().__init_subclass__(**options)
+        metric = cls.function.metric
+        cls.higher_is_better = {"higher": True, "lower": False}.get(metric.better)
+        cls.plot_lower_bound, cls.plot_upper_bound = (None if math.isinf(end) else end for end in metric.bounds)
+
     def __init__(
         self,
         encoder: Encoder | None = None,
@@ -54,9 +64,11 @@ class SetMetric(TorchMetric):
         whether ``reset`` forgets the real images too. ``options``: those of ``torchmetrics.Metric``.
 
         Raises:
-            BenchError: neither an encoder nor units.
+            BenchError: neither an encoder nor units, or the name of an encoder.
         """
         super().__init__(**options)
+        if encoder is not None and not isinstance(encoder, Encoder):
+            raise BenchError(f"encoder = {encoder!r}, needed one that is built: bench.compare.encoder({encoder!r})")
         if encoder is None and units is None:
             raise BenchError(
                 f"{type(self).__name__} needs an encoder of images, or for features their units: units='alike' for "
@@ -68,11 +80,6 @@ class SetMetric(TorchMetric):
         for side in ("real", "fake"):
             self.add_state(f"{side}_rows", [], dist_reduce_fx="cat")
             self.add_state(f"{side}_patients", [], dist_reduce_fx="cat")
-
-    @property
-    def higher_is_better(self) -> bool | None:  # type: ignore[override]
-        """As the metric itself says; ``None`` for what is neither."""
-        return {"higher": True, "lower": False}.get(self.function.metric.better)
 
     def update(self, batch: torch.Tensor, real: bool, patients: torch.Tensor | None = None) -> None:
         """Take in one batch of one side."""
@@ -110,6 +117,23 @@ class SetMetric(TorchMetric):
         if kept is not None:
             self.real_rows, self.real_patients = kept
 
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """The value, or several given ones, in a figure; see ``torchmetrics.Metric``."""
+        return self._plot(val, ax)
+
+    def _sync_dist(
+        self, dist_sync_fn: Callable[..., list[torch.Tensor]] = gather_all_tensors, process_group: Any = None
+    ) -> None:
+        """A process that has no image of a side hands in none of them, as wide as those of the others."""
+        own = max((part.shape[1] for part in (*self.real_rows, *self.fake_rows)), default=0)
+        told = dist_sync_fn(torch.tensor(own, device=self.device), group=process_group or self.process_group)
+        columns = max(int(each) for each in told)
+        for side in ("real", "fake"):
+            if not len(getattr(self, f"{side}_rows")):
+                setattr(self, f"{side}_rows", [torch.empty(0, columns, device=self.device)])
+                setattr(self, f"{side}_patients", [torch.empty(0, dtype=torch.int64, device=self.device)])
+        super()._sync_dist(dist_sync_fn, process_group)
+
     def _rows(self, batch: torch.Tensor) -> Rows:
         if self.encoder is None:
             if batch.ndim != 2:
@@ -142,7 +166,7 @@ def _images(batch: torch.Tensor) -> Images:
 def _joined(parts: list[torch.Tensor] | torch.Tensor) -> np.ndarray:
     """What batches, or after a gather one tensor, hold."""
     whole = torch.cat(parts) if isinstance(parts, list) and parts else parts
-    if not isinstance(whole, torch.Tensor):
+    if not isinstance(whole, torch.Tensor) or not len(whole):
         raise BenchError("a side has no image yet: update it with real=True and with real=False before compute")
     return np.asarray(whole.cpu().numpy())
 

@@ -24,20 +24,24 @@ from tests.toy import Given, GivenUnits, described, image_set, material
 RNG = np.random.default_rng(0)
 REAL = RNG.normal(size=(120, 6)).astype(np.float32)
 FAKE = (RNG.normal(size=(100, 6)) + 0.4).astype(np.float32)
+TRAIN = RNG.normal(size=(160, 6)).astype(np.float32)
 WHOSE = [f"p{each // 2}" for each in range(120)]
+TRAINED_ON = [f"t{each // 2}" for each in range(160)]
 
 
-def of_a_run(real: Rows, fake: Rows, patients: list[str], folder: Path, units: bool) -> dict[str, Score]:
-    """What the evaluator finds for these rows, over all images."""
+def of_a_run(sides: tuple[Rows, Rows], patients: list[str], folder: Path, units: str, train: Rows) -> dict[str, Score]:
+    """What the evaluator finds for these rows, over all images; every second training image is of the one before."""
     sets = []
-    for name, rows, whose in (("r", real, patients), ("f", fake, None)):
+    named = (("r", sides[0], patients), ("f", sides[1], None), ("t", train, TRAINED_ON))
+    for name, rows, whose in named if len(train) else named[:2]:
         pixels = [np.full((12, 12), place, np.uint8) for place in range(len(rows))]
         columns = {} if whose is None else {"patient_id": whose}
         sets.append(image_set(pixels, described(), name=name, **columns))
-    empty = sets[0].select([])
-    given, rows = (GivenUnits if units else Given)(), {sets[0].digest: real, sets[1].digest: fake}
-    told = {"encoders": {"given": given}, "features": lambda name, images: rows.get(images.digest, real[:0])}
-    found = material(Split(empty, empty, sets[0]), {"fidelity": sets[1]}, folder, **told)
+    given, known = (GivenUnits if units == "different" else Given)(), zip(sets, (*sides, train), strict=False)
+    rows_of = {images.digest: rows for images, rows in known}
+    told = {"encoders": {"given": given}, "features": lambda name, images: rows_of[images.digest]}
+    split = Split(sets[-1] if len(train) else sets[0].select([]), sets[0].select([]), sets[0])
+    found = material(split, {"fidelity": sets[1]}, folder, **told)
     return {score.metric: score for score in Fidelity()(found) if score.encoder == "given"}
 
 
@@ -134,12 +138,49 @@ def test_authenticity_counts_copies() -> None:
     assert math.isfinite(float(authenticity(REAL, FAKE, units="different")))
 
 
-@pytest.mark.parametrize("units", [False, True])
-def test_scores_are_those_of_a_run(units: bool, tmp_path: Path) -> None:
-    found = of_a_run(REAL, FAKE, WHOSE, tmp_path, units)
-    for key in ("fd_plain", "cmmd_published", "precision", "recall", "density", "coverage", "clipped_density"):
-        ours = FUNCTIONS[key](REAL, FAKE, WHOSE, units="different" if units else "alike")
-        assert ours.value == pytest.approx(found[key].value, rel=1e-4), key
-        assert ours.n == found[key].n
-    ours = kid(REAL, FAKE, WHOSE, units="different" if units else "alike")
-    assert ours.value == pytest.approx(found["kid"].value, rel=0.05, abs=1e-3)
+@pytest.mark.parametrize("training", [0, 160])
+@pytest.mark.parametrize("units", ["alike", "different"])
+def test_scores_are_those_of_a_run_where_everybody_has_the_same_name(units: str, training: int, tmp_path: Path) -> None:
+    real, train = REAL[:100], TRAIN[:training]
+    found = of_a_run((real, FAKE), WHOSE[:100], tmp_path, units, train)
+    told = {"units": units, "fake_patients": [f"f{place}" for place in range(100)]}
+    if training:
+        told |= {"reference": train, "reference_patients": TRAINED_ON}
+    for metric in (*OF_FEATURES, *OVERALL):
+        ours, theirs = FUNCTIONS[metric.key](real, FAKE, WHOSE[:100], **told), found[metric.key]
+        numbers = [(each.value, each.low, each.high) for each in (ours, theirs)]
+        assert [each is None for each in numbers[0]] == [each is None for each in numbers[1]], metric.key
+        assert (ours.n, ours.reason) == (theirs.n, theirs.reason), metric.key
+        for one, other in zip(*numbers, strict=True):
+            assert one is None or one == pytest.approx(other, rel=1e-4, abs=1e-6), metric.key
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fold": 10}, "'fold'; did you mean 'folds'"),
+        ({"train": REAL}, r"'train'.*, needed some of \['units', 'fake_patients', 'reference'"),
+        ({"k": 21}, "1 <= k <= 20"),
+        ({"k": 2.5}, "k = 2.5"),
+        ({"folds": 5}, "10 <= folds <= 200"),
+        ({"folds": 201}, "10 <= folds <= 200"),
+        ({"reference": REAL[:, :3]}, "reference rows have 3 columns, real ones 6"),
+        ({"reference": EncodedRows.of(REAL, "net-2", "alike")}, r"different encoders, \['net-1', 'net-2'\]"),
+        ({"reference": REAL, "reference_patients": WHOSE[:7]}, "7 patients of 120 reference rows"),
+        ({"reference_patients": WHOSE}, "reference_patients without reference"),
+    ],
+)
+def test_what_nobody_knows_or_does_not_fit_is_not_passed_over(options: dict[str, object], message: str) -> None:
+    rows = [EncodedRows.of(each, "net-1", "alike") for each in (REAL, FAKE)]
+    with pytest.raises(BenchError, match=message):
+        kid(*rows, **options)
+
+
+def test_columns_that_never_vary_are_a_refusal_as_in_a_run() -> None:
+    score = kid(np.ones((80, 3), np.float32), np.ones((70, 3), np.float32), units="different")
+    assert score.value is None and score.n == 70 and "all 3 features are constant" in (score.reason or "")
+
+
+def test_complex_numbers_are_no_features() -> None:
+    with pytest.raises(BenchError, match="real rows are complex64"):
+        kid(REAL + 1j * REAL, FAKE, units="alike")

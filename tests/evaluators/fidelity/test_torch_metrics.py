@@ -51,8 +51,10 @@ def test_the_value_is_that_of_the_function(kind: type[SetMetric]) -> None:
     metric = fed(kind(units="alike"))
     score = FUNCTIONS[kind.function.metric.key](REAL.numpy(), FAKE.numpy(), units="alike")
     assert float(metric.compute()) == pytest.approx(score.value) and metric.score == score
-    better = {"higher": True, "lower": False}.get(kind.function.metric.better)
-    assert metric.higher_is_better is better
+    said = kind.function.metric
+    assert kind.higher_is_better is {"higher": True, "lower": False}.get(said.better)
+    bounds = [None if np.isinf(end) else end for end in said.bounds]
+    assert [kind.plot_lower_bound, kind.plot_upper_bound] == bounds
 
 
 def test_the_batches_do_not_matter() -> None:
@@ -138,17 +140,41 @@ def test_features_without_units_and_too_few_images_are_said() -> None:
         metric.compute()
 
 
+def test_a_name_is_no_encoder() -> None:
+    with pytest.raises(BenchError, match=r"encoder = 'small_cnn', needed .*bench\.compare\.encoder\('small_cnn'\)"):
+        KernelDistance("small_cnn")  # type: ignore[arg-type]
+
+
+def test_it_plots() -> None:
+    figure, _ = fed(SetCoverage(units="alike")).plot()
+    assert figure is not None
+
+
+# which rows of the real and of the synthetic side each of two processes has
+SHARES = {
+    "each some of both": ((slice(0, 50), slice(0, 50)), (slice(50, None), slice(50, None))),
+    "each one side": ((slice(None), slice(0, 0)), (slice(0, 0), slice(None))),
+    "one none": ((slice(0, 0), slice(0, 0)), (slice(None), slice(None))),
+}
+
+
 def _one_of_two(rank: int, place: str, left: str) -> None:
     torch.distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
-    metric = FrechetDistance(units="alike")
-    mine = slice(0, 50) if rank == 0 else slice(50, None)
-    metric.update(REAL[mine], real=True)
-    metric.update(FAKE[mine], real=False)
-    Path(f"{left}{rank}").write_text(repr(float(metric.compute())))
+    found = []
+    for shares in SHARES.values():
+        metric = FrechetDistance(units="alike")
+        for rows, share, real in zip((REAL, FAKE), shares[rank], (True, False), strict=True):
+            if len(rows[share]):
+                metric.update(rows[share], real=real)
+        found.append(repr(float(metric.compute())))
+    with pytest.raises(BenchError, match="a side has no image yet"):
+        FrechetDistance(units="alike").compute()
+    Path(f"{left}{rank}").write_text("\n".join(found))
     torch.distributed.destroy_process_group()
 
 
 def test_two_processes_find_what_one_finds(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(_one_of_two, args=(str(tmp_path / "meet"), str(tmp_path / "value")), nprocs=2)
     wanted = repr(float(fed(FrechetDistance(units="alike")).compute()))
-    assert [(tmp_path / f"value{rank}").read_text() for rank in range(2)] == [wanted, wanted]
+    for rank in range(2):
+        assert (tmp_path / f"value{rank}").read_text().split("\n") == [wanted] * len(SHARES)
