@@ -562,9 +562,11 @@ class Metric:
             raise ValueError(f"{where} = {value} is outside its own interval {interval}: the evaluator has a bug")
         return Score(self.key, float(value), float(a), float(b), n, group, encoder, reason, words)
 
-    def refused(self, reason: str, *, n: int, group: str = "all", encoder: str | None = None) -> Score:
-        """A score that was not measured, and why."""
-        return Score(self.key, None, None, None, n, group, encoder, reason)
+    def refused(
+        self, reason: str, *, n: int, group: str = "all", encoder: str | None = None, words: str | None = None
+    ) -> Score:
+        """A score that was not measured, and why; ``words`` are shown in its place where it is a verdict."""
+        return Score(self.key, None, None, None, n, group, encoder, reason, words)
 
 
 @dataclass(frozen=True, slots=True)

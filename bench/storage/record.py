@@ -77,8 +77,8 @@ class ScoreRow(Strict):
             raise ValueError("an interval has both ends or none")
         if self.low is None and not self.reason:
             raise ValueError("a score without an interval needs a reason")
-        if self.value is None and (self.low is not None or self.words is not None or self.spread is not None):
-            raise ValueError("a refused score has no interval, no words and no spread")
+        if self.value is None and (self.low is not None or self.spread is not None):
+            raise ValueError("a refused score has no interval and no spread")
         if self.value is None or self.low is None or self.high is None:
             return self
         if not self.low <= self.value <= self.high:

@@ -8,108 +8,102 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Part, Purpose, Rows, Score, Split
+from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Part, Purpose, Refused, Score
 from bench.runtime.setting_types import Count, Portion
-from bench.statistics.arrays import Floats, Integers
-from bench.statistics.distances import nearest
-from bench.statistics.resampling import clopper_pearson, holm
-from bench.statistics.scaling import column_scale
 from bench.storage.files import as_json
 from bench.storage.image_reader import contact_sheet
-from evaluators.privacy import membership_inference, patient_permutation
-from evaluators.privacy.membership_inference import BLIND_AUC, DISTANCE_RATIO, MIA_AUC, MIA_TPR
-from evaluators.privacy.metrics import LEAK_FOUND, MEMBERSHIP, NOT_SEEN, TAIL
-from evaluators.privacy.near_duplicates import (
-    DUPLICATES,
-    NEAR_DUPLICATES,
-    NEAR_DUPLICATES_HOLDOUT,
-    Fingerprints,
-    closest_pictures,
-    exact_copies,
-    fingerprints,
+from bench.storage.picture_changes import TRANSFORMS
+from evaluators.privacy.acquisition import acquisition_rows
+from evaluators.privacy.attack import attack_scores
+from evaluators.privacy.blind_gate import BLIND_AUC, BLIND_AUC_NONLINEAR, Blind, gate
+from evaluators.privacy.bounds import Limit, limits
+from evaluators.privacy.closeness import Pool, pool_of
+from evaluators.privacy.copies import Copies, copies_of
+from evaluators.privacy.excess import excess_copies
+from evaluators.privacy.honest_null import false_alarms
+from evaluators.privacy.metrics import (
+    ABOVE_NULL,
+    COPYING_P,
+    EVIDENCE_P,
+    EXCESS,
+    FALSE_ALARMS,
+    FEWEST_IMAGES,
+    LEAK_BOUND,
+    LEAK_FOUND,
+    LIMITS,
+    MEMBERSHIP,
+    REPOSED_BOUND,
+    TESTED,
 )
-from evaluators.privacy.patient_permutation import DETECTABLE, EXCESS, FEWEST_IMAGES, TAIL_P
+from evaluators.privacy.near_duplicates import DUPLICATES, NEAR_DUPLICATES, NEAR_DUPLICATES_HOLDOUT
+from evaluators.privacy.planting import families, planted
+from evaluators.privacy.shuffled_labels import (
+    Evidence,
+    closest_first,
+    evidence,
+    joined,
+    shuffled_values,
+    tail_size,
+    view_weights,
+)
+from evaluators.privacy.verdict import Verdict, judge, percent
+from evaluators.privacy.view import Near, View, near, near_null, view_of
 
 UNKNOWN_TRAINING = (
-    "what this generator (or its base) learned from is unknown: if holdout patients were among it, they are no control"
+    "what this generator learned from is unknown: holdout patients may be among it, and then they are no control; "
+    "state it with generator.trained_on"
 )
 STATED_TRAINING = "that this generator learned from the training part alone is stated by a person and not measured"
-MOST_NAMED = 3
 FEWEST_PATIENTS = 20
-FEWEST_FOR_TPR = 1000
-BLIND_LIMIT = 0.55
-ALIKE_FLOOR = 0.9
-NEAR_COPY = 0.25
-MOST_BLIND = 20_000  # images of both parts, drawn at random, that the blind classifier sees: it holds them in float64
+ACQUISITION = "acquisition"
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """One encoder's features of synthetic, training and holdout images, and its own randomness."""
+class Study:
+    """The material of one measurement: what is compared with what, and a stream of randomness for each purpose."""
 
-    name: str
-    synthetic: Rows
-    train: Rows
-    holdout: Rows
-    rng: np.random.Generator
+    material: Material
+    pool: Pool
+    views: tuple[View, ...]
+    own: Mapping[str, Near]
+    null: Mapping[str, Near] | str
+    rng: Mapping[str, np.random.Generator]
 
-
-@dataclass(frozen=True, slots=True)
-class People:
-    """Whose images the real ones are.
-
-    Attributes:
-        train, holdout: the patient of every image, ``0..P-1``, training patients first.
-        members: the number of training patients.
-        total: ``P``.
-        names: patients of training, then holdout images.
-    """
-
-    train: Integers
-    holdout: Integers
-    members: int
-    total: int
-    names: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """What the tail test found in one encoder's features; ``closest`` holds synthetic and pooled real indices."""
-
-    p: float
-    share: float
-    size: int
-    excess: patient_permutation.Estimate
-    detectable: float | None
-    closest: tuple[Integers, Integers]
+    @property
+    def images(self) -> ImageSet:
+        return self.material.images["privacy"]
 
 
 class Privacy(Evaluator):
-    """Copies, the patient-permutation tail test, and black-box membership inference, each against the holdout.
+    """Copies, tests of whether synthetic images prefer training patients, and what of it would have been found.
 
-    The verdict is ``leak found`` or ``no leak found by this test``; it bounds nothing, for copies that do not stand out
-    among the closest images are not seen.
+    All statistics share one shuffle of the patients' labels. The verdict is ``leak found``, ``no leak found`` with the
+    shares of planted copies that would have been, or ``cannot tell``.
 
     Membership is measured in the features of each of ``encoders``; where its ``column_units`` are different, columns
-    are divided by their standard deviation over the training images. All membership figures are refused where the split
-    cannot carry them: a holdout picture that is also a training picture (correlation of ``same_picture`` or more), or
-    parts that a blind classifier tells apart. Leaves ``privacy.json`` and, where real images may be shown,
-    ``privacy_pairs.png``.
+    are divided by their standard deviation over the real images of both parts. All membership figures are refused where
+    they would mean nothing: a holdout picture that is also a training picture (correlation of ``same_picture`` or
+    more), parts that a blind classifier tells apart, a holdout that was copied, or a generator of which nobody knows
+    what it learned from. Leaves ``privacy.json`` and, where real images may be shown, ``privacy_pairs.png``.
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = (
         LEAK_FOUND,
+        *LIMITS,
         DUPLICATES,
         NEAR_DUPLICATES,
         NEAR_DUPLICATES_HOLDOUT,
+        EVIDENCE_P,
+        FALSE_ALARMS,
         BLIND_AUC,
+        BLIND_AUC_NONLINEAR,
         *MEMBERSHIP,
     )
     purposes: ClassVar[tuple[Purpose, ...]] = ("privacy",)
     id: ClassVar[str] = "privacy"
     encoders: tuple[str, ...]
-    reads_parts: ClassVar[tuple[Part, ...]] = ("train", "holdout")
-    version: ClassVar[str] = "2"
+    reads_parts: ClassVar[tuple[Part, ...]] = ("train", "holdout", "test")
+    version: ClassVar[str] = "3"
 
     def __init__(
         self,
@@ -127,249 +121,208 @@ class Privacy(Evaluator):
 
     def __call__(self, material: Material) -> Iterator[Score]:
         split, images = material.split, material.images["privacy"]
-        names = self.encoders
         report: dict[str, Any] = {"images": len(images), "train": len(split.train), "holdout": len(split.holdout)}
-        fault = None
-        for score, found in self._copies(split, images, report):
-            fault = fault or found
-            yield score
-        people = people_of(split)
-        views = [
-            self._view(name, material, rng) for name, rng in zip(names, material.rng.spawn(len(names)), strict=True)
-        ]
-        for view in views:
-            score, told = _blind(view, people)
-            fault = fault or told
-            yield score
-        few = too_few(len(images), people)
-        tails = {} if fault or few else {view.name: tail_of(view, people, self.permutations) for view in views}
-        adjusted = dict(zip(tails, holm([tail.p for tail in tails.values()]), strict=True))
-        yield _judged(report, adjusted, fault or few, material)
-        if fault:
-            yield from (metric.refused(fault, n=len(images), encoder=name) for name in names for metric in MEMBERSHIP)
-        else:
-            yield from _membership(views, people, tails, adjusted, few)
-        report["tail"] = {name: _facts(tail, adjusted[name]) for name, tail in tails.items()}
-        if tails and split.info.redistributable:
-            _picture(next(iter(tails.values())), material)
+        study = study_of(material, self.encoders)
+        copies = copies_of(split, images, study.pool, self.same_picture)
+        report["copies"] = copies.facts
+        yield from copies.scores
+        blind, blind_fault = _blind(study)
+        yield from (each if isinstance(each, Score) else each.score() for each in blind)
+        fault = copies.fault or untrusted(material) or blind_fault
+        few = too_few(len(images), study.pool)
+        found = None if fault or few else self._evidence(study, copies)
+        most = _limits(study) if found else {}
+        attack = [] if fault else _attack(study)
+        verdict = judge(copies.exact, fault or few, found, _most_above(attack), most)
+        yield _verdict_score(verdict, report, material)
+        yield from _limit_scores(most, fault or few, len(images))
+        yield from _tested(study, found, fault or few)
+        yield from attack or (
+            metric.refused(fault or "", n=len(images), encoder=name)
+            for name in self.encoders
+            for metric in MEMBERSHIP
+            if metric not in TESTED
+        )
+        yield _false_alarms(study, fault or few)
+        report |= _facts(found, most)
+        if found and split.info.redistributable:
+            _picture(study)
         material.leave("privacy.json", as_json(report))
 
-    def _view(self, name: str, material: Material, rng: np.random.Generator) -> View:
-        sets = (material.images["privacy"], material.split.train, material.split.holdout)
-        synthetic, train, holdout = (material.features(name, each) for each in sets)
-        if material.encoders[name].column_units == "different":
-            scale = column_scale(train).astype(np.float32)
-            synthetic, train, holdout = synthetic / scale, train / scale, holdout / scale
-        return View(name, synthetic, train, holdout, rng)
+    def _evidence(self, study: Study, copies: Copies) -> Evidence:
+        pool, rng = study.pool, study.rng["shuffles"]
+        parts = [view_weights(name, own.close, own.least, pool.share, rng) for name, own in study.own.items()]
+        weights = joined([*parts, copies.weights(pool, rng)])
+        lists = {name: own.close for name, own in study.own.items()}
+        return evidence(*shuffled_values(weights, lists, pool.member, rng, self.permutations))
 
-    def _copies(self, split: Split, images: ImageSet, report: dict[str, Any]) -> Iterator[tuple[Score, str | None]]:
-        """The three scores of copies, each with the reason why the split is unfit, if it is."""
-        made, train, holdout = (fingerprints(each) for each in (images, split.train, split.holdout))
-        across, where = closest_pictures(holdout, train)
-        fault = self._same_pictures(split, across, where)
-        threshold = min(self.same_picture, max(ALIKE_FLOOR, float(across.max())))
-        exact = exact_copies(images, split.train)
-        rule = f"correlation above {threshold:.4f}: no holdout image is as much like a training image"
-        counts = {"exact": exact}
-        yield DUPLICATES(exact / len(images), n=len(images), interval=clopper_pearson(exact, len(images))), fault
-        for metric, pictures in ((NEAR_DUPLICATES, train), (NEAR_DUPLICATES_HOLDOUT, holdout)):
-            counts[metric.key] = hits = _alike(made, pictures, threshold)
-            reason = f"{rule}; searched {len(pictures.hashes)} images"
-            interval = clopper_pearson(hits, len(images))
-            yield metric(hits / len(images), n=len(images), interval=interval, reason=reason), fault
-        report["copies"] = {**counts, "threshold": threshold}
 
-    def _same_pictures(self, split: Split, across: Floats, where: Integers) -> str | None:
-        same = np.flatnonzero(across >= self.same_picture)
-        if not len(same):
-            return None
-        first = int(same[0])
-        pair = split.holdout.ids[first], split.train.ids[int(where[first])]
-        return (
-            f"{len(same)} holdout images are also training pictures, first holdout {pair[0]} and train {pair[1]} "
-            f"(correlation {across[first]:.4f}, needed below {self.same_picture})"
+def study_of(material: Material, encoders: Sequence[str]) -> Study:
+    """Features, closeness and randomness of one measurement."""
+    purposes = ("shuffles", "blind", "null", "limits", "attack", "alarms", "pictures")
+    rng = dict(zip(purposes, material.rng.spawn(len(purposes)), strict=True))
+    pool = pool_of(material.split)
+    views = tuple(view_of(name, material, pool) for name in encoders)
+    own = {view.name: near(view, view.synthetic, pool) for view in views}
+    test = null_of(material, views, rng["null"])
+    null = test if isinstance(test, str) else {view.name: near_null(view, material, test, pool) for view in views}
+    return Study(material, pool, views, own, null, rng)
+
+
+def null_of(material: Material, views: Sequence[View], rng: np.random.Generator) -> ImageSet | str:
+    """The images of the test part, as many as there are synthetic ones at most, or why they are no null."""
+    split = material.split
+    if material.generator.get("control") == "null":
+        return "these images are the test part, which others are compared with"
+    try:
+        checks = gate(
+            {view.name: (view.train, view.scaled(material.features(view.name, split.test))) for view in views},
+            split.train.patients + split.test.patients,
+            rng,
+            ("train", "test"),
         )
+    except (Refused, BenchError) as reason:
+        return f"the test part is no null: {reason}"
+    fault = next((each.fault for each in checks if each.fault), None)
+    if fault:
+        return f"the test part is no null: {fault}"
+    return split.test.at_most(len(material.images["privacy"]), rng)
 
 
-def _membership(
-    views: Sequence[View], people: People, tails: Mapping[str, Tail], adjusted: Mapping[str, float], few: str | None
-) -> Iterator[Score]:
-    for view in views:
-        if few:
-            yield from (metric.refused(few, n=len(view.synthetic), encoder=view.name) for metric in TAIL)
-        else:
-            yield from tail_scores(view, tails[view.name], adjusted[view.name])
-        yield _ratio(view, people)
-        yield from _attack(view, people)
+def untrusted(material: Material) -> str | None:
+    """Why the holdout is no control for this generator, if so."""
+    return UNKNOWN_TRAINING if material.generator.get("trained_on") == "unknown" else None
 
 
-def _judged(report: dict[str, Any], adjusted: Mapping[str, float], unfit: str | None, material: Material) -> Score:
-    """The verdict as a score, and what the report says of it."""
-    found, words = verdict(report["copies"]["exact"], adjusted, unfit)
-    limits, generator = NOT_SEEN, material.generator
-    if "unknown" in (generator.get("trained_on"), generator.get("facts", {}).get("base_trained_on")):
-        limits += f"; {UNKNOWN_TRAINING}"
-    elif "trained_on_stated" in generator:
-        limits += f"; {STATED_TRAINING}"
-    report |= {"verdict": words, "not_seen": limits}
-    n = len(material.images["privacy"])
-    if found is None:
-        return LEAK_FOUND.refused(words, n=n)
-    reason = "a verdict has no interval" if found else f"a verdict has no interval; {limits}"
-    return LEAK_FOUND(float(found), n=n, words=words, reason=reason)
-
-
-def verdict(exact: int, adjusted: Mapping[str, float], unfit: str | None) -> tuple[bool | None, str]:
-    """Whether there is a leak, ``None`` if that cannot be told, and the same in words.
-
-    Args:
-        exact: number of images that are exactly training images, which needs no test.
-        adjusted: corrected p-value of the tail test by encoder.
-        unfit: why the tail test means nothing on this material, if so.
-    """
-    if exact:
-        return True, f"leak found ({exact} exact {'copy' if exact == 1 else 'copies'} of training images)"
-    if unfit:
-        return None, f"not measurable: {unfit}"
-    found = [name for name, p in adjusted.items() if p <= patient_permutation.LEVEL]
-    if found:
-        where = ", ".join(found) if len(found) <= MOST_NAMED else f"{len(found)} encoders"
-        return True, f"leak found ({where})"
-    return False, "no leak found by this test"
-
-
-def people_of(split: Split) -> People:
-    """Patients numbered over both parts, training patients first."""
-    names, train = np.unique(np.asarray(split.train.patients, np.str_), return_inverse=True)
-    others, holdout = np.unique(np.asarray(split.holdout.patients, np.str_), return_inverse=True)
-    members, total = len(names), len(names) + len(others)
-    return People(train, holdout + members, members, total, split.train.patients + split.holdout.patients)
-
-
-def too_few(images: int, people: People) -> str | None:
-    """Why the tail test would mean nothing, if so."""
+def too_few(images: int, pool: Pool) -> str | None:
+    """Why the tests would mean nothing, if so."""
     if images < FEWEST_IMAGES:
-        return f"the tail test needs {FEWEST_IMAGES} synthetic images, got {images}"
-    fewest = min(people.members, people.total - people.members)
+        return f"the copying test needs {FEWEST_IMAGES} synthetic images, got {images}"
+    members = int(pool.member.sum())
+    fewest = min(members, pool.patients - members)
     if fewest < FEWEST_PATIENTS:
-        return f"the tail test needs {FEWEST_PATIENTS} patients in train and in holdout, got {fewest}"
+        return f"the copying test needs {FEWEST_PATIENTS} patients in train and in holdout, got {fewest}"
     return None
 
 
-def tail_of(view: View, people: People, permutations: int) -> Tail:
-    """The tail test in one encoder's features."""
-    to_train, train_at = (each[:, 0] for each in nearest(view.synthetic, view.train))
-    to_holdout, holdout_at = (each[:, 0] for each in nearest(view.synthetic, view.holdout))
-    ours = to_train < to_holdout
-    owners = np.where(ours, people.train[train_at], people.holdout[holdout_at])
-    member = np.arange(people.total) < people.members
-    closest = patient_permutation.Closest(np.minimum(to_train, to_holdout), owners, member)
-    order = patient_permutation.closeness_order(closest.distances, view.rng)
-    size = patient_permutation.tail_size(len(order), float(member.mean()))
-    p = patient_permutation.permutation_p(owners[order[:size]], member, view.rng, permutations)
-    excess = patient_permutation.excess_copies(owners[order], member, size)
-    near_copy = NEAR_COPY * float(np.median(nearest(view.holdout, view.train)[0]))
-    detectable = patient_permutation.detectable_share(closest, near_copy, view.rng)
-    pooled = np.where(ours, train_at, holdout_at + len(view.train))
-    return Tail(p, float(member[owners[order[:size]]].mean()), size, excess, detectable, (order, pooled[order]))
+def _blind(study: Study) -> tuple[list[Blind | Score], str | None]:
+    """The blind checks, and the reason why membership cannot be measured, if so."""
+    split, views = study.material.split, study.views
+    patients = split.train.patients + split.holdout.patients
+    seen = {view.name: (view.train, view.holdout) for view in views}
+    try:
+        cues = {ACQUISITION: (acquisition_rows(split.train), acquisition_rows(split.holdout))}
+        checks = gate(seen | cues, patients, study.rng["blind"])
+    except Refused as reason:
+        names = [*seen, ACQUISITION]
+        refused = [
+            metric.refused(str(reason), n=len(patients), encoder=name)
+            for name in names
+            for metric in (BLIND_AUC, BLIND_AUC_NONLINEAR)
+        ]
+        return list(refused), str(reason)
+    return list(checks), next((each.fault for each in checks if each.fault), None)
 
 
-def tail_scores(view: View, tail: Tail, p: float) -> Iterator[Score]:
-    """The three scores of a tail test whose p-value, corrected for the number of encoders, is ``p``."""
-    n, name, excess = len(view.synthetic), view.name, tail.excess
-    held = f"training patients hold {tail.share:.0%} of the {tail.size} closest images"
-    yield TAIL_P(p, n=n, encoder=name, reason=f"{held}; a p-value has no interval")
-    reason = f"read from the {excess.tail} closest images"
-    yield EXCESS(excess.value, n=n, interval=(excess.low, excess.high), encoder=name, reason=reason)
-    if tail.detectable is None:
-        reason = "planted copies do not stand out: half of the images are as close to real ones as a near copy would be"
-        yield DETECTABLE.refused(reason, n=n, encoder=name)
+def _limits(study: Study) -> dict[str, Limit | None]:
+    close = {name: own.close for name, own in study.own.items()}
+    copies = {view.name: planted(study.material, study.pool, view) for view in study.views}
+    return limits(close, copies, study.pool.member, study.rng["limits"])
+
+
+def _attack(study: Study) -> list[Score]:
+    scores: list[Score] = []
+    for view, rng in zip(study.views, study.rng["attack"].spawn(len(study.views)), strict=True):
+        null = study.null if isinstance(study.null, str) else study.null[view.name]
+        scores += attack_scores(view, study.own[view.name], null, study.pool, rng)
+    return scores
+
+
+def _most_above(scores: Sequence[Score]) -> tuple[float, float, float] | None:
+    """The difference from the null's area that is most certainly above 0."""
+    found = [each for each in scores if each.metric == ABOVE_NULL.key and each.value is not None]
+    if not found:
+        return None
+    most = max(found, key=lambda each: float(each.low or 0.0))
+    return float(most), float(most.low or 0.0), float(most.high or 0.0)
+
+
+def _verdict_score(verdict: Verdict, report: dict[str, Any], material: Material) -> Score:
+    """The verdict as a score, and what the report says of it."""
+    reason = verdict.reason
+    if verdict.found is False and "trained_on_stated" in material.generator:
+        reason += f"; {STATED_TRAINING}"
+    report |= {"verdict": verdict.words, "reason": reason}
+    n = len(material.images["privacy"])
+    if verdict.found is None:
+        return LEAK_FOUND.refused(reason, n=n, words=verdict.words)
+    return LEAK_FOUND(float(verdict.found), n=n, words=verdict.words, reason=f"a verdict has no interval; {reason}")
+
+
+def _limit_scores(most: Mapping[str, Limit | None], unfit: str | None, n: int) -> Iterator[Score]:
+    known = families()
+    for metric, family in ((LEAK_BOUND, "exact or recoloured"), (REPOSED_BOUND, "re-posed")):
+        kinds = known[family]
+        found = [most.get(each.name) for each in kinds]
+        if unfit:
+            yield metric.refused(unfit, n=n)
+            continue
+        missing = [each.title for each, own in zip(kinds, found, strict=True) if own is None]
+        if missing:
+            yield metric.refused(f"planted copies do not stand out in these features: {', '.join(missing)}", n=n)
+            continue
+        shares = [own.most for own in found if own]
+        each = ", ".join(f"{kind.title} {percent(value)}" for kind, value in zip(kinds, shares, strict=True))
+        yield metric(max(shares), n=n, reason=f"an upper limit has no interval; {each}")
+
+
+def _tested(study: Study, found: Evidence | None, unfit: str | None) -> Iterator[Score]:
+    n = len(study.images)
+    if found is None:
+        yield EVIDENCE_P.refused(unfit or "", n=n)
+        yield from (metric.refused(unfit or "", n=n, encoder=view.name) for view in study.views for metric in TESTED)
         return
-    reason = f"a design figure: copies planted at {NEAR_COPY} of the median distance from holdout to train"
-    yield DETECTABLE(tail.detectable, n=n, encoder=name, reason=reason)
+    rest = {name: p for name, p in found.single.items() if not name.endswith("/copying")}
+    strongest = min(rest, key=lambda name: (rest[name], name))
+    yield EVIDENCE_P(found.other, n=n, reason=f"strongest: {strongest}; a p-value has no interval")
+    for name, own in study.own.items():
+        yield COPYING_P(found.copying[name], n=n, encoder=name, reason="a p-value has no interval")
+        size = tail_size(n, study.pool.share)
+        order = closest_first(-own.close.margins, study.rng["pictures"])
+        excess = excess_copies(own.close.owner[order], study.pool.member, size)
+        reason = f"read from the {excess.tail} images that stand out most"
+        yield EXCESS(excess.value, n=n, interval=(excess.low, excess.high), encoder=name, reason=reason)
 
 
-def _facts(tail: Tail, p: float) -> dict[str, Any]:
+def _false_alarms(study: Study, unfit: str | None) -> Score:
+    n = len(study.images)
+    if unfit or isinstance(study.null, str):
+        return FALSE_ALARMS.refused(unfit or str(study.null), n=n)
+    few = too_few(len(next(iter(study.null.values())).close), study.pool)
+    if few:
+        return FALSE_ALARMS.refused(f"halves of the test part are too small: {few}", n=n)
+    close = {name: own.close for name, own in study.null.items()}
+    share, images = false_alarms(close, study.pool.member, study.rng["alarms"])
+    return FALSE_ALARMS(share, n=2 * images, reason=f"halves of {images} images overlap, so no interval is known")
+
+
+def _facts(found: Evidence | None, most: Mapping[str, Limit | None]) -> dict[str, Any]:
     return {
-        "tail": tail.size,
-        "train_share": tail.share,
-        "p": tail.p,
-        "p_adjusted": p,
-        "excess": asdict(tail.excess),
-        "detectable": tail.detectable,
+        "tests": asdict(found) if found else None,
+        "kinds": {
+            each.name: {"title": each.title, "family": each.family, "limit": own and asdict(own)}
+            for each, own in ((TRANSFORMS[name], own) for name, own in most.items())
+        },
     }
 
 
-def _alike(made: Fingerprints, pictures: Fingerprints, threshold: float) -> int:
-    return int((closest_pictures(made, pictures)[0] > threshold).sum())
-
-
-def _blind(view: View, people: People) -> tuple[Score, str | None]:
-    """The blind baseline, and the reason why membership cannot be measured, if so."""
-    n = len(people.names)
-    fewest = min(people.members, people.total - people.members)
-    if fewest < FEWEST_PATIENTS:
-        reason = f"a blind classifier needs {FEWEST_PATIENTS} patients in train and in holdout, got {fewest}"
-        return BLIND_AUC.refused(reason, n=n, encoder=view.name), reason
-    names, (train, holdout) = people.names, (view.train, view.holdout)
-    if n > MOST_BLIND:
-        chosen = np.sort(view.rng.permutation(n)[:MOST_BLIND])
-        ours = int(np.searchsorted(chosen, len(train)))
-        train, holdout = train[chosen[:ours]], holdout[chosen[ours:] - len(train)]
-        n, names = MOST_BLIND, [names[place] for place in chosen.tolist()]
-    value, (low, high) = membership_inference.blind_auc(train, holdout, names, view.rng)
-    score = BLIND_AUC(value, n=n, interval=(low, high), encoder=view.name)
-    if value <= BLIND_LIMIT or low <= 0.5:
-        return score, None
-    return score, (
-        f"train and holdout are told apart without any synthetic image: blind AUC {value:.3f} [{low:.3f}, {high:.3f}] "
-        f"in {view.name} features, needed at most {BLIND_LIMIT}"
-    )
-
-
-def _ratio(view: View, people: People) -> Score:
-    others = people.total - people.members
-    matched = min(people.members, others)
-
-    def listed(rows: Rows, owners: Integers, patients: int) -> membership_inference.Neighbours:
-        k = membership_inference.neighbours_needed(patients, matched, len(rows))
-        distances, indices = nearest(view.synthetic, rows, k)
-        return membership_inference.Neighbours(distances, owners[indices], patients)
-
-    train = listed(view.train, people.train, people.members)
-    holdout = listed(view.holdout, people.holdout - people.members, others)
-    found = membership_inference.matched_ratio(train, holdout, view.rng)
-    n = len(view.synthetic)
-    if found is None:
-        reason = "every synthetic image is a copy of a holdout image: the distance to divide by is 0"
-        return DISTANCE_RATIO.refused(reason, n=n, encoder=view.name)
-    return DISTANCE_RATIO(found[0], n=n, interval=found[1], encoder=view.name)
-
-
-def _attack(view: View, people: People) -> Iterator[Score]:
-    """An attacker who believes that patients close to a synthetic image were in the training set."""
-    away = np.concatenate([nearest(rows, view.synthetic)[0][:, 0] for rows in (view.train, view.holdout)])
-    scores, names = membership_inference.by_patient(-away, people.names)
-    holdout = set(people.names[len(view.train) :])
-    member = np.array([name not in holdout for name in names])
-    n = len(away)
-    value, interval = membership_inference.patient_auc(scores, member, names, view.rng)
-    yield MIA_AUC(value, n=n, interval=interval, encoder=view.name)
-    others = int((~member).sum())
-    if others < FEWEST_FOR_TPR:
-        reason = f"a false positive rate of 1% needs {FEWEST_FOR_TPR} holdout patients, got {others}"
-        yield MIA_TPR.refused(reason, n=n, encoder=view.name)
-        return
-    hits, members = membership_inference.true_positive_rate(scores[member], scores[~member], view.rng)
-    reason = "the threshold is estimated from half of the holdout patients, which no binomial interval knows of"
-    yield MIA_TPR(hits / members, n=n, encoder=view.name, reason=reason)
-
-
-def _picture(tail: Tail, material: Material) -> None:
-    """The 8 synthetic images closest to a real one above those real ones."""
-    order, pooled = (each[:8] for each in tail.closest)
-    split = material.split
-    count = len(split.train)
-    real = [(split.train.pixels([i]) if i < count else split.holdout.pixels([i - count])) for i in pooled.tolist()]
+def _picture(study: Study) -> None:
+    """The 8 synthetic images that stand out most next to a real one, above those real ones."""
+    material, close = study.material, study.own[study.views[0].name].close
+    order = closest_first(-close.margins, study.rng["pictures"])[:8]
+    real = []
+    for place in close.places[order].tolist():
+        part, own = study.pool.image(material.split, place)
+        real.append(part.pixels([own]))
     pictures = np.concatenate([material.images["privacy"].pixels(order.tolist()), *real])
     material.leave("privacy_pairs.png", contact_sheet(pictures, columns=8))

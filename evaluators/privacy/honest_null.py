@@ -1,0 +1,85 @@
+"""What the test part finds where synthetic images stand: real people of the same population, none of them learned from.
+
+All generators of a board share one split, and with it the luck of who was drawn into which part. The test part has the
+same luck and no leak.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.statistics.arrays import Floats, Integers, Interval, Mask
+from bench.statistics.classification import auc, percentile_interval
+from evaluators.privacy.closeness import Closeness
+from evaluators.privacy.shuffled_labels import (
+    COPYING,
+    HALF,
+    Weights,
+    closest_first,
+    copying_weights,
+    evidence,
+    shuffled_values,
+    tail_weights,
+    tails,
+)
+
+RESAMPLES = 1000
+WEIGHTS = 2**24  # of resampled patients held at a time
+HALVES = 100
+SHUFFLES = 499
+
+
+def area_above(
+    least: Floats, null: Floats, member: Mask, rng: np.random.Generator, repeats: int = RESAMPLES
+) -> tuple[float, Interval]:
+    """How far the membership attack's area on the synthetic images is above that on the null's, and its 95% interval.
+
+    Both areas are of the same patients, so a bootstrap of patients leaves out what the split does to both.
+
+    Args:
+        least: ``(P,)`` distance from each patient to the closest synthetic image; ``null``: to the closest test image.
+    """
+
+    def difference(weights: Floats) -> Floats:
+        return auc(-least, member, weights) - auc(-null, member, weights)
+
+    count = len(member)
+    step = max(1, WEIGHTS // count)
+    chances = np.full(count, 1 / count)
+    parts = [min(step, repeats - start) for start in range(0, repeats, step)]
+    draws = [difference(rng.multinomial(count, chances, size=each).astype(np.float64)) for each in parts]
+    value = float(difference(np.ones((1, count)))[0])
+    return value, percentile_interval(value, np.concatenate(draws))
+
+
+def false_alarms(
+    views: dict[str, Closeness], member: Mask, rng: np.random.Generator, halves: int = HALVES
+) -> tuple[float, int]:
+    """Share of random halves of the null that are flagged, and their number of images.
+
+    By the copying tests and the tails, as ``shuffled_labels.evidence`` weighs them. Over splits drawn at random 5% are
+    expected at most; on a given split it may be more or less for every generator alike.
+    """
+    images = len(next(iter(views.values()))) // 2
+    chosen = [np.sort(rng.permutation(2 * images)[:images]) for _ in range(halves)]
+    tables = [_half_weights(name, close.select(rows), member, rng) for rows in chosen for name, close in views.items()]
+    names = tuple(name for table in tables for name in table.names)
+    weights = Weights(names, np.concatenate([table.table for table in tables], axis=1))
+    values = shuffled_values(weights, {}, member, rng, SHUFFLES)[1]
+    width = values.shape[1] // halves
+    flagged = 0
+    for half in range(halves):
+        part = slice(half * width, (half + 1) * width)
+        found = evidence(names[part], values[:, part])
+        flagged += min(*found.copying.values(), found.other) <= HALF
+    return flagged / halves, images
+
+
+def _half_weights(name: str, close: Closeness, member: Mask, rng: np.random.Generator) -> Weights:
+    sizes = tails(len(close), float(member.mean()))
+    order: Integers = closest_first(close.distances[:, 0], rng)
+    columns = [
+        copying_weights(close, len(member))[:, None],
+        tail_weights(order, close.owner, len(member), sizes),
+    ]
+    return Weights((f"{name}{COPYING}", *(f"{name}/tail {size}" for size in sizes)), np.concatenate(columns, axis=1))

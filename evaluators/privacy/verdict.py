@@ -1,0 +1,110 @@
+"""The verdict in words: a leak was found; none was, and what would have been; or that cannot be told, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from evaluators.privacy.bounds import Limit
+from evaluators.privacy.planting import families
+from evaluators.privacy.shuffled_labels import Evidence
+
+CANNOT_TELL = "cannot tell"
+LEAK = "leak found"
+FIRST = "exact or recoloured"
+MOST_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether there is a leak, ``None`` where that cannot be told; in words; and the reason.
+
+    Attributes:
+        words: the cell of a table.
+        reason: what the words rest on.
+    """
+
+    found: bool | None
+    words: str
+    reason: str
+
+
+def judge(
+    exact: int,
+    unfit: str | None,
+    found: Evidence | None,
+    above: tuple[float, float, float] | None,
+    limits: Mapping[str, Limit | None],
+) -> Verdict:
+    """The verdict from everything that was measured.
+
+    Args:
+        exact: number of images that are exactly training images, which needs no test.
+        unfit: why membership cannot be measured on this material, if so.
+        found: what the shuffled labels say, where they could be.
+        above: how far the attack's area is above the honest null's, with its interval, in the encoder where it is most.
+        limits: of each kind of copies by name.
+    """
+    if exact:
+        return Verdict(True, LEAK, f"{exact} exact {'copy' if exact == 1 else 'copies'} of training images")
+    if unfit or found is None:
+        return Verdict(None, CANNOT_TELL, unfit or "membership was not measured")
+    if names := found.found:
+        where = ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} encoders"
+        return Verdict(True, LEAK, f"synthetic images prefer training patients in {where}: {_levels(found)}")
+    if above and above[1] > 0:
+        value, low, high = above
+        return Verdict(
+            None,
+            CANNOT_TELL,
+            f"no test found a leak, but training patients are told from holdout patients better than by the test part: "
+            f"membership AUC {value:+.3f} [{low:.3f}, {high:.3f}] above it",
+        )
+    seen = family_limits(limits)
+    if seen[FIRST] is None:
+        return Verdict(None, CANNOT_TELL, f"planted copies, even {FIRST} ones, do not stand out in these features")
+    return Verdict(False, cleared(seen), _levels(found))
+
+
+def _levels(found: Evidence) -> str:
+    copying = ", ".join(f"{name} {p:.4f}" for name, p in found.copying.items())
+    return f"p of the copying test {copying}; of all other statistics together {found.other:.4f}; found from 0.025 down"
+
+
+def family_limits(limits: Mapping[str, Limit | None]) -> dict[str, float | None]:
+    """For each family the share from which on copies of every kind in it would have been found.
+
+    ``None`` where one of its kinds would not be.
+    """
+    found: dict[str, float | None] = {}
+    for family, kinds in families().items():
+        shares = [limit.found_from if (limit := limits.get(each.name)) else None for each in kinds]
+        known = [share for share in shares if share is not None]
+        found[family] = max(known) if len(known) == len(shares) else None
+    return found
+
+
+def cleared(shares: Mapping[str, float | None]) -> str:
+    """The words where nothing was found: from which share on each family would have been, and what is not seen."""
+    seen = [(family, share) for family, share in shares.items() if share is not None]
+    parts = [
+        f"{family}{' copies' if not place else ''} above {percent(share)}" for place, (family, share) in enumerate(seen)
+    ]
+    blind = [family for family, share in shares.items() if share is None]
+    unseen = (
+        f"; {_listed(blind)} {'are' if len(blind) > 1 or blind[0].endswith('s') else 'copies are'} not seen"
+        if blind
+        else ""
+    )
+    return f"no leak found; {', '.join(parts)} would have been found{unseen}"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])}, and {names[-1]}"
+
+
+def percent(share: float) -> str:
+    """A share in percent, rounded up to a tenth, so that no limit is said to be lower than it is."""
+    tenths = math.ceil(share * 1000 - 1e-9)
+    return f"{tenths / 10:g}%"
