@@ -242,7 +242,7 @@ class Plan:
         }
 
     def _asked_for(self, split: Split, requests: Sequence[Request], evaluator: Evaluator) -> dict[str, int | None]:
-        """``None`` in the place of a number that need not agree: the generator can make so many and no more, or none."""
+        """``None`` in the place of a number that need not agree: the generator makes as many as it can, or none."""
         asked = asked_for(requests, evaluator.purposes)
         limited = self.generator.most(split) is not None
         open_ = [each for each in evaluator.purposes if limited or each in self.generator.refuses]
