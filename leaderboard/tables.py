@@ -38,9 +38,8 @@ def tables(evaluator: str, runs: Iterable[Run]) -> list[list[ComparableRuns]]:
     """The tables of an evaluator, those of one protocol together, the one that most generators use first.
 
     A control's record that leaves open how many images were asked for stands in the tables of any number, see
-    ``left_open``.
-    Within a protocol, records are told apart by their conformance, see ``representatives``. A record without a number
-    stands in the first table of its protocol, for there is nothing to compare.
+    ``left_open``. Within a protocol, records are told apart by their conformance, see ``representatives``. A record
+    without a number stands in the first table of its protocol, for there is nothing to compare.
     """
     found: dict[str, list[Run]] = {}
     protocols: dict[str, dict[str, Any]] = {}
@@ -52,8 +51,8 @@ def tables(evaluator: str, runs: Iterable[Run]) -> list[list[ComparableRuns]]:
             found.setdefault(key, []).append(run)
     hosts = {key: _hosts(protocols[key], protocols) for key in found}
     # of a contender it would be a way into the table of another number of images
-    guests = {key: [run for run in own if hosts[key] and run.record.control] for key, own in found.items()}
-    members = {key: [run for run in own if run not in guests[key]] for key, own in found.items()}
+    guests = {key: [run for run in own if run.record.control] if hosts[key] else [] for key, own in found.items()}
+    members = {key: [run for run in own if not (hosts[key] and run.record.control)] for key, own in found.items()}
     order = sorted((key for key in found if members[key]), key=lambda key: (-_generators(members[key]), key))
     joining = {key: [run for guest in sorted(found) if key in hosts[guest] for run in guests[guest]] for key in order}
     return [_by_code(evaluator, protocols[key], [*members[key], *joining[key]]) for key in order]

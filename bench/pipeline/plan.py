@@ -20,7 +20,7 @@ from bench.runtime.blocks import sample
 from bench.runtime.code_digest import code_digest, part_digest
 from bench.runtime.identity import Identity
 from bench.runtime.objective import Objective
-from bench.runtime.plugins import Encoders, build
+from bench.runtime.plugins import Encoders, build, inner_targets
 from bench.runtime.publication import Publication
 from bench.statistics.randomness import named_rng
 from bench.storage.files import content_key
@@ -72,7 +72,7 @@ class Plan:
             name: content_key([part_digest(evaluator, config.evaluator[name]._target_), code_digest(named_rng)])
             for name, evaluator in evaluators.items()
         }
-        codes |= {"generator": part_digest(generator, config.generator._target_)}
+        codes |= {"generator": part_digest(generator, config.generator._target_, inner_targets(config.generator))}
         codes |= {"filter": part_digest(judge, config.filter._target_)} if judge else {}
         dataset = made(config.dataset, Dataset)
         text = config.get("objective")
