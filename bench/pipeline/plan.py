@@ -115,7 +115,7 @@ class Plan:
 
     def limits(self, split: Split) -> dict[str, int | None]:
         """How many images of each purpose may be asked for: as configured, but no more than the generator can make."""
-        stated = {each: self.config.requests.get(each) for each in PURPOSES}
+        stated: dict[str, int | None] = {each: self.config.requests.get(each) for each in PURPOSES}
         most = self.generator.most(split)
         if most is None:
             return stated
