@@ -8,7 +8,7 @@ RUNS := tests/pipeline tests/runtime tests/export tests/generators tests/faults
 # Install, run the default benchmark and the controls on procedural mammograms, build the page.
 demo: install
 	$(BIN)/python -m bench
-	$(BIN)/python -m bench -m generator=holdout,copy,noise,pca
+	$(BIN)/python -m bench -m generator=holdout,test_part,copy,noise,pca
 	$(BIN)/python -m leaderboard build
 	@echo "Open $(CURDIR)/site/index.html"
 

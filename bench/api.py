@@ -37,12 +37,14 @@ Role = Literal["headline", "scores", "describes", "ceiling"]
 Area = Literal["fidelity", "privacy", "utility", "card"]
 ColumnUnits = Literal["alike", "different"]
 SORTED = 2**15  # lines sorted in memory at a time
-Control = Literal["ceiling", "floor", "memoriser", "baseline"]
+Control = Literal["ceiling", "null", "floor", "memoriser", "leaky", "baseline"]
 CONTROLS: Mapping[Control, str] = MappingProxyType(
     {
         "ceiling": "unseen real images; nobody can be expected to do better",
+        "null": "unseen real images of the test part: what no leak looks like",
         "floor": "noise; everybody should do better",
         "memoriser": "copies of training images",
+        "leaky": "some of its images are changed copies of training images",
         "baseline": "a simple method",
     }
 )
@@ -330,6 +332,7 @@ class Generator(ABC, Configurable):
             ``facts["matched"]``, where it is there, is by purpose, column and asked value the share of requests that
             got that value: a group in which it is too small is not measured.
         control: what it stands for on the board if it is a control and not a contender.
+        refuses: the purposes for which it makes no images, and why: what reads these is refused for that reason.
         shows_real: whether its images are real ones, so that a public page must ask ``redistributable``.
         processes: how many processes of one launch train it together. Above 1, the core calls ``fit`` in all of them
             at once with the same folder, where only the main one (rank 0 of ``torch.distributed``) may write; with
@@ -348,6 +351,7 @@ class Generator(ABC, Configurable):
     reads: tuple[str, ...] = ()
     facts: Mapping[str, Any] = MappingProxyType({})
     control: ClassVar[Control | None] = None
+    refuses: ClassVar[Mapping[Purpose, str]] = MappingProxyType({})
     shows_real: ClassVar[bool] = False
 
     def learned_from(self, split: Split) -> str:
@@ -363,6 +367,15 @@ class Generator(ABC, Configurable):
     def reads_part(self) -> Part:
         """The part of the split that ``fit`` is given."""
         return self.learns_from or "train"
+
+    def most(self, split: Split) -> int | None:
+        """The most images of a purpose that it can make on this split, for which it is asked before ``fit``; ``None``
+        for any number.
+
+        Where it is a number, no more are asked for, and how many were is no part of what must agree before its results
+        are compared.
+        """
+        return None
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:  # many come already trained
         """Train, continue an interrupted training, or load a finished one: ``folder`` holds what is kept.

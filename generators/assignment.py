@@ -32,7 +32,7 @@ def draw(requests: Sequence[Request], pool: ImageSet) -> dict[str, int]:
     groups = asked_columns(pool.info)[len(names) :]
     held, held_texts = conditions_of_images(pool), [pool.group(name) for name in groups]
     drawn: dict[str, int] = {}
-    for _, asking in _by_purpose(requests):
+    for _, asking in requests_by_purpose(requests):
         texts = [[value_of_request(pool.info, each, name) for each in asking] for name in groups]
         pairs = [numbered(*both) for both in zip(texts, held_texts, strict=True)]
         asked = np.column_stack([conditions_of_requests(asking, names), *(ours for ours, _ in pairs)])
@@ -55,7 +55,7 @@ def shares_of(
 ) -> dict[Purpose, Shares]:
     """The same of images of which ``held`` tells by column, as ``ImageSet.group`` writes it, what they are."""
     found: dict[Purpose, Shares] = {}
-    for purpose, asking in _by_purpose(requests):
+    for purpose, asking in requests_by_purpose(requests):
         shares = found[purpose] = {}
         for name, values in held.items():
             asked = [value_of_request(info, each, name) for each in asking]
@@ -115,7 +115,7 @@ def shuffle_by_seeds(requests: Sequence[Request]) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(seeds.encode()).digest()[:16], "big"))
 
 
-def _by_purpose(requests: Sequence[Request]) -> Iterator[tuple[Purpose, list[Request]]]:
+def requests_by_purpose(requests: Sequence[Request]) -> Iterator[tuple[Purpose, list[Request]]]:
     """The requests of each purpose in the order in which they are served."""
     ordered = sorted(requests, key=lambda each: (each.purpose, each.seed, each.request_id))
     for purpose, asking in groupby(ordered, key=lambda each: each.purpose):

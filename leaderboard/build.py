@@ -29,7 +29,19 @@ from leaderboard.estimate import loss, narrowing
 from leaderboard.read import Run, artifact, inside
 from leaderboard.settings import columns_of, shown, swept_settings
 from leaderboard.tables import codes
-from leaderboard.wording import BEST_FIRST, compared, duration, exact, interval, number, plain, scale, source
+from leaderboard.wording import (
+    BEST_FIRST,
+    compared,
+    duration,
+    exact,
+    from_null,
+    from_null_in_full,
+    interval,
+    number,
+    plain,
+    scale,
+    source,
+)
 
 LARGEST = 32 * 2**20  # bytes of a picture, card or report
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -216,7 +228,7 @@ def page(board: Sequence[Section], files: Files, problems: Sequence[Problem]) ->
         "unread": unread,
         "validity": lambda dataset: report(dataset, files),
     }
-    environment.globals |= {"compared": compared}
+    environment.globals |= {"compared": compared, "from_null": from_null, "from_null_in_full": from_null_in_full}
     environment.globals |= {"may_show": may_show, "loss": loss, "scale": scale, "best_first": BEST_FIRST}
     controls = {name: f"reference: {words}" for name, words in CONTROLS.items()}
     environment.globals |= {"controls": controls, "trained_on": trained_on, "sizes": sizes_words}

@@ -20,7 +20,8 @@ class Cell:
     """What one generator has in one column; ``n`` are the different numbers of images behind it.
 
     ``words`` stand in the place of the number. ``ranked`` is false where the number is shown and not judged; ``behind``
-    says how much worse a contender is than the best of its column.
+    says how much worse a contender is than the best of its column, ``above_null`` how far a number of privacy lies
+    above that of the null.
     """
 
     state: State
@@ -30,6 +31,7 @@ class Cell:
     words: str | None = None
     ranked: bool = True
     behind: ScoreDifference | None = None
+    above_null: ScoreDifference | None = None
 
     @property
     def best(self) -> bool:

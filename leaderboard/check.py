@@ -13,11 +13,12 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 
-from bench.storage.names import name_faults, path_name_faults, visible
+from bench.storage.names import LONGEST_NAME, name_faults, path_name_faults, visible
 from bench.storage.private_text import forms_found
 from bench.storage.record import MetricRow, Record, RunRecord, ScoreRow
 
 LARGEST = 32 * 2**20  # bytes of a record file
+LONGEST_WORDS = 300  # characters of a verdict
 TOLERANCE = 1.05  # times its longer arm that an interval's standard error may be
 CONFORMING = re.compile(r"([^\[\]|]+)\[[^|]+\|[^|]+\](?:\.low|\.high)?")  # metric[group|encoder], or an end
 
@@ -189,7 +190,7 @@ def _score_faults(record: Record) -> Iterator[Fault]:
             yield from _name_faults(pointer("scores", place, "encoder"), score.encoder)
         metric = metrics[score.metric]
         if score.words is not None:
-            yield from _name_faults(pointer("scores", place, "words"), score.words)
+            yield from _name_faults(pointer("scores", place, "words"), score.words, LONGEST_WORDS)
             if metric.better != "neither":
                 message = f"words stand in the place of a number, but {metric.better} is better in {metric.key!r}"
                 yield pointer("scores", place, "words"), message
@@ -232,8 +233,8 @@ def _conformance_faults(conformance: Mapping[str, float] | None, metrics: Mappin
             yield place, f"a number of the undeclared metric {found[1][:200]!r}"
 
 
-def _name_faults(place: str, name: str) -> Iterator[Fault]:
-    yield from ((place, fault) for fault in name_faults(name))
+def _name_faults(place: str, name: str, longest: int = LONGEST_NAME) -> Iterator[Fault]:
+    yield from ((place, fault) for fault in name_faults(name, longest))
 
 
 def is_inner(path: str) -> bool:

@@ -12,11 +12,12 @@ from bench.storage.differences import Difference, differences
 from bench.storage.files import canonical
 from bench.storage.record import MetricRow, Record
 from leaderboard.cells import Cell, Place, Records, cell_of, definition, features_of
-from leaderboard.compare import Mark, behind_best, fooled_by
+from leaderboard.compare import Mark, behind_best, departure, fooled_by
 from leaderboard.read import Run
 from leaderboard.tables import ComparableRuns, departures, tables
 
-ORDER = {"ceiling": 0, None: 1, "baseline": 2, "memoriser": 3, "floor": 4}
+ORDER = {"ceiling": 0, "null": 1, None: 2, "baseline": 3, "leaky": 4, "memoriser": 5, "floor": 6}
+VERDICT = "leak_found"  # the metric of privacy that is 1 where a leak was found
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Column:
     """One metric in one encoder's features for one group, under one protocol; ``cells`` by generator.
 
     ``features`` is the encoder's full identity, which its name alone does not tell; ``leader`` is the contender with
-    the best value, where there is a contest.
+    the best value, where there is a contest; ``null`` is the row that the numbers of privacy are seen against.
     """
 
     encoder: str | None
@@ -33,6 +34,7 @@ class Column:
     cells: Mapping[str, Cell]
     marks: tuple[Mark, ...] = ()
     leader: str | None = None
+    null: str | None = None
 
     @property
     def n(self) -> tuple[int, ...]:
@@ -74,6 +76,23 @@ class Row:
     name: str
     control: str | None
     runs: tuple[Run, ...]
+
+    @property
+    def leaks(self) -> bool:
+        """Whether it is a contender in whose images a leak was found, be it in one run: it is never best, in no
+        column, for a copy of a training image is as good as that image."""
+        return self.control is None and any(
+            score.metric == VERDICT and score.value == 1
+            for run in self.runs
+            for record in run.scores.values()
+            for score in record.scores
+        )
+
+    @property
+    def made(self) -> list[int]:
+        """The different numbers of images that its runs made."""
+        found = (run.record.images.get("made") for run in self.runs)
+        return sorted({count for count in found if count is not None})
 
     @property
     def changed(self) -> list[Difference]:
@@ -237,10 +256,30 @@ def _places(records: Sequence[Record]) -> list[Place]:
 def _column(place: Place, rows: Sequence[Row], records: Mapping[str, Records]) -> Column:
     metric = place.metric
     cells = {row.name: cell_of(place, records[row.name], len(row.runs)) for row in rows}
+    if metric.better != "neither":
+        cells |= {row.name: replace(cells[row.name], ranked=False) for row in rows if row.leaks}
     judged = [(row, cells[row.name].estimate) for row in rows if cells[row.name].ranked]
     pairs = [(row.control, estimate) for row, estimate in judged if estimate]
     contenders = {row.name: estimate for row, estimate in judged if estimate and row.control is None}
     behind = behind_best(metric, contenders)
     for name, each in behind.items():
         cells[name] = replace(cells[name], behind=each)
-    return Column(place.encoder, place.features, metric, cells, fooled_by(metric, pairs), next(iter(behind), None))
+    null = _null(metric, rows, cells)
+    if null is not None:
+        cells |= {name: _above(each, cells[null]) for name, each in cells.items() if name != null}
+    leader = next(iter(behind), None)
+    return Column(place.encoder, place.features, metric, cells, fooled_by(metric, pairs), leader, null)
+
+
+def _null(metric: MetricRow, rows: Sequence[Row], cells: Mapping[str, Cell]) -> str | None:
+    """The row that says what a number of privacy is where nothing leaked; ``None`` where there is none or no need."""
+    if metric.area != "privacy" or metric.better == "neither":
+        return None
+    found = [(row.name, cells[row.name].estimate) for row in rows if row.control == "null"]
+    return next((name for name, estimate in found if estimate and estimate.low is not None), None)
+
+
+def _above(cell: Cell, null: Cell) -> Cell:
+    if cell.estimate is None or null.estimate is None:
+        return cell
+    return replace(cell, above_null=departure(null.estimate, cell.estimate))

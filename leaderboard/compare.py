@@ -62,17 +62,44 @@ def difference(metric: MetricRow, one: Estimate, other: Estimate) -> ScoreDiffer
     first, second = _losses(metric, one), _losses(metric, other)
     value = theirs[0] - own[0]
     apart = ScoreDifference(value, theirs[1] - own[2], theirs[2] - own[1])
-    if first is None or second is None or len(first) != len(second):
-        return apart
-    error, sizes = _norm(second - first), (_norm(first), _norm(second))
-    if not error > SAME * max(sizes):
-        return apart
-    floors = [each.spread.synthetic or 0.0 for each in (one, other) if each.spread]
-    found = _paired(own, theirs, max(error, *floors), sizes, len(first))
-    return found if math.isfinite(found.low) and math.isfinite(found.high) else apart
+    return _paired_if_known((own, theirs), (first, second), (one, other)) or apart
+
+
+def departure(one: Estimate, other: Estimate) -> ScoreDifference | None:
+    """How far ``other`` lies above ``one``, whatever is better, with its 95% interval; ``None`` without intervals.
+
+    Paired as in ``difference``. Otherwise the arms that face each other are joined as those of independent numbers,
+    root of the sum of squares: too wide where the real images move both alike.
+    """
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return None
+    own, theirs = (one.value, one.low, one.high), (other.value, other.low, other.high)
+    if found := _paired_if_known((own, theirs), (_deviations(one), _deviations(other)), (one, other)):
+        return found
+    value = theirs[0] - own[0]
+    below, above = (
+        math.hypot(own[2] - own[0], theirs[0] - theirs[1]),
+        math.hypot(own[0] - own[1], theirs[2] - theirs[0]),
+    )
+    return ScoreDifference(value, value - below, value + above)
 
 
 Loss = tuple[float, float, float]
+
+
+def _paired_if_known(
+    ends: tuple[Loss, Loss], deviations: tuple[Floats | None, Floats | None], estimates: tuple[Estimate, Estimate]
+) -> ScoreDifference | None:
+    """The paired difference of the second from the first; ``None`` where the two are to be taken as unpaired."""
+    first, second = deviations
+    if first is None or second is None or len(first) != len(second):
+        return None
+    error, sizes = _norm(second - first), (_norm(first), _norm(second))
+    if not error > SAME * max(sizes):
+        return None
+    floors = [each.spread.synthetic or 0.0 for each in estimates if each.spread]
+    found = _paired(*ends, max(error, *floors), sizes, len(first))
+    return found if math.isfinite(found.low) and math.isfinite(found.high) else None
 
 
 def _paired(own: Loss, theirs: Loss, error: float, sizes: tuple[float, float], resamples: int) -> ScoreDifference:
@@ -102,6 +129,10 @@ def _losses(metric: MetricRow, estimate: Estimate) -> Floats | None:
             return None
         return deviations if estimate.value > target else -deviations
     return -deviations if metric.better == "higher" else deviations
+
+
+def _deviations(estimate: Estimate) -> Floats | None:
+    return None if estimate.spread is None else np.array(estimate.spread.deviations)
 
 
 def _norm(deviations: Floats) -> float:
@@ -136,28 +167,24 @@ def behind_best(metric: MetricRow, estimates: Mapping[str, Estimate]) -> dict[st
     return {best: ScoreDifference(0.0, 0.0, 0.0), **against(metric, known[best], others)}
 
 
-def best_of(metric: MetricRow, estimates: Mapping[str, Estimate]) -> set[str]:
-    """The name of the best value and of all it is not better than beyond doubt; none if there is no contest."""
-    return {name for name, each in behind_best(metric, estimates).items() if not each.beyond_doubt}
-
-
 def fooled_by(metric: MetricRow, estimates: Iterable[tuple[str | None, Estimate]]) -> tuple[Mark, ...]:
     """What the metric does not notice, judged by the controls among ``(control, estimate)``.
 
-    ``copying``: copies of training images are not worse, beyond doubt, than unseen real images. ``noise``: noise is
-    not worse, beyond doubt, than unseen real images, or is better, beyond doubt, than a contender or baseline;
-    not asked of metrics whose area is privacy, for noise gives no patient away. Of a metric that only describes
-    nothing is asked.
+    Unseen real images are those of the ceiling and, where privacy is measured, of the null. ``copying``: copies of
+    training images are not worse, beyond doubt, than unseen real images; nothing is asked of a control that copies in
+    part. ``noise``: noise is not worse, beyond doubt, than unseen real images, or is better, beyond doubt, than a
+    contender or baseline; not asked of metrics whose area is privacy, for noise gives no patient away. Of a metric that
+    only describes nothing is asked.
     """
     if metric.better == "neither":
         return ()
     found: dict[str | None, list[Estimate]] = {}
     for control, estimate in estimates:
         found.setdefault(control, []).append(estimate)
-    ceilings = found.get("ceiling", [])
+    unseen = found.get("ceiling", []) + found.get("null", [])
 
     def passes(control: str) -> bool:
-        return any(not better(metric, top, each) for each in found.get(control, []) for top in ceilings)
+        return any(not better(metric, top, each) for each in found.get(control, []) for top in unseen)
 
     marks: list[Mark] = ["copying"] if passes("memoriser") else []
     honest = {str(place): each for place, each in enumerate(found.get(None, []) + found.get("baseline", []))}

@@ -37,19 +37,47 @@ class ComparableRuns:
 def tables(evaluator: str, runs: Iterable[Run]) -> list[list[ComparableRuns]]:
     """The tables of an evaluator, those of one protocol together, the one that most generators use first.
 
-    Within a protocol, records are told apart by their conformance, see ``representatives``. A record without a number
-    stands in the first table of its protocol, for there is nothing to compare.
+    A control's record that leaves open how many images were asked for stands in the tables of any number, see
+    ``left_open``. Within a protocol, records are told apart by their conformance, see ``representatives``. A record
+    without a number stands in the first table of its protocol, for there is nothing to compare.
     """
     found: dict[str, list[Run]] = {}
+    protocols: dict[str, dict[str, Any]] = {}
     for run in runs:
         if evaluator in run.scores:
-            found.setdefault(canonical(shared(run.scores[evaluator].protocol)), []).append(run)
-    order = sorted(found, key=lambda key: (-_generators(found[key]), key))
-    return [_by_code(evaluator, found[key]) for key in order]
+            protocol = shared(run.scores[evaluator].protocol)
+            key = canonical(protocol)
+            protocols[key] = protocol
+            found.setdefault(key, []).append(run)
+    hosts = {key: _hosts(protocols[key], protocols) for key in found}
+    # of a contender it would be a way into the table of another number of images
+    guests = {key: [run for run in own if run.record.control] if hosts[key] else [] for key, own in found.items()}
+    members = {key: [run for run in own if not (hosts[key] and run.record.control)] for key, own in found.items()}
+    order = sorted((key for key in found if members[key]), key=lambda key: (-_generators(members[key]), key))
+    joining = {key: [run for guest in sorted(found) if key in hosts[guest] for run in guests[guest]] for key in order}
+    return [_by_code(evaluator, protocols[key], [*members[key], *joining[key]]) for key in order]
 
 
-def _by_code(evaluator: str, runs: Sequence[Run]) -> list[ComparableRuns]:
-    protocol = shared(runs[0].scores[evaluator].protocol)
+def left_open(protocol: Mapping[str, Any]) -> tuple[str, ...]:
+    """The purposes of which a protocol says that the number of images need not agree, or that there are none."""
+    asked = protocol.get("conditions")
+    return tuple(sorted(each for each in asked if asked[each] is None)) if isinstance(asked, Mapping) else ()
+
+
+def _hosts(own: Mapping[str, Any], protocols: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Keys of the protocols that leave less open than ``own`` and are equal in all that it does not leave open."""
+    purposes = left_open(own)
+
+    def agrees(other: Mapping[str, Any]) -> bool:
+        asked = other.get("conditions")
+        if not isinstance(asked, Mapping) or not {*left_open(other)} < {*purposes} <= asked.keys():
+            return False
+        return canonical({**other, "conditions": {**asked, **dict.fromkeys(purposes)}}) == canonical(own)
+
+    return {key for key, other in protocols.items() if purposes and agrees(other)}
+
+
+def _by_code(evaluator: str, protocol: Mapping[str, Any], runs: Sequence[Run]) -> list[ComparableRuns]:
     measured = [run for run in runs if any(score.value is not None for score in run.scores[evaluator].scores)]
     firsts = representatives(evaluator, measured or runs)
     members: list[list[Run]] = [[] for _ in firsts]

@@ -75,6 +75,21 @@ def compared(leader: str, behind: ScoreDifference) -> str:
     return f"{said} {leader}: by {number(found.value, scale(found))} {interval(found)}, {how}"
 
 
+def from_null(found: ScoreDifference) -> str:
+    """How far a number lies above that of the null, with half of the 95% interval: ``+0.0210 ± 0.0140``."""
+    half = (found.high - found.low) / 2
+    size = max(abs(found.value), 10 * half)
+    sign = MINUS if found.value < 0 else "+"
+    return f"{sign}{number(abs(found.value), size)} ± {number(half, size)}"
+
+
+def from_null_in_full(null: str, found: ScoreDifference) -> str:
+    """The same with the ends of the interval, the row and whether the two were paired."""
+    ends = interval(Estimate(found.value, found.low, found.high))
+    how = "paired on the same real images" if found.paired else "as if independent, which is wider than need be"
+    return f"{from_null(found)} from {null}, where nothing leaked: 95% interval {ends}, {how}"
+
+
 def chance(p: float) -> str:
     """``p = 0.0123``, ``p < 0.0001``."""
     return f"p < {LEAST_P:.4f}" if p < LEAST_P else f"p = {number(p)}"

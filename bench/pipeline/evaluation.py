@@ -54,6 +54,7 @@ class Evaluation(Stage[Measured]):
         sampled: names of the files that sampling left.
         generator: what the run says of the generator.
         publication: what may be said of a failure, and in the files that the evaluator leaves.
+        refusal: why the generator makes no images that could be measured, if so.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Evaluation(Stage[Measured]):
     sampled: Sequence[str] = ()
     generator: Mapping[str, Any] = field(default_factory=dict)
     publication: Publication = field(default_factory=Publication)
+    refusal: str | None = None
     together: ClassVar[bool] = True
 
     @property
@@ -129,6 +131,8 @@ class Evaluation(Stage[Measured]):
         try:
             if fault is not None:
                 raise fault
+            if self.refusal:
+                raise Refused(self.refusal)
             for purpose, images in self.images.items():
                 if not len(images):
                     raise Refused(f"no image was asked for the purpose {purpose}: see requests.{purpose}")

@@ -20,7 +20,7 @@ from bench.runtime.blocks import sample
 from bench.runtime.code_digest import code_digest, part_digest
 from bench.runtime.identity import Identity
 from bench.runtime.objective import Objective
-from bench.runtime.plugins import Encoders, build
+from bench.runtime.plugins import Encoders, build, inner_targets
 from bench.runtime.publication import Publication
 from bench.statistics.randomness import named_rng
 from bench.storage.files import content_key
@@ -72,7 +72,7 @@ class Plan:
             name: content_key([part_digest(evaluator, config.evaluator[name]._target_), code_digest(named_rng)])
             for name, evaluator in evaluators.items()
         }
-        codes |= {"generator": part_digest(generator, config.generator._target_)}
+        codes |= {"generator": part_digest(generator, config.generator._target_, inner_targets(config.generator))}
         codes |= {"filter": part_digest(judge, config.filter._target_)} if judge else {}
         dataset = made(config.dataset, Dataset)
         text = config.get("objective")
@@ -102,9 +102,24 @@ class Plan:
 
     @property
     def purposes(self) -> tuple[Purpose, ...]:
-        """What the evaluators read images of, in the order of requests; everything where none reads any."""
+        """What the evaluators read images of and the generator makes, in the order of requests; all that it makes where
+        none reads any of them."""
         read = {purpose for evaluator in self.evaluators.values() for purpose in evaluator.purposes}
-        return tuple(each for each in PURPOSES if each in read) or PURPOSES
+        made = tuple(each for each in PURPOSES if each not in self.generator.refuses)
+        return tuple(each for each in made if each in read) or made
+
+    def refusal(self, evaluator: Evaluator) -> str | None:
+        """Why nothing can be measured: the generator makes no images for a purpose whose images ``evaluator`` reads."""
+        refuses = self.generator.refuses
+        return next((f"no images for {each}: {refuses[each]}" for each in evaluator.purposes if each in refuses), None)
+
+    def limits(self, split: Split) -> dict[str, int | None]:
+        """How many images of each purpose may be asked for: as configured, but no more than the generator can make."""
+        stated: dict[str, int | None] = {each: self.config.requests.get(each) for each in PURPOSES}
+        most = self.generator.most(split)
+        if most is None:
+            return stated
+        return {purpose: most if cap is None else min(cap, most) for purpose, cap in stated.items()}
 
     @property
     def generator_settings(self) -> dict[str, Any]:
@@ -136,7 +151,8 @@ class Plan:
                 split.digest,
             )
         for evaluator in self.evaluators.values():
-            evaluator.check(split)
+            if self.refusal(evaluator) is None:
+                evaluator.check(split)
 
     def features(self) -> FeatureStore:
         """The store of features in this run's encoders."""
@@ -196,7 +212,7 @@ class Plan:
             "dataset": split.info.name,
             "split": split.digest,
             "description": _compared(split.info, evaluator),
-            "conditions": asked_for(requests, evaluator.purposes),
+            "conditions": self._asked_for(split, requests, evaluator),
             "encoders": self._ids(_identities(evaluator, self.encoders)),
             "evaluator": f"{evaluator.id}/{evaluator.version}",
             "settings": {key: value for key, value in chosen.items() if key != "device"},
@@ -224,6 +240,13 @@ class Plan:
             **({"files": files} if files else {}),
             **({"learned_from": self.generator.learned_from(split)} if self.generator.trained_on else {}),
         }
+
+    def _asked_for(self, split: Split, requests: Sequence[Request], evaluator: Evaluator) -> dict[str, int | None]:
+        """``None`` in the place of a number that need not agree: the generator makes as many as it can, or none."""
+        asked = asked_for(requests, evaluator.purposes)
+        limited = self.generator.most(split) is not None
+        open_ = [each for each in evaluator.purposes if limited or each in self.generator.refuses]
+        return {**asked, **dict.fromkeys(open_)}
 
     @property
     def _filter(self) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def carry_out(plan: Plan, folder: Path, team: Team = ALONE) -> Outcome:
 def requests_of(plan: Plan, folder: Path, split: Split, team: Team = ALONE) -> list[Request]:
     """What the evaluators need, and what finished images were made for in ``folder`` before: they stay."""
     made = team.meet("looking for images", purposes_made(folder) if team.is_main else None)[0]
-    return make_requests(split, plan.config.seed, plan.config.requests, [*plan.purposes, *made])
+    return make_requests(split, plan.config.seed, plan.limits(split), [*plan.purposes, *made])
 
 
 def sampling(plan: Plan, folder: Path, split: Split, requests: Sequence[Request]) -> Sampling:
@@ -140,6 +140,9 @@ class Evaluations:
             read = {each: found.entry.sha256 for each, found in earlier.items()}
             about = content_key([plan.documentation, asdict(self.split.info), self.sampled.facts])
             further = {"read": read, "about": about}
+        refusal = plan.refusal(evaluator)
+        if refusal:
+            further |= {"refused": refusal}
         images = {purpose: self.kept.by_purpose[purpose] for purpose in evaluator.purposes}
         key = plan.evaluation_key(name, protocol, self.split, images, self.features) | further
         return Evaluation(
@@ -154,9 +157,10 @@ class Evaluations:
             seed=plan.config.evaluation_seed,
             conformances=plan.cache / "conformance",
             real=plan.cache / "real",
-            encoders=[each for each in protocol["encoders"] if each not in evaluator.skip],
+            encoders=[each for each in protocol["encoders"] if each not in evaluator.skip and not refusal],
             earlier={each: found.record for each, found in earlier.items()},
             sampled=self.sampled.files,
             generator=described(plan, self.split, self.sampled),
             publication=plan.publication,
+            refusal=refusal,
         )

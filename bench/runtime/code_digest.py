@@ -48,15 +48,16 @@ class Module:
     blocks: tuple[tuple[Import, ...], ...]
 
 
-def part_digest(part: object, target: str | None = None) -> str:
-    """16 hex digits over the code that decides what ``part`` of a run does: that of its class and, where ``target``
-    names the function that built it, of that function.
+def part_digest(part: object, target: str | None = None, inner: Sequence[str] = ()) -> str:
+    """16 hex digits over the code that decides what ``part`` of a run does: that of its class, where ``target`` names
+    the function that built it, of that function, and of what ``inner`` targets among its settings name.
     """
     from hydra.utils import get_object
 
     kinds: list[Code] = [type(part)]
     if target is not None and inspect.isroutine(built := get_object(target)):
         kinds.append(inspect.unwrap(built))
+    kinds += [inspect.unwrap(get_object(each)) for each in inner]
     return code_digest(*kinds)
 
 

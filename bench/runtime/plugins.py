@@ -11,6 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -46,6 +47,14 @@ def build(config: DictConfig, expected: type, allow: Sequence[str] = ()) -> Any:
     # all of them, before the first is started
     makers = {id(part): _maker(part, kind, tuple(allow)) for part, kind in _parts(plain, expected)}
     return _made(plain, makers)
+
+
+def inner_targets(config: DictConfig) -> list[str]:
+    """What is built among the settings of a part, at any depth, in the order of names."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    inner = islice(_parts(plain, Configurable), 1, None)
+    return sorted({str(each[TARGET]) for each, _ in inner})
 
 
 def _parts(plain: dict[Any, Any], expected: type) -> Iterator[tuple[dict[Any, Any], type]]:

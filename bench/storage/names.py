@@ -26,12 +26,12 @@ def _unseen(character: str) -> bool:
     return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
-def name_faults(name: str) -> Iterator[str]:
-    """Why ``name`` cannot stand in a table: nothing if it can."""
+def name_faults(name: str, longest: int = LONGEST_NAME) -> Iterator[str]:
+    """Why ``name`` cannot stand in a table, where it may have ``longest`` characters: nothing if it can."""
     if not name.strip() or name != name.strip():
         yield f"the name {name!r} is empty or has spaces around it"
-    if len(name) > LONGEST_NAME:
-        yield f"the name has {len(name)} characters, more than {LONGEST_NAME}"
+    if len(name) > longest:
+        yield f"the name has {len(name)} characters, more than {longest}"
     if visible(name) != name or "\n" in name or "\t" in name:
         yield f"the name has control or text-direction characters: {visible(name)[:200]}"
 

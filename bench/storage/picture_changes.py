@@ -143,7 +143,7 @@ def _about_centre(images: Images, matrix: npt.NDArray[np.float64]) -> Images:
     return _grey(changed)
 
 
-def _grey(levels: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+def _grey(levels: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 

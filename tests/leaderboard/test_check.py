@@ -157,7 +157,9 @@ def test_words_stand_only_where_nothing_is_ranked(board: Path) -> None:
     assert [each for each in faults(json.dumps(data).encode()) if each.startswith("f: /scores/0/words: ")]
     data["metrics"][0]["better"] = "neither"
     parse_record(json.dumps(data).encode(), "f")
-    data["scores"][0]["words"] = "x" * 121
+    data["scores"][0]["words"] = "x" * 300  # a verdict that says what would have been found, and what is not seen
+    parse_record(json.dumps(data).encode(), "f")
+    data["scores"][0]["words"] = "x" * 301
     assert faults(json.dumps(data).encode())
 
 

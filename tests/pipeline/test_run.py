@@ -222,6 +222,21 @@ def test_the_record_claims_no_training_it_does_not_know_of(name: str, trained_on
     assert getattr(module, name.capitalize())().learned_from(split) == trained_on
 
 
+def test_what_a_generator_refuses_is_recorded_as_refused_and_the_run_is_whole(cache: Path, tmp_path: Path) -> None:
+    outcome = go(cache, tmp_path / "run", "generator=test_part", "evaluator=[fidelity,privacy]")
+    fidelity, privacy = outcome.records["fidelity"], outcome.records["privacy"]
+    assert fidelity.status == "refused" and not fidelity.scores and not outcome.failed
+    assert (
+        fidelity.reason
+        == "no images for fidelity: its images are those of the test part, which fidelity is compared with"
+    )
+    assert privacy.status == "ok" and privacy.protocol["conditions"]["privacy"] is None
+    made = {name: outcome.record.images[name] for name in ("asked", "made", "privacy", "repeated")}
+    assert made == {"asked": 120, "made": 120, "privacy": 120, "repeated": 0}
+    assert outcome.record.facts["trained_on"] == "test" and "fidelity" not in outcome.record.images
+    assert not go(cache, tmp_path / "run", "generator=test_part", "evaluator=[fidelity,privacy]").encoded
+
+
 def test_adding_an_evaluator_computes_only_what_is_missing(
     finished: tuple[Path, Outcome], cache: Path, tmp_path: Path
 ) -> None:
