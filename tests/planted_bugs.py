@@ -390,8 +390,22 @@ BUGS = (
     Bug(
         "threshold from the members",
         "evaluators/privacy/membership_inference.py",
-        "half = rng.permutation(others)[: len(others) // 2]",
-        "half = rng.permutation(members)[: len(members) // 2]",
+        "-np.sort(-others)])",
+        "-np.sort(-members)])",
+        MEMBERSHIP,
+    ),
+    Bug(
+        "an interval of the true positive rate that takes its threshold for known",
+        "evaluators/privacy/membership_inference.py",
+        "weights = np.tile(stats.binom.pmf(exceeding, m, allowed), 2)",
+        "weights = np.tile(exceeding == int(m * allowed), 2)",
+        MEMBERSHIP,
+    ),
+    Bug(
+        "areas of a jackknife by other folds for members and for others",
+        "evaluators/privacy/membership_inference.py",
+        "fixed_folds(names[side].tolist(), FOLDS)",
+        "np.random.default_rng().integers(0, FOLDS, int(side.sum()))",
         MEMBERSHIP,
     ),
     Bug(

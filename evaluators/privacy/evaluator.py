@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Part, Purpose, Rows, Score, Split
+from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Part, Purpose, Rows, Score, Split, Spread
 from bench.runtime.setting_types import Count, Portion
 from bench.statistics.arrays import Floats, Integers
 from bench.statistics.distances import nearest
@@ -354,15 +354,16 @@ def _attack(view: View, people: People) -> Iterator[Score]:
     member = np.array([name not in holdout for name in names])
     n = len(away)
     value, interval = membership_inference.patient_auc(scores, member, names, view.rng)
-    yield MIA_AUC(value, n=n, interval=interval, encoder=view.name)
+    spread = Spread(membership_inference.auc_deviations(scores, member, names, interval))
+    yield replace(MIA_AUC(value, n=n, interval=interval, encoder=view.name), spread=spread)
     others = int((~member).sum())
     if others < FEWEST_FOR_TPR:
         reason = f"a false positive rate of 1% needs {FEWEST_FOR_TPR} holdout patients, got {others}"
         yield MIA_TPR.refused(reason, n=n, encoder=view.name)
         return
-    hits, members = membership_inference.true_positive_rate(scores[member], scores[~member], view.rng)
-    reason = "the threshold is estimated from half of the holdout patients, which no binomial interval knows of"
-    yield MIA_TPR(hits / members, n=n, encoder=view.name, reason=reason)
+    value, interval, wrong = membership_inference.tpr_at_fpr(scores[member], scores[~member])
+    reason = f"achieved false positive rate {wrong:.2%} on holdout patients whom the threshold was set without"
+    yield MIA_TPR(value, n=n, interval=interval, encoder=view.name, reason=reason)
 
 
 def _picture(tail: Tail, material: Material) -> None:
