@@ -472,6 +472,15 @@ class ComparesPairs(Protocol):
 
 
 @runtime_checkable
+class VerifiesPatients(Protocol):
+    """An encoder trained to say whether two images are of one patient."""
+
+    def same_patient(self, first: Rows, second: Rows) -> Rows:
+        """``(N,)`` scores in [0, 1] of pairs of rows ``(N, dim)``, higher for one patient."""
+        ...
+
+
+@runtime_checkable
 class HasRadiomics(Protocol):
     """An encoder of radiomic features.
 

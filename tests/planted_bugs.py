@@ -48,7 +48,11 @@ GROUPS = ("tests/generators/controls/test_groups.py", "-k", "not radiographs")
 IDENTITY = ("tests/runtime/test_identity.py",)
 IMAGES = ("tests/storage/test_images.py",)
 KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py", "-k", "definition")
-MEMBERSHIP = ("tests/evaluators/privacy/test_membership_inference.py",)
+LEGACY = ("tests/evaluators/chexgenbench/test_privacy.py", "-k", "brighter or pairs")
+MEMBERSHIP = (
+    "tests/evaluators/privacy/test_membership_inference.py",
+    "tests/evaluators/privacy/test_membership_interval.py",
+)
 NAMES = ("tests/runtime/test_plugins.py",)
 NEIGHBOURS = ("tests/statistics/test_neighbours.py",)
 PHANTOMS = ("tests/datasets/test_phantom.py", "-k", "woman or women")
@@ -390,8 +394,22 @@ BUGS = (
     Bug(
         "threshold from the members",
         "evaluators/privacy/membership_inference.py",
-        "half = rng.permutation(others)[: len(others) // 2]",
-        "half = rng.permutation(members)[: len(members) // 2]",
+        "-np.sort(-others)])",
+        "-np.sort(-members)])",
+        MEMBERSHIP,
+    ),
+    Bug(
+        "an interval of the true positive rate that takes its threshold for known",
+        "evaluators/privacy/membership_inference.py",
+        "weights = np.tile(stats.binom.pmf(exceeding, m, allowed), 2)",
+        "weights = np.tile(exceeding == int(m * allowed), 2)",
+        MEMBERSHIP,
+    ),
+    Bug(
+        "areas of a jackknife by other folds for members and for others",
+        "evaluators/privacy/membership_inference.py",
+        "fixed_folds(names[side].tolist(), FOLDS)",
+        "np.random.default_rng().integers(0, FOLDS, int(side.sum()))",
         MEMBERSHIP,
     ),
     Bug(
@@ -589,6 +607,20 @@ BUGS = (
         "partner.setdefault(value, group) == group",
         "partner.setdefault(value, group) is not None",
         TOLD,
+    ),
+    Bug(
+        "the published pixel distance without its slip",
+        "evaluators/chexgenbench/privacy.py",
+        "as_coded = (real - made).astype(np.float64)",
+        "as_coded = real.astype(np.float64) - made",
+        LEGACY,
+    ),
+    Bug(
+        "the first image of a prompt where the published code has the last",
+        "evaluators/chexgenbench/privacy.py",
+        "np.array([rows[-1] for rows in self.made], np.int64)",
+        "np.array([rows[0] for rows in self.made], np.int64)",
+        LEGACY,
     ),
     Bug(
         "the published protocol ranks a label that the generator was never told",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -178,12 +179,18 @@ def test_a_generator_trained_elsewhere_is_told_that_the_holdout_may_be_no_contro
     assert ["stated by a person" in each for each in said] == [False, False, True]
 
 
-def test_the_rate_at_a_false_positive_rate_has_no_interval_that_ignores_its_threshold(
+def test_the_rate_at_a_false_positive_rate_says_what_rate_was_achieved(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evaluators.privacy.evaluator.FEWEST_FOR_TPR", 100)
     score = measure(world, tmp_path)["mia_tpr", "pixels"]
-    assert score.value is not None and score.low is None and "threshold" in str(score.reason)
+    assert score.value is not None and score.low is not None and score.low <= score.value <= float(str(score.high))
+    assert re.search(r"achieved false positive rate \d\.\d\d% on holdout patients", str(score.reason))
+
+
+def test_two_generators_on_one_split_are_compared_patient_by_patient(world: World, tmp_path: Path) -> None:
+    spread = measure(world, tmp_path)["mia_auc", "pixels"].spread
+    assert spread is not None and len(spread.deviations) == 20
 
 
 def test_copies_of_the_holdout_are_no_leak_of_training_patients(world: World, tmp_path: Path) -> None:
