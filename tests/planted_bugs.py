@@ -663,8 +663,29 @@ BUGS = (
     Bug(
         "privacy asks for training conditions",
         "bench/pipeline/requests.py",
-        "_share(train, half, choosers[2]) + _share(holdout, half, choosers[3])",
-        "_share(train, 2 * half, choosers[2])",
+        "_in_turn(train + holdout, owners,",
+        "_in_turn(train, owners[: len(train)],",
+        REQUESTS,
+    ),
+    Bug(
+        "privacy asks for images, not patients, equally often",
+        "bench/pipeline/requests.py",
+        "images.setdefault(owner, [])",
+        'images.setdefault(row["source"], [])',
+        REQUESTS,
+    ),
+    Bug(
+        "one image of a patient asked for over and over",
+        "bench/pipeline/requests.py",
+        "[turn % len(each)]",
+        "[0]",
+        REQUESTS,
+    ),
+    Bug(
+        "the training patients are asked for first",
+        "bench/pipeline/requests.py",
+        'in sorted(zip(owners, rows, strict=True), key=lambda each: (each[0], each[1]["source"])):',
+        "in zip(owners, rows, strict=True):",
         REQUESTS,
     ),
     Bug(
