@@ -59,6 +59,7 @@ PUBLISHED_FRD = ("tests/evaluators/encoders/radiomics/test_frd_v1.py",)
 RADIOMICS = ("tests/evaluators/encoders/radiomics/test_encoder.py",)
 REFERENCE = ("tests/evaluators/fidelity/test_reference.py",)
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
+STATEMENTS = ("tests/generators/test_training_statement.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
 SAMPLING = ("tests/pipeline/test_sampling.py", "-k", "further or fewer or failed")
 TOLD = ("tests/runtime/test_told.py",)
@@ -1652,7 +1653,35 @@ BUGS = (
         "bench/api.py",
         "stated in (split.membership, split.digest))",
         "stated)",
-        ("tests/generators/finished/test_training_statement.py",),
+        STATEMENTS,
+    ),
+    Bug(
+        "what learns here is known whatever it starts from",
+        "bench/api.py",
+        "return self.learns_from is None or bool(self.reads)",
+        "return self.learns_from is None",
+        STATEMENTS,
+    ),
+    Bug(
+        "what came trained and is stated to know no image of the pool has learned from train",
+        "bench/api.py",
+        'return self.learns_from or "unknown"',
+        "return self.reads_part",
+        STATEMENTS,
+    ),
+    Bug(
+        "a membership says nothing of the data set",
+        "bench/api.py",
+        "_digest([json.dumps(self.info.name), *",
+        "_digest([*",
+        ("tests/test_api.py", "-k", "membership"),
+    ),
+    Bug(
+        "a result measured under another statement of the training stays",
+        "bench/pipeline/run_record.py",
+        'record["key"].get("learned_from") == learned_from',
+        "learned_from != 0",
+        ("tests/pipeline/test_run.py", "-k", "statement"),
     ),
     Bug(
         "rows of unknown units are taken for those of a network",

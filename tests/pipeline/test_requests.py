@@ -39,7 +39,7 @@ def attacked(split: Split, limit: int | None, seed: int) -> float:
     """How well distances to what an obedient generator makes tell the training patients from the others."""
     rng = np.random.default_rng([seed, 1])
     ids = [*split.train.ids, *split.holdout.ids]
-    real = dict(zip(ids, rng.normal(size=(len(ids), 4))))
+    real = dict(zip(ids, rng.normal(size=(len(ids), 4)), strict=True))
     made = np.stack([real[source] for source in privacy(split, limit)])
     made += 0.1 * rng.normal(size=made.shape)
     away = cdist(np.stack(list(real.values())), made).min(axis=1)
@@ -74,7 +74,9 @@ def test_asking_again_makes_another_image(tiny_split: Split) -> None:
 def test_the_images_of_a_patient_are_asked_for_in_turn() -> None:
     images = {f"patient{i}": i % 4 + 1 for i in range(40)}  # 100 images
     split = divided([name for name, count in images.items() for _ in range(count)], share=0.5, seed=0)
-    owner = {each: who for part in (split.train, split.holdout) for each, who in zip(part.ids, part.patients)}
+    owner = {
+        each: who for part in (split.train, split.holdout) for each, who in zip(part.ids, part.patients, strict=True)
+    }
     once, twice, often = (privacy(split, limit) for limit in (40, 80, 40 * 12))
     assert Counter(map(owner.__getitem__, once)) == dict.fromkeys(images, 1)
     assert Counter(map(owner.__getitem__, twice)) == dict.fromkeys(images, 2)
