@@ -60,6 +60,7 @@ RADIOMICS = ("tests/evaluators/encoders/radiomics/test_encoder.py",)
 REFERENCE = ("tests/evaluators/fidelity/test_reference.py",)
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
 STATEMENTS = ("tests/generators/test_training_statement.py",)
+MANIFOLD = ("tests/evaluators/filters/test_manifold.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
 SAMPLING = ("tests/pipeline/test_sampling.py", "-k", "further or fewer or failed")
 TOLD = ("tests/runtime/test_told.py",)
@@ -1170,7 +1171,21 @@ BUGS = (
         "evaluators/filters/manifold.py",
         'return self._units == "different"',
         "return False",
-        ("tests/evaluators/filters/test_manifold.py",),
+        MANIFOLD,
+    ),
+    Bug(
+        "the holdout sets the limit of the manifold filter",
+        "evaluators/filters/manifold.py",
+        "distances_to_others(reference, train.patients, self.neighbour)",
+        "nearest(_scaled(features(self.encoders[0], split.holdout), spread), reference, self.neighbour)[0][:, -1]",
+        MANIFOLD,
+    ),
+    Bug(
+        "other images of a patient set the limit of the manifold filter",
+        "evaluators/filters/manifold.py",
+        "(owner[places] != owner[:, None])",
+        "(owner[places] >= 0)",
+        MANIFOLD,
     ),
     Bug(
         "whatever is standardised counts as radiomics",

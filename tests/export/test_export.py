@@ -218,7 +218,7 @@ def test_a_filtering_killed_before_its_scores_is_not_exported(
         patch.setattr("bench.pipeline.evaluation.Evaluation.make", _interrupt)
         start(configure(cache, *strict), folder)
     assert (folder / "run.json").read_bytes() == before
-    with pytest.raises(BenchError, match=r"not those of the filtering that run\.json .* of manifold-1 .*quantile=0\.5"):
+    with pytest.raises(BenchError, match=r"not those of the filtering that run\.json .* of manifold-2 .*quantile=0\.5"):
         export(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     start(configure(cache, *lenient), folder)
