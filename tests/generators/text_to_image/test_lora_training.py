@@ -22,6 +22,7 @@ UNTRAINED: dict[str, Any] = {
     "checkpoint_every": 3,
     "gradient_checkpointing": True,
     "caption_memory": 0.5,
+    "trained_on": "elsewhere",
     "block": 5,
     "sampling": {"num_inference_steps": 4, "guidance_scale": 2.0},
 }
