@@ -274,10 +274,11 @@ class Split:
 
     @property
     def membership(self) -> str:
-        """16 hex digits over which image of whom is in which part, whatever the order and the working size."""
+        """16 hex digits over the data set's name and which image of whom is in which part, whatever the order and the
+        working size."""
         parts = {"train": self.train, "holdout": self.holdout, "test": self.test}
         members = ((name, *pair) for name, part in parts.items() for pair in zip(part.ids, part.patients, strict=True))
-        return _digest(_in_order(json.dumps(each) for each in members))
+        return _digest([json.dumps(self.info.name), *_in_order(json.dumps(each) for each in members)])
 
 
 class Configurable:
@@ -322,8 +323,9 @@ class Generator(ABC, Configurable):
         uses: names of the request columns it understands (labels, attributes, ``prompt``).
         learns_from: the part of the split that ``fit`` is given and learns from; ``None`` where the generator comes
             trained on what the bench cannot know, and ``fit`` reads no more of the train part than size and labels.
-        trained_on: what a person states that it learned from, where ``learns_from`` is ``None``: ``train``, the digest
-            or the membership of a split, or anything else, which counts as unknown.
+        trained_on: what a person states that the weights or images it reads learned from: ``train`` (of this data
+            set's training pool the train part and nothing else), the digest or the membership of a split,
+            ``elsewhere`` (no image of this data set's training pool), or anything else, which counts as unknown.
         incidental: settings that change no image (where it runs, how often it saves).
         sampling_only: settings that training does not depend on, so that changing them keeps what was trained.
         runs_code: settings that, when set, start code which comes with weights; each needs the user's ``allow``.
@@ -355,13 +357,24 @@ class Generator(ABC, Configurable):
     shows_real: ClassVar[bool] = False
 
     def learned_from(self, split: Split) -> str:
-        """The part of the split it learned from; ``unknown`` if it was not trained here and nobody states that it was
-        trained on this split."""
-        if self.learns_from is not None:
-            return self.learns_from
-        stated = self.trained_on
+        """The part of the split it learned from, ``unknown`` unless that was all of the training pool.
+
+        What was trained here from nothing is known. A person states the rest: what came trained has learned from the
+        train part if that is stated, and what goes on learning here from weights that it reads has learned from the
+        part it was given if the weights are stated to know that part alone, or none.
+        """
+        if not self.from_elsewhere:
+            return self.reads_part
+        stated, part = self.trained_on, self.reads_part
+        if stated == "elsewhere":
+            return self.learns_from or "unknown"
         known = stated == "train" or (stated and stated in (split.membership, split.digest))
-        return "train" if known else "unknown"
+        return "train" if known and part == "train" else "unknown"
+
+    @property
+    def from_elsewhere(self) -> bool:
+        """Whether weights or images that were not made here decide its images: what they know a person must state."""
+        return self.learns_from is None or bool(self.reads)
 
     @property
     def reads_part(self) -> Part:

@@ -22,7 +22,7 @@ from bench.api import CONTROLS
 from bench.storage.agreement import short_digest
 from bench.storage.files import write_atomic
 from bench.storage.names import visible
-from bench.storage.record import sizes_words
+from bench.storage.record import sizes_words, trained_on_words
 from leaderboard.check import Problem, parse_json
 from leaderboard.columns import Arm, Grid, Section, sections
 from leaderboard.estimate import loss, narrowing
@@ -231,7 +231,7 @@ def page(board: Sequence[Section], files: Files, problems: Sequence[Problem]) ->
     environment.globals |= {"compared": compared, "from_null": from_null, "from_null_in_full": from_null_in_full}
     environment.globals |= {"may_show": may_show, "loss": loss, "scale": scale, "best_first": BEST_FIRST}
     controls = {name: f"reference: {words}" for name, words in CONTROLS.items()}
-    environment.globals |= {"controls": controls, "trained_on": trained_on, "sizes": sizes_words}
+    environment.globals |= {"controls": controls, "trained_on": trained_on_words, "sizes": sizes_words}
     style = (resources.files("leaderboard") / "templates" / "leaderboard.css").read_text(encoding="utf-8")
     hashed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     reported = [name for name in sorted({section.dataset for section in board}) if report(name, files)]
@@ -286,9 +286,3 @@ def unread(run: Run) -> list[str]:
     """The conditions that were asked for but that the generator does not read; its numbers are lower for it."""
     names = run.record.facts.get("conditions_unread")
     return [str(name) for name in names] if isinstance(names, list) else []
-
-
-def trained_on(run: Run) -> str:
-    """The part of the split the generator learned from; ``unknown`` where nobody knows or states it."""
-    known = str(run.record.facts.get("trained_on", "not recorded"))
-    return f"{known}, as stated" if known == "train" and "trained_on_stated" in run.record.facts else known

@@ -63,6 +63,8 @@ PUBLISHED_FRD = ("tests/evaluators/encoders/radiomics/test_frd_v1.py",)
 RADIOMICS = ("tests/evaluators/encoders/radiomics/test_encoder.py",)
 REFERENCE = ("tests/evaluators/fidelity/test_reference.py",)
 RECOVERY = ("tests/evaluators/utility/test_label_recovery.py",)
+STATEMENTS = ("tests/generators/test_training_statement.py",)
+MANIFOLD = ("tests/evaluators/filters/test_manifold.py",)
 REQUESTS = ("tests/pipeline/test_requests.py",)
 SAMPLING = ("tests/pipeline/test_sampling.py", "-k", "further or fewer or failed")
 TOLD = ("tests/runtime/test_told.py",)
@@ -695,8 +697,29 @@ BUGS = (
     Bug(
         "privacy asks for training conditions",
         "bench/pipeline/requests.py",
-        "_share(train, half, choosers[2]) + _share(holdout, half, choosers[3])",
-        "_share(train, 2 * half, choosers[2])",
+        "_in_turn(train + holdout, owners,",
+        "_in_turn(train, owners[: len(train)],",
+        REQUESTS,
+    ),
+    Bug(
+        "privacy asks for images, not patients, equally often",
+        "bench/pipeline/requests.py",
+        "images.setdefault(owner, [])",
+        'images.setdefault(row["source"], [])',
+        REQUESTS,
+    ),
+    Bug(
+        "one image of a patient asked for over and over",
+        "bench/pipeline/requests.py",
+        "[turn % len(each)]",
+        "[0]",
+        REQUESTS,
+    ),
+    Bug(
+        "the training patients are asked for first",
+        "bench/pipeline/requests.py",
+        'in sorted(zip(owners, rows, strict=True), key=lambda each: (each[0], each[1]["source"])):',
+        "in zip(owners, rows, strict=True):",
         REQUESTS,
     ),
     Bug(
@@ -1180,7 +1203,21 @@ BUGS = (
         "evaluators/filters/manifold.py",
         'return self._units == "different"',
         "return False",
-        ("tests/evaluators/filters/test_manifold.py",),
+        MANIFOLD,
+    ),
+    Bug(
+        "the holdout sets the limit of the manifold filter",
+        "evaluators/filters/manifold.py",
+        "distances_to_others(reference, train.patients, self.neighbour)",
+        "nearest(_scaled(features(self.encoders[0], split.holdout), spread), reference, self.neighbour)[0][:, -1]",
+        MANIFOLD,
+    ),
+    Bug(
+        "other images of a patient set the limit of the manifold filter",
+        "evaluators/filters/manifold.py",
+        "(owner[places] != owner[:, None])",
+        "(owner[places] >= 0)",
+        MANIFOLD,
     ),
     Bug(
         "whatever is standardised counts as radiomics",
@@ -1663,7 +1700,35 @@ BUGS = (
         "bench/api.py",
         "stated in (split.membership, split.digest))",
         "stated)",
-        ("tests/generators/finished/test_training_statement.py",),
+        STATEMENTS,
+    ),
+    Bug(
+        "what learns here is known whatever it starts from",
+        "bench/api.py",
+        "return self.learns_from is None or bool(self.reads)",
+        "return self.learns_from is None",
+        STATEMENTS,
+    ),
+    Bug(
+        "what came trained and is stated to know no image of the pool has learned from train",
+        "bench/api.py",
+        'return self.learns_from or "unknown"',
+        "return self.reads_part",
+        STATEMENTS,
+    ),
+    Bug(
+        "a membership says nothing of the data set",
+        "bench/api.py",
+        "_digest([json.dumps(self.info.name), *",
+        "_digest([*",
+        ("tests/test_api.py", "-k", "membership"),
+    ),
+    Bug(
+        "a result measured under another statement of the training stays",
+        "bench/pipeline/run_record.py",
+        'record["key"].get("learned_from") == learned_from',
+        "learned_from != 0",
+        ("tests/pipeline/test_run.py", "-k", "statement"),
     ),
     Bug(
         "rows of unknown units are taken for those of a network",

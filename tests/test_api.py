@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench.api import (
     HasFrequencies,
     HasRadiomics,
     Images,
+    ImageSet,
     Metric,
     PublishedRadiomics,
     ReadsText,
@@ -92,3 +94,13 @@ def test_only_more_images_than_the_most_are_thinned(tmp_path: Path) -> None:
     some = images.at_most(10, rng)
     places = [int(name) for name in some.ids]
     assert len(set(places)) == 10 and places == sorted(places)
+
+
+def test_the_membership_is_that_of_one_data_set(tiny_split: Split) -> None:
+    """Two data sets may number their images and patients alike."""
+    parts = (tiny_split.train, tiny_split.holdout, tiny_split.test)
+    renamed = Split(*(ImageSet(part.rows, replace(part.info, name="other")) for part in parts))
+    again = Split(*(part.select(range(len(part) - 1, -1, -1)) for part in parts))
+    moved = Split(tiny_split.holdout, tiny_split.train, tiny_split.test)
+    found = {each.membership for each in (tiny_split, renamed, moved)}
+    assert len(found) == 3 and again.membership == tiny_split.membership

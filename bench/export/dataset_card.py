@@ -12,7 +12,7 @@ from bench.api import BenchError
 from bench.pipeline.filtering import REPORT
 from bench.pipeline.requests import PURPOSES
 from bench.storage.files import file_digest, read_json
-from bench.storage.record import Record, RunRecord, ScoreRow
+from bench.storage.record import Record, RunRecord, ScoreRow, trained_on_words
 from bench.storage.text_table import markdown_cell, markdown_table
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ def _origin(record: RunRecord) -> Iterator[str]:
     settings = record.config.get("generator", {})
     rows = [
         ("generator", settings.get("_target_", record.generator)),
-        ("trained on", record.facts.get("trained_on", "not recorded")),
+        ("trained on", trained_on_words(record.facts)),
     ]
     if stated := record.facts.get("trained_on_stated"):
-        rows += [("trained on, as stated", stated)]
+        rows += [("what was stated of the training", stated)]
     rows += [("conditions used", ", ".join(record.facts.get("columns_used", [])) or "none")]
     ignored = record.facts.get("conditions_unread", [])
     rows += [("labels asked for, but not read by the generator", ", ".join(ignored))] if ignored else []
@@ -107,7 +107,7 @@ def _asked(record: RunRecord, size: Written) -> Iterator[str]:
     yield "## What was asked"
     yield (
         "One image for each request; a request repeats the conditions of one real image: of the test part (fidelity), "
-        "of the training part (utility), of training and holdout part alike (privacy). Only what was asked for is "
+        "of the training part (utility), of training and holdout patients alike (privacy). Only what was asked for is "
         "stated here: the data set's conditions and what else the generator was told, the prompt only if it read it."
     )
     rows: list[tuple[Any, ...]] = [(name, record.images.get(name, 0), size.purposes.get(name, 0)) for name in PURPOSES]

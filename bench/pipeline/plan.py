@@ -144,8 +144,9 @@ class Plan:
             raise BenchError(f"what the data set calls itself cannot stand in a record: {fault}; correct its name")
         if self.generator.trained_on and self.generator.learned_from(split) == "unknown":
             log.warning(
-                "generator.trained_on=%s is neither train nor a digest of this split (%s; at this working size %s): "
-                "what the generator learned from is recorded as unknown",
+                "generator.trained_on=%s is neither train nor a digest of this split (%s; at this working size %s), "
+                "nor elsewhere for weights that are trained further here: what the generator learned from is recorded "
+                "as unknown",
                 self.publication.value(self.generator.trained_on),
                 split.membership,
                 split.digest,
@@ -238,7 +239,7 @@ class Plan:
             "encoders": {each: features.code(each) for each in protocol["encoders"]},
             "threads": self.config.threads,
             **({"files": files} if files else {}),
-            **({"learned_from": self.generator.learned_from(split)} if self.generator.trained_on else {}),
+            **self.statement(split),
         }
 
     def _asked_for(self, split: Split, requests: Sequence[Request], evaluator: Evaluator) -> dict[str, int | None]:
@@ -247,6 +248,10 @@ class Plan:
         limited = self.generator.most(split) is not None
         open_ = [each for each in evaluator.purposes if limited or each in self.generator.refuses]
         return {**asked, **dict.fromkeys(open_)}
+
+    def statement(self, split: Split) -> dict[str, str]:
+        """What keys say of a person's statement on the training; nothing where there is none."""
+        return {"learned_from": self.generator.learned_from(split)} if self.generator.trained_on else {}
 
     @property
     def _filter(self) -> dict[str, Any]:

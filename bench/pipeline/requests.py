@@ -7,6 +7,7 @@ import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from bench.api import BenchError, ImageSet, Purpose, Request, Split
 from bench.storage.files import content_key, write_atomic
 
 PURPOSES: tuple[Purpose, ...] = ("fidelity", "utility", "privacy")
-RULE = 1  # changes whenever other conditions would be asked for of the same split
-PRIVACY_SHARE = 500  # images asked for on each side where there are fewer conditions: the tail test needs them
+# the last change of the rules that asks for other conditions of the same split, by purpose
+RULES: Mapping[Purpose, int] = {"fidelity": 1, "utility": 1, "privacy": 2}
+LEAST = 1000  # images asked for under privacy where there are fewer conditions: the tail test needs them
 
 
 def request_seed(run_seed: int, request_id: str) -> int:
@@ -30,24 +32,27 @@ def make_requests(
 ) -> list[Request]:
     """The requests of a run for ``purposes``, in the order fidelity, utility, privacy.
 
-    ``fidelity`` asks for the conditions of the test part, ``utility`` for those of the training part, ``privacy``
-    for those of training and holdout part in equal shares, so that neither side is favoured; a part with few rows is
-    asked for several times over, up to ``PRIVACY_SHARE``. Where ``limits`` caps a purpose, a fixed random choice of
-    rows (the same for every run seed) is asked for. What is asked for one purpose does not depend on the others.
+    ``fidelity`` asks for the conditions of the test part, ``utility`` for those of the training part. ``privacy`` asks
+    for those of training and holdout patients together, each patient equally often whatever part it is in: a generator
+    that follows its conditions makes images like those it is asked for, so a part whose patients are asked for more
+    often would look remembered. Neither who is asked for, nor how many, nor the order depends on who is in which part.
+
+    Where ``limits`` caps a purpose, a fixed random choice (the same for every run seed) is asked for. What is asked for
+    one purpose does not depend on the others.
 
     Raises:
         BenchError: ``limits`` leave nothing to ask for.
     """
-    test, train, holdout = (_conditions(part) for part in (split.test, split.train, split.holdout))
+    parts = (split.test, split.train, split.holdout)
+    test, train, holdout = (_conditions(part) for part in parts)
     # one source for each choice: a cap on one purpose must not change what another asks for
-    choosers = np.random.default_rng(len(test) + len(train) + len(holdout)).spawn(4)
-    half = max(PRIVACY_SHARE, min(len(train), len(holdout)))
-    cap = limits.get("privacy")
-    half = half if cap is None else min(half, cap // 2)
+    choosers = np.random.default_rng(sum(map(len, parts))).spawn(3)
+    owners = [*split.train.patients, *split.holdout.patients]
+    cap, number = limits.get("privacy"), _privacy_number(split)
     rows: dict[Purpose, list[dict[str, Any]]] = {
         "fidelity": _choose(test, limits.get("fidelity"), choosers[0]),
         "utility": _choose(train, limits.get("utility"), choosers[1]),
-        "privacy": _share(train, half, choosers[2]) + _share(holdout, half, choosers[3]),
+        "privacy": _in_turn(train + holdout, owners, number if cap is None else min(number, cap), choosers[2]),
     }
     requests = []
     for purpose in (each for each in PURPOSES if each in purposes):
@@ -81,17 +86,42 @@ def _choose(rows: list[dict[str, Any]], limit: int | None, rng: np.random.Genera
     return [rows[i] for i in np.sort(rng.choice(len(rows), limit, replace=False))]
 
 
-def _share(rows: list[dict[str, Any]], count: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    whole, rest = divmod(count, len(rows))
-    return rows * whole + (_choose(rows, rest, rng) if rest else [])
+def _privacy_number(split: Split) -> int:
+    """Twice the images that fall to the smaller part by its number of patients, ``LEAST`` at least.
+
+    By patients, since the images of the smaller part itself depend on who is in it.
+    """
+    people = [len(set(part.patients)) for part in (split.train, split.holdout)]
+    smaller = (len(split.train) + len(split.holdout)) * min(people) // sum(people)
+    return max(LEAST, 2 * smaller)
+
+
+def _in_turn(
+    rows: list[dict[str, Any]], owners: Sequence[str], count: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    """``count`` rows: one patient after the other in random order, again and again, with its images in turn.
+
+    ``owners`` says of whom each row is. The order of ``rows`` does not matter.
+    """
+    images: dict[str, list[dict[str, Any]]] = {}
+    for owner, row in sorted(zip(owners, rows, strict=True), key=lambda each: (each[0], each[1]["source"])):
+        images.setdefault(owner, []).append(row)
+    patients = [[each[i] for i in rng.permutation(len(each))] for each in images.values()]
+    order = rng.permutation(len(patients))
+    rounds = ((turn, patients[place]) for turn in range(-(-count // len(order))) for place in order)
+    return [each[turn % len(each)] for turn, each in islice(rounds, count)]
 
 
 def asked_for(requests: Sequence[Request], purposes: Sequence[Purpose]) -> dict[str, int]:
     """What a protocol says of the requests beside the split: the rule they are made by, and how many for each purpose.
 
-    Which rows a rule that chooses at random takes is chance, as the noise of the images is.
+    The rule is the latest of those for ``purposes``. Which rows a rule that chooses at random takes is chance, as the
+    noise of the images is.
     """
-    return {"rule": RULE, **{each: sum(request.purpose == each for request in requests) for each in purposes}}
+    return {
+        "rule": max((RULES[each] for each in purposes), default=1),
+        **{each: sum(request.purpose == each for request in requests) for each in purposes},
+    }
 
 
 def requests_digest(requests: Sequence[Request]) -> str:

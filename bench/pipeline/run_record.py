@@ -69,7 +69,7 @@ def described(plan: Plan, split: Split, sampled: Sampled) -> dict[str, Any]:
 def training(plan: Plan, split: Split) -> dict[str, str]:
     """What the generator learned from, and what a person states of it if that decides it."""
     found, stated = plan.generator.learned_from(split), plan.generator.trained_on
-    if plan.generator.learns_from is not None or not stated:
+    if not (plan.generator.from_elsewhere and stated):
         return {"trained_on": found}
     return {"trained_on": found, "trained_on_stated": str(plan.publication.value(stated))}
 
@@ -78,6 +78,7 @@ def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
     """The record of a finished run; entries of evaluators that were not asked for now stay if they are still true."""
     generator, config, split, sampled = plan.generator, plan.config, results.split, results.sampled
     entries = {name: each.entry for name, each in results.measured.items()}
+    statement = plan.statement(split).get("learned_from")
     asked: dict[str, int] = Counter(request.purpose for request in results.requests)
     failed = any(entry.status == "failed" for entry in entries.values())
     return RunRecord(
@@ -108,7 +109,7 @@ def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
         },
         # those asked for first, so that the order in which they were added does not show
         evaluators=entries
-        | {name: each for name, each in _earlier(folder, results.kept).items() if name not in entries},
+        | {name: each for name, each in _earlier(folder, results.kept, statement).items() if name not in entries},
         provenance=provenance(),
         cost=_cost(results),
     )
@@ -137,8 +138,9 @@ def _cost(results: Results) -> Cost:
     )
 
 
-def _earlier(folder: Path, kept: Filtered) -> dict[str, Entry]:
-    """Entries of evaluators that measured these very images before and whose records are what was written."""
+def _earlier(folder: Path, kept: Filtered, learned_from: str | None) -> dict[str, Entry]:
+    """Entries of evaluators that measured these very images before, under the same statement of what the generator
+    ``learned_from``, and whose records are what was written."""
     old = _read(folder)
     found = old.evaluators if old else {}
     images = {str(purpose): each.digest for purpose, each in kept.by_purpose.items()}
@@ -150,7 +152,9 @@ def _earlier(folder: Path, kept: Filtered) -> dict[str, Entry]:
     return {
         name: found[name]
         for name, record in records.items()
-        if _of(record["key"].get("images"), images) and not altered(folder, record["artifacts"])
+        if _of(record["key"].get("images"), images)
+        and record["key"].get("learned_from") == learned_from
+        and not altered(folder, record["artifacts"])
     }
 
 

@@ -214,6 +214,15 @@ def sizes_words(sizes: Mapping[str, Sequence[Sequence[int]] | None]) -> str:
     return f"{size_words(sizes['working'])}; own size {own}"
 
 
+def trained_on_words(told: Mapping[str, Any]) -> str:
+    """The part of the split a generator learned from, ``unknown``, or ``not recorded``; from ``RunRecord.facts``.
+
+    ``as stated`` follows where a person's word decides it and nobody measured it.
+    """
+    known = str(told.get("trained_on", "not recorded"))
+    return f"{known}, as stated" if known != "unknown" and "trained_on_stated" in told else known
+
+
 def finite(value: float) -> float | None:
     """``value``, or ``None`` for an infinite bound, which JSON cannot hold."""
     return value if math.isfinite(value) else None

@@ -10,7 +10,7 @@ from typing import Any
 from bench.api import CONTROLS, DatasetInfo, ImageSet, Material, Metric, Score
 from bench.storage.files import as_json
 from bench.storage.image_reader import contact_sheet
-from bench.storage.record import sizes_words
+from bench.storage.record import sizes_words, trained_on_words
 from bench.storage.text_table import markdown_table
 
 SCHEMA = 1
@@ -90,14 +90,9 @@ def _general(generator: Mapping[str, Any], info: DatasetInfo, fake: ImageSet) ->
         **({"Asked for, but not read by the generator": unread} if unread else {}),
         "Sampling seed": str(generator.get("seed", "unknown")),
         "Training seed": str(generator.get("fit_seed", "unknown")),
-        "Trained on": _trained_on(generator),
+        "Trained on": trained_on_words(generator),
         "Intended use": str(generator.get("documentation", {}).get("intended_use", "not stated")),
     }
-
-
-def _trained_on(generator: Mapping[str, Any]) -> str:
-    known = str(generator.get("trained_on", "unknown"))
-    return f"{known}, as stated" if known != "unknown" and "trained_on_stated" in generator else known
 
 
 def _composition(fake: ImageSet, told: Collection[str]) -> dict[str, dict[str, int]]:

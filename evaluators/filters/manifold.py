@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -17,10 +17,12 @@ from bench.statistics.scaling import column_scale
 class Manifold(Filter):
     """Keeps an image if its distance to the ``neighbour``-th nearest training image is within a limit.
 
-    The limit is the ``quantile`` of the same distance of the holdout images, so a real image that no generator saw
-    passes with that probability at least. Columns of different units are first divided by their standard deviation over
-    the training images. Copies of training images pass more easily than anything else: what is
-    left is nearer to the training images than what was made, and no more private.
+    The limit is the ``quantile`` of the same distance of each training image to those of all other patients, so that an
+    image of a further patient passes with about that probability, a little more since it has one patient more to be
+    near to. The holdout has no say: it is what privacy is compared with, and a limit that it sets would choose what is
+    compared. Columns of different units are first divided by their standard deviation over the training images. Copies
+    of training images pass more easily than anything else: what is left is nearer to the training images than what was
+    made, and no more private.
     """
 
     block = 4096
@@ -38,7 +40,7 @@ class Manifold(Filter):
         self._units: ColumnUnits | None = None
         self._known: dict[str, tuple[Rows, Floats, float]] = {}
 
-    reads_parts: tuple[Part, ...] = ("train", "holdout")
+    reads_parts: tuple[Part, ...] = ("train",)
 
     def prepare(self, encoders: Mapping[str, Encoder]) -> None:
         self._units = encoders[self.encoders[0]].column_units
@@ -52,13 +54,13 @@ class Manifold(Filter):
     @cached_property
     def id(self) -> str:  # type: ignore[override]  # fixed once built
         scaled = "standardised" if self._scaled else "raw"
-        return f"manifold-1 {self.encoders[0]} {scaled} neighbour={self.neighbour} quantile={self.quantile}"
+        return f"manifold-2 {self.encoders[0]} {scaled} neighbour={self.neighbour} quantile={self.quantile}"
 
     def __call__(self, images: ImageSet, split: Split, features: FeatureReader) -> list[Verdict]:
         """Verdicts with the distance as value, in units of the (standardised) features.
 
         Raises:
-            BenchError: too few training or holdout images for ``neighbour`` or ``quantile``.
+            BenchError: too few training images for ``neighbour`` or ``quantile``.
         """
         reference, spread, limit = self._measured(split, features)
         distances, _ = nearest(_scaled(features(self.encoders[0], images), spread), reference, self.neighbour)
@@ -70,15 +72,32 @@ class Manifold(Filter):
         return Verdict(keep, "inside" if keep else "outside", reason, distance)
 
     def _measured(self, split: Split, features: FeatureReader) -> tuple[Rows, Floats, float]:
-        if split.digest not in self._known:
-            train, held = (features(self.encoders[0], part) for part in (split.train, split.holdout))
-            if len(train) < self.neighbour:
-                raise BenchError(f"filter: {len(train)} training images, needed neighbour={self.neighbour}")
-            spread = column_scale(train, constant=0.0) if self._scaled else np.ones(train.shape[1])
-            reference = _scaled(train, spread)
-            distances, _ = nearest(_scaled(held, spread), reference, self.neighbour)
-            self._known[split.digest] = reference, spread, limit_of(distances[:, -1], self.quantile)
-        return self._known[split.digest]
+        train = split.train
+        if train.digest not in self._known:
+            rows = features(self.encoders[0], train)
+            spread = column_scale(rows, constant=0.0) if self._scaled else np.ones(rows.shape[1])
+            reference = _scaled(rows, spread)
+            limit = limit_of(distances_to_others(reference, train.patients, self.neighbour), self.quantile)
+            self._known[train.digest] = reference, spread, limit
+        return self._known[train.digest]
+
+
+def distances_to_others(rows: Rows, patients: Sequence[str], neighbour: int) -> Floats:
+    """``(N,)`` distance of each of ``rows (N, D)`` to the ``neighbour``-th nearest row of other patients.
+
+    Raises:
+        BenchError: the other patients of somebody have too few images.
+    """
+    _, owner, images = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True, return_counts=True)
+    most = int(images.max(initial=0))
+    if len(rows) - most < neighbour:
+        raise BenchError(
+            f"filter: {len(rows)} training images, {most} of them of one patient; needed of others neighbour="
+            f"{neighbour}"
+        )
+    distances, places = nearest(rows, rows, neighbour - 1 + most, exclude_self=True)
+    reached = (owner[places] != owner[:, None]).cumsum(axis=1) >= neighbour
+    return distances[np.arange(len(rows)), reached.argmax(axis=1)]
 
 
 def limit_of(distances: Floats, quantile: float) -> float:
@@ -94,8 +113,7 @@ def limit_of(distances: Floats, quantile: float) -> float:
     if place > len(distances):
         needed = math.ceil(quantile / (1 - quantile) - 1e-9)
         raise BenchError(
-            f"filter: {len(distances)} holdout images, but quantile={quantile} needs {needed}; lower filter.quantile "
-            "or hold out more"
+            f"filter: {len(distances)} training images, but quantile={quantile} needs {needed}; lower filter.quantile"
         )
     return float(np.sort(distances)[place - 1])
 

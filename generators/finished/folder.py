@@ -23,7 +23,7 @@ from generators.assignment import shuffle_by_seeds
 from generators.finished.joining import fewer, join, some
 from generators.finished.shaping import check_crop_rows, cut, same_pictures, shaped
 from generators.finished.stated import Stated, further_columns, texts_of
-from generators.finished.training_statement import training_statement
+from generators.training_statement import training_statement
 
 log = logging.getLogger(__name__)
 Kind = tuple[tuple[str, int | None], ...]  # names of labels and their values

@@ -19,7 +19,7 @@ from generators.assignment import shuffle_by_seeds
 from generators.finished.joining import fewer, join, repeating, some
 from generators.finished.shaping import check_crop_rows, cut, same_pictures, shaped
 from generators.finished.stated import Stated, Texts, further_columns, known_text, texts_of
-from generators.finished.training_statement import training_statement
+from generators.training_statement import training_statement
 
 By = Literal["request_id", "conditions"]
 EXPORT = "export the run without --purpose, or set generator.by=conditions"

@@ -12,6 +12,7 @@ from bench.runtime.device import resolve
 from bench.runtime.processes import data_parallel
 from bench.storage.files import content_key
 from generators.ldm.settings import AutoencoderSettings, ComputeSettings, DiffusionSettings, SamplingSettings, parse
+from generators.training_statement import training_statement
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ class LatentDiffusion(Generator):
         facts: parameters, latent and padded image size, steps, precision, device, digests; empty before ``fit``.
     """
 
-    incidental: ClassVar[tuple[str, ...]] = ("device", "checkpoint_every")
+    incidental: ClassVar[tuple[str, ...]] = ("device", "checkpoint_every", "trained_on")
     sampling_only: ClassVar[tuple[str, ...]] = ("sampling", "block")
 
     def __init__(
@@ -39,10 +40,12 @@ class LatentDiffusion(Generator):
         autoencoder: Mapping[str, Any],
         diffusion: Mapping[str, Any],
         sampling: Mapping[str, Any],
+        trained_on: str | None = None,
         **compute: Any,
     ) -> None:
         """Sections and further settings are described in ``generators/ldm/settings.py``: those of ``compute`` are
-        ``ComputeSettings``.
+        ``ComputeSettings``. ``trained_on``: what you state that the text encoder and the network of the perceptual
+        distance learned from, see ``training_statement``; without either there is nothing to state.
 
         Raises:
             BenchError: an unknown or missing setting, or settings that contradict each other.
@@ -56,6 +59,7 @@ class LatentDiffusion(Generator):
         weights = self._autoencoder.perceptual_weights if self._autoencoder.perceptual else None
         read = (self._diffusion.text_encoder, weights)
         self.reads = tuple(each for each in read if each is not None)
+        self.trained_on = training_statement(trained_on)
         self.facts: dict[str, Any] = {}
         self._model: Model | None = None
 

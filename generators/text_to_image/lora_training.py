@@ -26,7 +26,8 @@ class LoraTraining(DiffusersPipeline):
     pipelines of this kind are trained. Training hears texts as ``call`` says; ``sampling`` holds the arguments of the
     pipeline's call that come in only afterwards. Hu et al., LoRA, arXiv:2106.09685.
 
-    What the base learned from, before it came here, is unknown to the bench, and ``facts`` say so.
+    What the base learned from, before it came here, the bench cannot know: ``trained_on`` states it, and without a
+    statement it is unknown what the adapted pipeline learned from.
     """
 
     learns_from: ClassVar[Part | None] = "train"
@@ -61,7 +62,7 @@ class LoraTraining(DiffusersPipeline):
             self._train(train, folder, seed)
         self._settings = self._settings.model_copy(update={"lora": Lora(path=str(folder), file=ADAPTER)})
         super().fit(train, folder, seed)
-        self.facts |= {"training": self._training.described(), "base_trained_on": "unknown"}
+        self.facts |= {"training": self._training.described()}
 
     def _train(self, train: ImageSet, folder: Path, seed: int) -> None:
         self._check_size(train)

@@ -12,6 +12,7 @@ from bench.runtime.device import resolve
 from bench.storage.image_reader import size_span
 from generators.text_to_image.prompts import fields, prompt_text, token_counts
 from generators.text_to_image.settings import Settings, read
+from generators.training_statement import training_statement
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class DiffusersPipeline(Generator):
     """
 
     learns_from: ClassVar[Part | None] = None
-    incidental: ClassVar[tuple[str, ...]] = ("device", "bad_tolerance", "offload")
+    incidental: ClassVar[tuple[str, ...]] = ("device", "bad_tolerance", "offload", "trained_on")
     runs_code: ClassVar[tuple[str, ...]] = ("remote_code",)
 
     def __init__(self, **settings: Any) -> None:
@@ -34,6 +35,7 @@ class DiffusersPipeline(Generator):
         self.block = self._settings.block
         self.uses = fields(self._settings.prompt)
         self.reads = self._settings.places
+        self.trained_on = training_statement(self._settings.trained_on)
         self.facts: dict[str, Any] = {}
         self._bad: dict[str, str] = {}
 

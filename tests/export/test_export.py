@@ -132,13 +132,22 @@ def test_only_what_was_asked_for_leaves_the_house(finished: Path, altered: Calla
     assert "percent_density" not in rows.column_names
 
 
-@pytest.mark.parametrize("facts", [{"trained_on": "unknown"}, {"trained_on": "train"}, {}])
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"trained_on": "unknown"}, "unknown"),
+        ({"trained_on": "unknown", "trained_on_stated": "yes"}, "unknown"),
+        ({"trained_on": "train"}, "train"),
+        ({"trained_on": "train", "trained_on_stated": "elsewhere"}, "train, as stated"),
+        ({}, "not recorded"),
+    ],
+)
 def test_the_card_claims_no_training_it_does_not_know_of(
-    altered: Callable[..., Path], tmp_path: Path, facts: dict[str, str]
+    altered: Callable[..., Path], tmp_path: Path, facts: dict[str, str], words: str
 ) -> None:
     export(altered(facts=facts), tmp_path / "out")
     text = (tmp_path / "out" / "README.md").read_text()
-    assert f"| trained on | {facts.get('trained_on', 'not recorded')} |" in text and "learned from |" not in text
+    assert f"| trained on | {words} |" in text and "learned from |" not in text
 
 
 def test_row_groups_are_small_and_shards_numbered(
@@ -218,7 +227,7 @@ def test_a_filtering_killed_before_its_scores_is_not_exported(
         patch.setattr("bench.pipeline.evaluation.Evaluation.make", _interrupt)
         start(configure(cache, *strict), folder)
     assert (folder / "run.json").read_bytes() == before
-    with pytest.raises(BenchError, match=r"not those of the filtering that run\.json .* of manifold-1 .*quantile=0\.5"):
+    with pytest.raises(BenchError, match=r"not those of the filtering that run\.json .* of manifold-2 .*quantile=0\.5"):
         export(folder, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     start(configure(cache, *lenient), folder)

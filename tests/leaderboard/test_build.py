@@ -238,10 +238,10 @@ def test_sizes_and_what_was_learned_from_are_shown(board: Path) -> None:
     sizes = {"working": [[64, 64]] * 2, "real": [[1024, 900], [1024, 1024]], "generated": [[512, 512]] * 2}
     edit(
         board / "phantom/pca/seed=0/run.json",
-        lambda data: data.update(sizes=sizes, facts={"trained_on": "train"}),
+        lambda data: data.update(sizes=sizes, facts={"trained_on": "train", "trained_on_stated": "elsewhere"}),
     )
     text = " ".join(page_of(board).text.split())
-    assert "64 x 64; own size 1024 x 900 to 1024 x 1024 (real), 512 x 512 (generated) train" in text
+    assert "64 x 64; own size 1024 x 900 to 1024 x 1024 (real), 512 x 512 (generated) train, as stated" in text
     assert text.count(f"{DASH} not recorded") == 7
 
 

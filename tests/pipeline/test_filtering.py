@@ -190,7 +190,7 @@ def test_a_run_measures_what_is_kept_and_says_so(tmp_path: Path) -> None:
     counts = filtered.record.images
     assert counts["kept"] + counts["dropped"] == counts["made"] and counts["kept"] and counts["dropped"]
     fidelity = filtered.records["fidelity"]
-    assert fidelity.protocol["filter"]["id"].startswith("manifold-1 pixels raw neighbour=5 quantile=0.5")
+    assert fidelity.protocol["filter"]["id"].startswith("manifold-2 pixels raw neighbour=5 quantile=0.5")
     assert set(fidelity.protocol["filter"]["encoders"]) == {"pixels"}
     fewer, all_ = ([score.n for score in each.scores] for each in (fidelity, plain.records["fidelity"]))
     assert sum(fewer) < sum(all_)

@@ -29,6 +29,7 @@ from bench.storage.record import Record, RunRecord
 from evaluators.encoders.pixels import Pixels
 from evaluators.fidelity.evaluator import Fidelity
 from generators.controls.noise import Noise
+from generators.controls.pca import Pca
 from tests.conftest import ROOT
 from tests.toy import described, image_set
 
@@ -247,6 +248,19 @@ def test_adding_an_evaluator_computes_only_what_is_missing(
     go(cache, folder, "generator=pca")
     assert (folder / "scores" / "utility.json").stat().st_mtime_ns == before
     assert files(folder) == files(finished[0])
+
+
+def test_a_result_goes_where_it_was_measured_under_another_statement_of_the_training(
+    finished: tuple[Path, Outcome], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    assert set(go(cache, folder, "generator=pca", "evaluator=[card]").record.evaluators) == set(finished[1].records)
+    monkeypatch.setattr(Pca, "learns_from", None)
+    monkeypatch.setattr(Pca, "trained_on", "elsewhere")
+    record = go(cache, folder, "generator=pca", "evaluator=[card]").record
+    assert set(record.evaluators) == {"card"} and record.facts["trained_on"] == "unknown"
+    assert record.facts["trained_on_stated"] == "elsewhere"
 
 
 def test_other_settings_in_the_same_folder_are_refused_with_the_difference(
@@ -512,7 +526,7 @@ def test_a_failing_encoder_costs_only_the_evaluators_that_read_it(
         raise RuntimeError("planted")
 
     monkeypatch.setattr(Pixels, "__call__", broken)
-    monkeypatch.setattr(Pixels, "id", "broken-1", raising=False)
+    monkeypatch.setattr(Pixels, "id", "broken-1")
     choice = [
         "generator=noise",
         "evaluator=[privacy,utility]",

@@ -1,4 +1,4 @@
-"""What a person states a finished set's generator learned from: the bench cannot know it."""
+"""What a person states that weights or images made elsewhere learned from: the bench cannot know it."""
 
 from __future__ import annotations
 
