@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Part, Purpose, Rows, Score, Split
+from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Part, Purpose, Refused, Rows, Score, Split
 from bench.runtime.setting_types import Count, Portion
 from bench.statistics.arrays import Floats, Integers
 from bench.statistics.distances import nearest
@@ -17,7 +17,9 @@ from bench.statistics.scaling import column_scale
 from bench.storage.files import as_json
 from bench.storage.image_reader import contact_sheet
 from evaluators.privacy import membership_inference, patient_permutation
-from evaluators.privacy.membership_inference import BLIND_AUC, DISTANCE_RATIO, MIA_AUC, MIA_TPR
+from evaluators.privacy.acquisition import acquisition_rows
+from evaluators.privacy.blind_gate import BLIND_AUC, BLIND_AUC_NONLINEAR, FEWEST_PATIENTS, gate
+from evaluators.privacy.membership_inference import DISTANCE_RATIO, MIA_AUC, MIA_TPR
 from evaluators.privacy.metrics import LEAK_FOUND, MEMBERSHIP, NOT_SEEN, TAIL
 from evaluators.privacy.near_duplicates import (
     DUPLICATES,
@@ -35,12 +37,9 @@ UNKNOWN_TRAINING = (
 )
 STATED_TRAINING = "that this generator learned from the training part alone is stated by a person and not measured"
 MOST_NAMED = 3
-FEWEST_PATIENTS = 20
 FEWEST_FOR_TPR = 1000
-BLIND_LIMIT = 0.55
 ALIKE_FLOOR = 0.9
 NEAR_COPY = 0.25
-MOST_BLIND = 20_000  # images of both parts, drawn at random, that the blind classifier sees: it holds them in float64
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +102,7 @@ class Privacy(Evaluator):
         NEAR_DUPLICATES,
         NEAR_DUPLICATES_HOLDOUT,
         BLIND_AUC,
+        BLIND_AUC_NONLINEAR,
         *MEMBERSHIP,
     )
     purposes: ClassVar[tuple[Purpose, ...]] = ("privacy",)
@@ -137,8 +137,7 @@ class Privacy(Evaluator):
         views = [
             self._view(name, material, rng) for name, rng in zip(names, material.rng.spawn(len(names)), strict=True)
         ]
-        for view in views:
-            score, told = _blind(view, people)
+        for score, told in _blind(views, people, split, material.rng.spawn(1)[0]):
             fault = fault or told
             yield score
         few = too_few(len(images), people)
@@ -304,27 +303,23 @@ def _alike(made: Fingerprints, pictures: Fingerprints, threshold: float) -> int:
     return int((closest_pictures(made, pictures)[0] > threshold).sum())
 
 
-def _blind(view: View, people: People) -> tuple[Score, str | None]:
-    """The blind baseline, and the reason why membership cannot be measured, if so."""
-    n = len(people.names)
-    fewest = min(people.members, people.total - people.members)
-    if fewest < FEWEST_PATIENTS:
-        reason = f"a blind classifier needs {FEWEST_PATIENTS} patients in train and in holdout, got {fewest}"
-        return BLIND_AUC.refused(reason, n=n, encoder=view.name), reason
-    names, (train, holdout) = people.names, (view.train, view.holdout)
-    if n > MOST_BLIND:
-        chosen = np.sort(view.rng.permutation(n)[:MOST_BLIND])
-        ours = int(np.searchsorted(chosen, len(train)))
-        train, holdout = train[chosen[:ours]], holdout[chosen[ours:] - len(train)]
-        n, names = MOST_BLIND, [names[place] for place in chosen.tolist()]
-    value, (low, high) = membership_inference.blind_auc(train, holdout, names, view.rng)
-    score = BLIND_AUC(value, n=n, interval=(low, high), encoder=view.name)
-    if value <= BLIND_LIMIT or low <= 0.5:
-        return score, None
-    return score, (
-        f"train and holdout are told apart without any synthetic image: blind AUC {value:.3f} [{low:.3f}, {high:.3f}] "
-        f"in {view.name} features, needed at most {BLIND_LIMIT}"
-    )
+def _blind(
+    views: Sequence[View], people: People, split: Split, rng: np.random.Generator
+) -> Iterator[tuple[Score, str | None]]:
+    """The blind baselines, each with the reason why membership cannot be measured, if so."""
+    rows = {view.name: (view.train, view.holdout) for view in views}
+    rows["acquisition"] = acquisition_rows(split.train), acquisition_rows(split.holdout)
+    try:
+        checks = gate(rows, people.names, rng)
+    except Refused as error:
+        metrics = (BLIND_AUC, BLIND_AUC_NONLINEAR)
+        yield from (
+            (metric.refused(str(error), n=len(people.names), encoder=name), str(error))
+            for name in rows
+            for metric in metrics
+        )
+        return
+    yield from ((check.score(), check.fault) for check in checks)
 
 
 def _ratio(view: View, people: People) -> Score:

@@ -1,4 +1,4 @@
-"""Whether training patients can be told from holdout patients: by the split alone, and by the synthetic images."""
+"""Whether training patients can be told from holdout patients by the synthetic images."""
 
 from __future__ import annotations
 
@@ -8,25 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.api import Metric, Rows
+from bench.api import Metric
 from bench.statistics.arrays import Floats, Integers, Interval, Mask
 from bench.statistics.classification import auc, patient_weights, percentile_interval
-from bench.statistics.resampling import cluster_folds, normal_interval
+from bench.statistics.resampling import normal_interval
 
 RESAMPLES = 1000
 WEIGHTS = 2**25  # numbers in a table of resamples
 
-BLIND_AUC = Metric(
-    key="blind_auc",
-    title="Blind baseline",
-    better="neither",
-    reference="arXiv:2406.16201",
-    role="describes",
-    area="privacy",
-    bounds=(0.0, 1.0),
-    summary="How well training and holdout images are told apart without any synthetic image; above 0.5 the split is "
-    "not random and membership cannot be measured.",
-)
 DISTANCE_RATIO = Metric(
     key="nn_distance_ratio",
     title="Distance to train / holdout",
@@ -79,60 +68,6 @@ class Neighbours:
         listed = kept[self.owners]
         column = np.where(listed.any(axis=1), listed.argmax(axis=1), listed.shape[1] - 1)
         return self.distances[np.arange(len(column)), column]
-
-
-def blind_auc(
-    train: Rows, holdout: Rows, patients: Sequence[str], rng: np.random.Generator, shuffles: int = 200
-) -> tuple[float, Interval]:
-    """How well a linear classifier tells training from holdout images without seeing a synthetic one.
-
-    Five-fold cross-validation by patient of a ridge discriminant on standardised features; scores are ranked within
-    their fold, pooled, and summed up as an area under the ROC curve (Das et al. 2024, arXiv 2406.16201). 0.5 for a
-    random split. The interval is the normal one with the standard deviation of the same figure over ``shuffles`` of
-    the patients' labels: folds share their training images, so a bootstrap of the pooled scores is too narrow.
-
-    Args:
-        patients: of the training rows, then of the holdout rows.
-    """
-    rows = np.concatenate([train, holdout]).astype(np.float64)
-    names, place = np.unique(np.asarray(patients, dtype=np.str_), return_inverse=True)
-    owner = np.zeros(len(names), np.bool_)
-    owner[place[: len(train)]] = True
-    labels = np.stack([owner, *(rng.permutation(owner) for _ in range(shuffles))], axis=1)[place]
-    fold = cluster_folds(patients, 5, rng)
-    ranked = np.empty(labels.shape)
-    for number in range(5):
-        test = fold == number
-        scores = ridge_scores(rows[~test], labels[~test], rows[test])
-        ranked[test] = (scores.argsort(axis=0).argsort(axis=0) + 0.5) / test.sum()
-    areas = column_auc(ranked, labels)
-    return float(areas[0]), normal_interval(float(areas[0]), float(areas[1:].std(ddof=1)))
-
-
-def ridge_scores(rows: Floats, labels: Mask, new: Floats, penalty: float = 0.1) -> Floats:
-    """``(T, C)`` scores of ``new (T, D)`` from one ridge regression on ``rows (n, D)`` for each column of labels.
-
-    Columns of features are standardised; ``penalty * n`` is added to the diagonal of their cross-products.
-    """
-    centre, spread = rows.mean(axis=0), rows.std(axis=0)
-    spread[spread == 0] = 1.0
-    z, target = (rows - centre) / spread, labels - labels.mean(axis=0)
-    query = (new - centre) / spread
-    narrow = z.shape[1] <= len(z)
-    gram = z.T @ z if narrow else z @ z.T
-    gram[np.diag_indices_from(gram)] += penalty * len(z)
-    if narrow:
-        return query @ np.linalg.solve(gram, z.T @ target)
-    return query @ (z.T @ np.linalg.solve(gram, target))
-
-
-def column_auc(scores: Floats, positive: Mask) -> Floats:
-    """Area under the ROC curve of each column of ``(n, C)`` scores and truths, from ranks."""
-    from scipy import stats
-
-    ranks = stats.rankdata(scores, axis=0)
-    hits = positive.sum(axis=0)
-    return ((ranks * positive).sum(axis=0) - hits * (hits + 1) / 2) / (hits * (len(scores) - hits))
 
 
 def patient_auc(
