@@ -48,6 +48,7 @@ GROUPS = ("tests/generators/controls/test_groups.py", "-k", "not radiographs")
 IDENTITY = ("tests/runtime/test_identity.py",)
 IMAGES = ("tests/storage/test_images.py",)
 KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py", "-k", "definition")
+BLIND = ("tests/evaluators/privacy/test_blind_gate.py",)
 LEGACY = ("tests/evaluators/chexgenbench/test_privacy.py", "-k", "brighter or pairs")
 MEMBERSHIP = (
     "tests/evaluators/privacy/test_membership_inference.py",
@@ -381,17 +382,31 @@ BUGS = (
     ),
     Bug(
         "folds by image, not patient",
-        "evaluators/privacy/membership_inference.py",
-        "fold = cluster_folds(patients, 5, rng)",
-        "fold = cluster_folds([str(i) for i in range(len(patients))], 5, rng)",
-        MEMBERSHIP,
+        "evaluators/privacy/blind_gate.py",
+        "fold = cluster_folds(np.asarray(patients, np.str_)[seen].tolist(), FOLDS, rng)",
+        "fold = cluster_folds([str(i) for i in seen], FOLDS, rng)",
+        BLIND,
     ),
     Bug(
         "tested on the training folds",
-        "evaluators/privacy/membership_inference.py",
+        "evaluators/privacy/blind_gate.py",
         "ridge_scores(rows[~test], labels[~test], rows[test])",
         "ridge_scores(rows, labels, rows[test])",
-        MEMBERSHIP,
+        BLIND,
+    ),
+    Bug(
+        "a p-value for one check out of many",
+        "evaluators/privacy/blind_gate.py",
+        "(scaled.max(axis=0)[None] >= scaled[:, :1] - 1e-9)",
+        "(scaled >= scaled[:, :1] - 1e-9)",
+        BLIND,
+    ),
+    Bug(
+        "shuffled images, not patients",
+        "evaluators/privacy/blind_gate.py",
+        "labels = np.stack([first, *(rng.permutation(first) for _ in range(shuffles))], axis=1)[place]",
+        "labels = np.stack([first[place], *(rng.permutation(first[place]) for _ in range(shuffles))], axis=1)",
+        BLIND,
     ),
     Bug(
         "threshold from the members",

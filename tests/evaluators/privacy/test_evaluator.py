@@ -244,7 +244,7 @@ def test_columns_of_different_units_are_divided_by_their_spread_over_train(world
 def test_a_blind_classifier_sees_at_most_so_many_images_and_says_so(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evaluators.privacy.evaluator.MOST_BLIND", 700)
+    monkeypatch.setattr("evaluators.privacy.blind_gate.MOST_BLIND", 700)
     scores = measure(world, tmp_path)
     blind = scores["blind_auc", "pixels"]
     assert blind.n == 700 and blind.low < 0.5 < blind.high
