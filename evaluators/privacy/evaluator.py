@@ -27,7 +27,6 @@ from evaluators.privacy.metrics import (
     EVIDENCE_P,
     EXCESS,
     FALSE_ALARMS,
-    FEWEST_IMAGES,
     LEAK_BOUND,
     LEAK_FOUND,
     LIMITS,
@@ -46,7 +45,7 @@ from evaluators.privacy.shuffled_labels import (
     tail_size,
     view_weights,
 )
-from evaluators.privacy.verdict import Verdict, judge, percent
+from evaluators.privacy.verdict import Verdict, judge, percent, too_few
 from evaluators.privacy.view import Near, View, near, near_null, view_of
 
 UNKNOWN_TRAINING = (
@@ -54,7 +53,6 @@ UNKNOWN_TRAINING = (
     "state it with generator.trained_on"
 )
 STATED_TRAINING = "that this generator learned from the training part alone is stated by a person and not measured"
-FEWEST_PATIENTS = 20
 ACQUISITION = "acquisition"
 
 
@@ -192,17 +190,6 @@ def null_of(material: Material, views: Sequence[View], rng: np.random.Generator)
 def untrusted(material: Material) -> str | None:
     """Why the holdout is no control for this generator, if so."""
     return UNKNOWN_TRAINING if material.generator.get("trained_on") == "unknown" else None
-
-
-def too_few(images: int, pool: Pool) -> str | None:
-    """Why the tests would mean nothing, if so."""
-    if images < FEWEST_IMAGES:
-        return f"the copying test needs {FEWEST_IMAGES} synthetic images, got {images}"
-    members = int(pool.member.sum())
-    fewest = min(members, pool.patients - members)
-    if fewest < FEWEST_PATIENTS:
-        return f"the copying test needs {FEWEST_PATIENTS} patients in train and in holdout, got {fewest}"
-    return None
 
 
 def _blind(study: Study) -> tuple[list[Blind | Score], str | None]:

@@ -32,8 +32,8 @@ LEAK_BOUND = Metric(
     area="privacy",
     bounds=(0.0, 1.0),
     minimum=FEWEST_IMAGES,
-    summary="Upper 95% limit of the share of synthetic images that are exact, JPEG, brighter or gamma-changed copies of "
-    "training images, the largest over these kinds; from copies of each kind planted in the same data.",
+    summary="Upper 95% limit of the share of synthetic images that are exact, JPEG, brighter or gamma-changed copies "
+    "of training images, the largest over these kinds; from copies of each kind planted in the same data.",
 )
 REPOSED_BOUND = Metric(
     key="leak_bound_reposed",
@@ -44,7 +44,8 @@ REPOSED_BOUND = Metric(
     area="privacy",
     bounds=(0.0, 1.0),
     minimum=FEWEST_IMAGES,
-    summary="The same of copies that are mirrored, rotated by 3 degrees, cropped by 5% or shifted by 1/32 of the width.",
+    summary="The same of copies that are mirrored, rotated by 3 degrees, cropped by 5% or shifted by 1/32 of the "
+    "width.",
 )
 COPYING_P = Metric(
     key="copying_p",
@@ -67,8 +68,8 @@ EVIDENCE_P = Metric(
     area="privacy",
     bounds=(0.0, 1.0),
     minimum=FEWEST_IMAGES,
-    summary="p-value of the strongest of all other signs under the same shuffles: who owns the closest synthetic images, "
-    "for tails from 1% to all, near copies, membership attack and distance ratio. Half of the 5% level is theirs.",
+    summary="p-value of the strongest of all other signs under the same shuffles: who owns the closest synthetic "
+    "images, for tails from 1% to all, near copies, membership attack and distance ratio. Half of the 5% level is theirs.",
 )
 EXCESS = Metric(
     key="excess_copy_share",

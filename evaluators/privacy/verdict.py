@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evaluators.privacy.bounds import Limit
+from evaluators.privacy.closeness import Pool
+from evaluators.privacy.metrics import FEWEST_IMAGES
 from evaluators.privacy.planting import families
 from evaluators.privacy.shuffled_labels import Evidence
 
@@ -14,6 +16,7 @@ CANNOT_TELL = "cannot tell"
 LEAK = "leak found"
 FIRST = "exact or recoloured"
 MOST_NAMED = 3
+FEWEST_PATIENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,17 @@ class Verdict:
     found: bool | None
     words: str
     reason: str
+
+
+def too_few(images: int, pool: Pool) -> str | None:
+    """Why the tests would mean nothing, if so."""
+    if images < FEWEST_IMAGES:
+        return f"the copying test needs {FEWEST_IMAGES} synthetic images, got {images}"
+    members = int(pool.member.sum())
+    fewest = min(members, pool.patients - members)
+    if fewest < FEWEST_PATIENTS:
+        return f"the copying test needs {FEWEST_PATIENTS} patients in train and in holdout, got {fewest}"
+    return None
 
 
 def judge(
