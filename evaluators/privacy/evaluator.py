@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.api import BenchError, Evaluator, ImageSet, Material, Metric, Part, Purpose, Refused, Rows, Score, Split
 from bench.runtime.setting_types import Count, Portion
-from bench.statistics.arrays import Floats, Integers
+from bench.statistics.arrays import Integers
 from bench.statistics.distances import nearest
 from bench.statistics.resampling import clopper_pearson, holm
 from bench.statistics.scaling import column_scale
@@ -19,16 +19,18 @@ from bench.storage.image_reader import contact_sheet
 from evaluators.privacy import membership_inference, patient_permutation
 from evaluators.privacy.acquisition import acquisition_rows
 from evaluators.privacy.blind_gate import BLIND_AUC, BLIND_AUC_NONLINEAR, FEWEST_PATIENTS, gate
+from evaluators.privacy.holdout_control import void_control
 from evaluators.privacy.membership_inference import DISTANCE_RATIO, MIA_AUC, MIA_TPR
 from evaluators.privacy.metrics import LEAK_FOUND, MEMBERSHIP, NOT_SEEN, TAIL
 from evaluators.privacy.near_duplicates import (
     DUPLICATES,
     NEAR_DUPLICATES,
     NEAR_DUPLICATES_HOLDOUT,
-    Fingerprints,
-    closest_pictures,
+    NearCopies,
     exact_copies,
     fingerprints,
+    near_copies,
+    same_pictures,
 )
 from evaluators.privacy.patient_permutation import DETECTABLE, EXCESS, FEWEST_IMAGES, TAIL_P
 
@@ -38,7 +40,6 @@ UNKNOWN_TRAINING = (
 STATED_TRAINING = "that this generator learned from the training part alone is stated by a person and not measured"
 MOST_NAMED = 3
 FEWEST_FOR_TPR = 1000
-ALIKE_FLOOR = 0.9
 NEAR_COPY = 0.25
 
 
@@ -163,30 +164,34 @@ class Privacy(Evaluator):
 
     def _copies(self, split: Split, images: ImageSet, report: dict[str, Any]) -> Iterator[tuple[Score, str | None]]:
         """The three scores of copies, each with the reason why the split is unfit, if it is."""
-        made, train, holdout = (fingerprints(each) for each in (images, split.train, split.holdout))
-        across, where = closest_pictures(holdout, train)
-        fault = self._same_pictures(split, across, where)
-        threshold = min(self.same_picture, max(ALIKE_FLOOR, float(across.max())))
+        patients = split.train.patients + split.holdout.patients
+        pooled = fingerprints(split.train, split.holdout)
+        near = near_copies(fingerprints(images), pooled, patients, self.same_picture)
+        fault = self._same_pictures(split, near) or void_control(images, split.train, split.holdout, near)
         exact = exact_copies(images, split.train)
-        rule = f"correlation above {threshold:.4f}: no holdout image is as much like a training image"
+        rule = f"correlation above {near.threshold:.4f}: no two real images of different patients are as much alike"
         counts = {"exact": exact}
         yield DUPLICATES(exact / len(images), n=len(images), interval=clopper_pearson(exact, len(images))), fault
-        for metric, pictures in ((NEAR_DUPLICATES, train), (NEAR_DUPLICATES_HOLDOUT, holdout)):
-            counts[metric.key] = hits = _alike(made, pictures, threshold)
-            reason = f"{rule}; searched {len(pictures.hashes)} images"
+        ours = near.made.where < len(split.train)
+        for metric, part, count in (
+            (NEAR_DUPLICATES, ours, len(split.train)),
+            (NEAR_DUPLICATES_HOLDOUT, ~ours, len(split.holdout)),
+        ):
+            counts[metric.key] = hits = int((near.above & part).sum())
+            reason = f"{rule}; these are {count} of {len(patients)} images searched"
             interval = clopper_pearson(hits, len(images))
             yield metric(hits / len(images), n=len(images), interval=interval, reason=reason), fault
-        report["copies"] = {**counts, "threshold": threshold}
+        report["copies"] = {**counts, "threshold": near.threshold}
 
-    def _same_pictures(self, split: Split, across: Floats, where: Integers) -> str | None:
-        same = np.flatnonzero(across >= self.same_picture)
-        if not len(same):
+    def _same_pictures(self, split: Split, near: NearCopies) -> str | None:
+        same = same_pictures(near, len(split.train), self.same_picture)
+        if not same:
             return None
-        first = int(same[0])
-        pair = split.holdout.ids[first], split.train.ids[int(where[first])]
+        holdout, train = same[0]
+        pair = split.holdout.ids[holdout - len(split.train)], split.train.ids[train]
         return (
             f"{len(same)} holdout images are also training pictures, first holdout {pair[0]} and train {pair[1]} "
-            f"(correlation {across[first]:.4f}, needed below {self.same_picture})"
+            f"(correlation {near.real.correlation[holdout]:.4f}, needed below {self.same_picture})"
         )
 
 
@@ -297,10 +302,6 @@ def _facts(tail: Tail, p: float) -> dict[str, Any]:
         "excess": asdict(tail.excess),
         "detectable": tail.detectable,
     }
-
-
-def _alike(made: Fingerprints, pictures: Fingerprints, threshold: float) -> int:
-    return int((closest_pictures(made, pictures)[0] > threshold).sum())
 
 
 def _blind(
