@@ -48,6 +48,7 @@ GROUPS = ("tests/generators/controls/test_groups.py", "-k", "not radiographs")
 IDENTITY = ("tests/runtime/test_identity.py",)
 IMAGES = ("tests/storage/test_images.py",)
 KERNEL = ("tests/evaluators/fidelity/test_kernel_distance.py", "-k", "definition")
+CONTROL = ("tests/evaluators/privacy/test_holdout_control.py",)
 BLIND = ("tests/evaluators/privacy/test_blind_gate.py",)
 LEGACY = ("tests/evaluators/chexgenbench/test_privacy.py", "-k", "brighter or pairs")
 MEMBERSHIP = (
@@ -255,11 +256,38 @@ BUGS = (
     Bug(
         "uint8 wraps in a correlation",
         "evaluators/privacy/near_duplicates.py",
-        "each.reshape(len(each), -1).astype(np.float64) for each in (first, second))\n"
-        "    left, right = left - left.mean(axis=1, keepdims=True), right - right.mean(axis=1, keepdims=True)",
-        "each.reshape(len(each), -1) for each in (first, second))\n"
-        "    left, right = (each - each.mean(axis=1, keepdims=True).astype(np.uint8) for each in (left, right))",
+        "rows = small.reshape(len(small), -1).astype(np.float32)\n    rows -= rows.mean(axis=1, keepdims=True)\n",
+        "rows = small.reshape(len(small), -1)\n"
+        "    rows = (rows - rows.mean(axis=1, keepdims=True).astype(np.uint8)).astype(np.float32)\n",
         DUPLICATES,
+    ),
+    Bug(
+        "the runner-up is a picture of the same patient",
+        "evaluators/privacy/near_duplicates.py",
+        "np.where(owners[places] == owners[where[rows], None], -1.0, value)",
+        "np.where(places == where[rows, None], -1.0, value)",
+        DUPLICATES,
+    ),
+    Bug(
+        "a patient's own pictures count as chance",
+        "evaluators/privacy/near_duplicates.py",
+        "np.copyto(differ, 255, where=(own[rows, None] == owners)[:, None])",
+        "pass",
+        DUPLICATES,
+    ),
+    Bug(
+        "copies of training images void the control",
+        "evaluators/privacy/holdout_control.py",
+        "near.stands_out[judged] & (near.made.where[judged] >= first)",
+        "near.stands_out[judged] & (near.made.where[judged] >= 0)",
+        CONTROL,
+    ),
+    Bug(
+        "every copy of one holdout image counts",
+        "evaluators/privacy/holdout_control.py",
+        "hits = len(np.unique(near.made.where[copies]))",
+        "hits = len(copies)",
+        CONTROL,
     ),
     Bug(
         "uint8 wraps in a hash",
@@ -276,10 +304,10 @@ BUGS = (
         DUPLICATES,
     ),
     Bug(
-        "the last candidate wins",
+        "the first candidate wins",
         "evaluators/privacy/near_duplicates.py",
-        "better = last[value[last] > best[row[last]]]",
-        "better = last",
+        "at = value.argmax(axis=1)[:, None]",
+        "at = np.zeros((len(value), 1), np.int64)",
         DUPLICATES,
     ),
     Bug(

@@ -116,9 +116,8 @@ def gate(
     areas: list[Floats] = []
     for name, (one, other) in views.items():
         rows = standardised(np.concatenate([one, other])[seen])
-        for kind, table in (("linear", rows), ("nonlinear", expanded(rows, rng))):
-            kinds.append((name, "linear" if kind == "linear" else "nonlinear"))
-            areas.append(crossed_areas(table, labels, fold))
+        kinds += [(name, "linear"), (name, "nonlinear")]
+        areas += [crossed_areas(each, labels, fold) for each in (rows, expanded(rows, rng))]
     table = np.stack(areas)
     chance = corrected(table)
     spread = table[:, 1:].std(axis=1, ddof=1)
@@ -132,8 +131,8 @@ def _apart(first: Sequence[str], second: Sequence[str], names: tuple[str, str]) 
     ours, theirs = set(first), set(second)
     if both := sorted(ours & theirs):
         raise BenchError(
-            f"patient {both[0]} and {len(both) - 1} others are in {names[0]} and in {names[1]}; a blind classifier needs "
-            "sets without a common patient: leave them out of one"
+            f"patient {both[0]} and {len(both) - 1} others are in {names[0]} and in {names[1]}; a blind classifier "
+            "needs sets without a common patient: leave them out of one"
         )
     if (fewest := min(len(ours), len(theirs))) < FEWEST_PATIENTS:
         raise Refused(
@@ -152,8 +151,8 @@ def _judged(
     if area > LIMIT and p <= LEVEL:
         fault = (
             f"{names[0]} and {names[1]} are told apart without any synthetic image: {_WORDS[kind]} classifier has a "
-            f"blind AUC of {area:.3f} [{interval[0]:.3f}, {interval[1]:.3f}] in {view} features, needed at most {LIMIT} "
-            f"(p = {p:.2g}, corrected for {checks} checks)"
+            f"blind AUC of {area:.3f} [{interval[0]:.3f}, {interval[1]:.3f}] in {view} features, needed at most "
+            f"{LIMIT} (p = {p:.2g}, corrected for {checks} checks)"
         )
     return Blind(view, kind, images, area, interval, p, fault)
 

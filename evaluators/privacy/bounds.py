@@ -225,6 +225,5 @@ def _copied_sums(planted: Planted, labels: Mask, copies: int, rng: np.random.Gen
 def _sums(owners: Integers, weights: Floats, patients: int) -> Floats:
     """``(T, P)`` sums of weights ``(T, c)`` by owner."""
     trial = np.arange(len(owners))[:, None] * patients
-    return np.bincount((trial + owners).ravel(), weights.ravel(), minlength=len(owners) * patients).reshape(
-        -1, patients
-    )
+    sums = np.bincount((trial + owners).ravel(), weights.ravel(), minlength=len(owners) * patients)
+    return sums.astype(np.float64).reshape(-1, patients)

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.api import ImageSet, Score, Split
-from bench.statistics.arrays import Floats, Integers
+from bench.statistics.arrays import Integers
 from bench.statistics.resampling import clopper_pearson
 from evaluators.privacy.closeness import Pool
+from evaluators.privacy.holdout_control import void_control
 from evaluators.privacy.near_duplicates import (
     DUPLICATES,
     NEAR_DUPLICATES,
     NEAR_DUPLICATES_HOLDOUT,
-    closest_pictures,
+    NearCopies,
     exact_copies,
     fingerprints,
+    near_copies,
+    same_pictures,
 )
-from evaluators.privacy.shuffled_labels import Weights, closest_first, tail_weights, tails
-
-ALIKE_FLOOR = 0.9
-FEW_TAILS = 3
+from evaluators.privacy.shuffled_labels import POWER, Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,59 +31,60 @@ class Copies:
     Attributes:
         exact: number of images that are exactly training images.
         scores: of copies.
-        fault: why nothing can be said of membership on this split, if so.
-        alike, owner: ``(M,)`` correlation with the most alike pooled picture, and whose that is.
-        threshold: correlation above which two pictures count as copies.
+        fault: why nothing can be said of membership, if so.
+        near: the real picture closest to each synthetic one.
+        owner: ``(M,)`` whose that is.
         facts: for the report.
     """
 
     exact: int
     scores: tuple[Score, ...]
     fault: str | None
-    alike: Floats
+    near: NearCopies
     owner: Integers
-    threshold: float
     facts: dict[str, float]
 
-    def weights(self, pool: Pool, rng: np.random.Generator) -> Weights:
-        """The statistics of pictures: who owns those most alike, and the near copies."""
-        sizes = tails(len(self.alike), pool.share)[:FEW_TAILS]
-        order = closest_first(-self.alike, rng)
-        copied = np.bincount(self.owner[self.alike > self.threshold], minlength=pool.patients)
-        table = np.column_stack([tail_weights(order, self.owner, pool.patients, sizes), copied])
-        return Weights((*(f"pictures/tail {size}" for size in sizes), "pictures/near copies"), table.astype(np.float64))
+    def weights(self, pool: Pool) -> Weights:
+        """The statistics of pictures: near copies by owner, and how far they stand out, as in features."""
+        margins = np.clip(1 - self.near.made.ratio, 0, 1) ** POWER
+        columns = [
+            np.bincount(self.owner, each, minlength=pool.patients) for each in (self.near.above.astype(float), margins)
+        ]
+        return Weights(("pictures/near copies", "pictures/margins"), np.stack(columns, axis=1))
 
 
 def copies_of(split: Split, images: ImageSet, pool: Pool, same_picture: float) -> Copies:
-    """Exact and near copies of both parts."""
-    made, train, holdout = (fingerprints(each) for each in (images, split.train, split.holdout))
-    across, where = closest_pictures(holdout, train)
-    threshold = min(same_picture, max(ALIKE_FLOOR, float(across.max())))
+    """Exact and near copies of both parts.
+
+    Args:
+        same_picture: correlation from which a holdout and a training picture count as one.
+    """
+    train, n = len(split.train), len(images)
+    real = fingerprints(split.train, split.holdout)
+    near = near_copies(fingerprints(images), real, split.train.patients + split.holdout.patients, same_picture)
+    fault = _same_pictures(split, near, same_picture) or void_control(images, split.train, split.holdout, near)
     exact = exact_copies(images, split.train)
-    n = len(images)
-    (ours, at), (theirs, place) = closest_pictures(made, train), closest_pictures(made, holdout)
+    rule = f"correlation above {near.threshold:.4f}: no two real images of different patients are as much alike"
+    scores = [DUPLICATES(exact / n, n=n, interval=clopper_pearson(exact, n))]
+    facts = {"exact": float(exact), "threshold": near.threshold}
+    ours = near.made.where < train
+    for metric, part, count in ((NEAR_DUPLICATES, ours, train), (NEAR_DUPLICATES_HOLDOUT, ~ours, len(split.holdout))):
+        hits = int((near.above & part).sum())
+        facts[metric.key] = hits
+        reason = f"{rule}; these are {count} of {len(pool.order)} images searched"
+        scores.append(metric(hits / n, n=n, interval=clopper_pearson(hits, n), reason=reason))
     pooled = np.empty(len(pool.order), np.int64)
     pooled[pool.order] = np.arange(len(pool.order))
-    owner = pool.owners[pooled[np.where(ours >= theirs, at, place + len(split.train))]]
-    rule = f"correlation above {threshold:.4f}: no holdout image is as much like a training image"
-    scores = [DUPLICATES(exact / n, n=n, interval=clopper_pearson(exact, n))]
-    facts = {"exact": float(exact), "threshold": threshold}
-    for metric, alike, part in ((NEAR_DUPLICATES, ours, split.train), (NEAR_DUPLICATES_HOLDOUT, theirs, split.holdout)):
-        hits = int((alike > threshold).sum())
-        facts[metric.key] = hits
-        reason = f"{rule}; searched {len(part)} images"
-        scores.append(metric(hits / n, n=n, interval=clopper_pearson(hits, n), reason=reason))
-    fault = _same_pictures(split, across, where, same_picture)
-    return Copies(exact, tuple(scores), fault, np.maximum(ours, theirs), owner, threshold, facts)
+    return Copies(exact, tuple(scores), fault, near, pool.owners[pooled[near.made.where]], facts)
 
 
-def _same_pictures(split: Split, across: Floats, where: Integers, same_picture: float) -> str | None:
-    same = np.flatnonzero(across >= same_picture)
-    if not len(same):
+def _same_pictures(split: Split, near: NearCopies, same_picture: float) -> str | None:
+    same = same_pictures(near, len(split.train), same_picture)
+    if not same:
         return None
-    first = int(same[0])
-    pair = split.holdout.ids[first], split.train.ids[int(where[first])]
+    holdout, train = same[0]
+    pair = split.holdout.ids[holdout - len(split.train)], split.train.ids[train]
     return (
         f"{len(same)} holdout images are also training pictures, first holdout {pair[0]} and train {pair[1]} "
-        f"(correlation {across[first]:.4f}, needed below {same_picture})"
+        f"(correlation {near.real.correlation[holdout]:.4f}, needed below {same_picture})"
     )

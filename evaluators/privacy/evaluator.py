@@ -150,7 +150,7 @@ class Privacy(Evaluator):
     def _evidence(self, study: Study, copies: Copies) -> Evidence:
         pool, rng = study.pool, study.rng["shuffles"]
         parts = [view_weights(name, own.close, own.least, pool.share, rng) for name, own in study.own.items()]
-        weights = joined([*parts, copies.weights(pool, rng)])
+        weights = joined([*parts, copies.weights(pool)])
         lists = {name: own.close for name, own in study.own.items()}
         return evidence(*shuffled_values(weights, lists, pool.member, rng, self.permutations))
 

@@ -69,7 +69,8 @@ EVIDENCE_P = Metric(
     bounds=(0.0, 1.0),
     minimum=FEWEST_IMAGES,
     summary="p-value of the strongest of all other signs under the same shuffles: who owns the closest synthetic "
-    "images, for tails from 1% to all, near copies, membership attack and distance ratio. Half of the 5% level is theirs.",
+    "images, for tails from 1% to all, near copies, membership attack and distance ratio. Half of the 5% level is "
+    "theirs.",
 )
 EXCESS = Metric(
     key="excess_copy_share",

@@ -189,9 +189,8 @@ def scores(rows: Sequence[Row], n: int) -> Iterator[Score]:
             reason = f"the smallest of the shares {', '.join(percent(row.share) for row in own)} has no interval"
             yield FOUND_AT(reliable[0], n=n, group=group, reason=reason)
         else:
-            yield FOUND_AT.refused(
-                f"not found in 80% of splits at any share up to {percent(own[-1].share)}", n=n, group=group
-            )
+            reason = f"not found in 80% of splits at any share up to {percent(own[-1].share)}"
+            yield FOUND_AT.refused(reason, n=n, group=group)
         for metric, counts in ((BELOW, [row.below for row in own]), (MISSED, [row.missed for row in own])):
             hits = round(sum(count * row.splits for count, row in zip(counts, own, strict=True)))
             yield metric(hits / splits, n=n, interval=clopper_pearson(hits, splits), group=group)
@@ -208,7 +207,8 @@ def table(rows: Sequence[Row]) -> bytes:
 
 def lines(rows: Sequence[Row]) -> Iterator[str]:
     """The table in words for a terminal."""
-    yield f"{'copies':<18}{'share':>7}{'found':>8}{'at most':>9}{'found from':>12}{'limit too low':>15}{'words untrue':>14}"
+    heads = ("share", 7), ("found", 8), ("at most", 9), ("found from", 12), ("limit too low", 15), ("words untrue", 14)
+    yield f"{'copies':<18}" + "".join(f"{head:>{width}}" for head, width in heads)
     for row in rows:
         most, promise = ("-" if each is None else percent(each) for each in (row.most, row.found_from))
         yield (

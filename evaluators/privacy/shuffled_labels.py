@@ -90,7 +90,7 @@ def copying_weights(close: Closeness, patients: int) -> Floats:
     The power lets images that stand out from all other patients speak louder than the many that have to be next to
     somebody. Chosen among 1, 2, 3, 4 and 6 on planted copies of phantoms and radiographs, where it found most.
     """
-    return np.bincount(close.owner, close.margins**POWER, minlength=patients)
+    return np.bincount(close.owner, close.margins**POWER, minlength=patients).astype(np.float64)
 
 
 def tail_weights(order: Integers, owner: Integers, patients: int, sizes: Sequence[int]) -> Floats:
@@ -157,8 +157,9 @@ def shuffled_values(
 
 
 def nearness(close: Closeness, labels: Mask) -> Floats:
-    """``(n,)`` mean distance to the closest holdout image over that to the closest training image, for ``(n, P)`` labels.
+    """``(n,)`` mean distance to the closest holdout image over that to the closest training image.
 
+    ``labels``: ``(n, P)``.
     Where the listed neighbours are all of one part, the last of them stands for the closest of the other.
     """
     found = np.empty(len(labels))
