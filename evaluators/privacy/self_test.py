@@ -107,7 +107,7 @@ class PrivacySelfTest(Evaluator):
 
     metrics: ClassVar[tuple[Metric, ...]] = (FOUND_AT, BELOW, MISSED, FALSE_ALARM)
     purposes: ClassVar[tuple[Purpose, ...]] = ("privacy",)
-    id: ClassVar[str] = "privacy-self-test"
+    id: ClassVar[str] = "privacy_self_test"
     encoders: tuple[str, ...]
     reads_parts: ClassVar[tuple[Part, ...]] = ("train", "holdout")
 
