@@ -220,6 +220,13 @@ class Plan:
             **self._filter,
         }
 
+    def _asked_for(self, split: Split, requests: Sequence[Request], evaluator: Evaluator) -> dict[str, int | None]:
+        """``None`` in the place of a number that need not agree: the generator makes as many as it can, or none."""
+        asked = asked_for(requests, evaluator.purposes)
+        limited = self.generator.most(split) is not None
+        open_ = [each for each in evaluator.purposes if limited or each in self.generator.refuses]
+        return {**asked, **dict.fromkeys(open_)}
+
     def evaluation_key(
         self,
         name: str,
@@ -240,13 +247,6 @@ class Plan:
             **({"files": files} if files else {}),
             **({"learned_from": self.generator.learned_from(split)} if self.generator.trained_on else {}),
         }
-
-    def _asked_for(self, split: Split, requests: Sequence[Request], evaluator: Evaluator) -> dict[str, int | None]:
-        """``None`` in the place of a number that need not agree: the generator makes as many as it can, or none."""
-        asked = asked_for(requests, evaluator.purposes)
-        limited = self.generator.most(split) is not None
-        open_ = [each for each in evaluator.purposes if limited or each in self.generator.refuses]
-        return {**asked, **dict.fromkeys(open_)}
 
     @property
     def _filter(self) -> dict[str, Any]:
