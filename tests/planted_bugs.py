@@ -190,6 +190,13 @@ BUGS = (
         ("tests/leaderboard/test_compare.py", "-k", "departure"),
     ),
     Bug(
+        "a membership score above the null's clears all the same",
+        "leaderboard/null.py",
+        "if cell.above_null and cell.above_null.low > 0}",
+        "if cell.above_null and cell.above_null.low > 1}",
+        ("tests/leaderboard/test_null.py",),
+    ),
+    Bug(
         "the null gives the images first that are asked for",
         "generators/controls/test_part.py",
         "rows = shuffle_by_seeds(asking).permutation(len(self._images)).tolist()",
