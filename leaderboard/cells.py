@@ -21,7 +21,7 @@ class Cell:
 
     ``words`` stand in the place of the number. ``ranked`` is false where the number is shown and not judged; ``behind``
     says how much worse a contender is than the best of its column, ``above_null`` how far a number of privacy lies
-    above that of the null.
+    above that of the null. ``doubts`` say why a verdict that found no leak clears nothing.
     """
 
     state: State
@@ -32,6 +32,7 @@ class Cell:
     ranked: bool = True
     behind: ScoreDifference | None = None
     above_null: ScoreDifference | None = None
+    doubts: tuple[str, ...] = ()
 
     @property
     def best(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -12,7 +13,8 @@ from bench.storage.differences import Difference, differences
 from bench.storage.files import canonical
 from bench.storage.record import MetricRow, Record
 from leaderboard.cells import Cell, Place, Records, cell_of, definition, features_of
-from leaderboard.compare import Mark, behind_best, departure, fooled_by
+from leaderboard.compare import Mark, behind_best, fooled_by
+from leaderboard.null import against_null, doubts, null_of
 from leaderboard.read import Run
 from leaderboard.tables import ComparableRuns, departures, tables
 
@@ -77,7 +79,7 @@ class Row:
     control: str | None
     runs: tuple[Run, ...]
 
-    @property
+    @cached_property
     def leaks(self) -> bool:
         """Whether it is a contender in whose images a leak was found, be it in one run: it is never best, in no
         column, for a copy of a training image is as good as that image."""
@@ -199,7 +201,7 @@ def _grids(evaluator: str, table: ComparableRuns, rows: Sequence[Row]) -> tuple[
     }
     places = _places([record for own in records.values() for _, record in own])
     groups = sorted({place.group for place in places}, key=lambda group: (group != "all", group))
-    columns = {place: _column(place, rows, records) for place in places}
+    columns = _doubted({place: _column(place, rows, records) for place in places})
     return tuple(Grid(group, tuple(_in_order(columns, group))) for group in groups)
 
 
@@ -264,22 +266,27 @@ def _column(place: Place, rows: Sequence[Row], records: Mapping[str, Records]) -
     behind = behind_best(metric, contenders)
     for name, each in behind.items():
         cells[name] = replace(cells[name], behind=each)
-    null = _null(metric, rows, cells)
-    if null is not None:
-        cells |= {name: _above(each, cells[null]) for name, each in cells.items() if name != null}
-    leader = next(iter(behind), None)
+    null = null_of(metric, {row.name: row.control for row in rows}, cells)
+    cells, leader = against_null(cells, null), next(iter(behind), None)
     return Column(place.encoder, place.features, metric, cells, fooled_by(metric, pairs), leader, null)
 
 
-def _null(metric: MetricRow, rows: Sequence[Row], cells: Mapping[str, Cell]) -> str | None:
-    """The row that says what a number of privacy is where nothing leaked; ``None`` where there is none or no need."""
-    if metric.area != "privacy" or metric.better == "neither":
-        return None
-    found = [(row.name, cells[row.name].estimate) for row in rows if row.control == "null"]
-    return next((name for name, estimate in found if estimate and estimate.low is not None), None)
+def _doubted(columns: Mapping[Place, Column]) -> dict[Place, Column]:
+    """The columns; a verdict that no leak was found says where a membership score is above the null's all the same."""
+    against: dict[tuple[str, str], tuple[str, ...]] = {}
+    for place, column in columns.items():
+        for name, words in doubts(place.metric, place.encoder, column.cells).items():
+            against[place.group, name] = (*against.get((place.group, name), ()), words)
 
+    def cells(place: Place, column: Column) -> dict[str, Cell]:
+        return {
+            name: replace(cell, doubts=against.get((place.group, name), ()))
+            if cell.estimate and cell.estimate.value == 0
+            else cell
+            for name, cell in column.cells.items()
+        }
 
-def _above(cell: Cell, null: Cell) -> Cell:
-    if cell.estimate is None or null.estimate is None:
-        return cell
-    return replace(cell, above_null=departure(null.estimate, cell.estimate))
+    return {
+        place: replace(column, cells=cells(place, column)) if place.metric.key == VERDICT else column
+        for place, column in columns.items()
+    }

@@ -221,6 +221,13 @@ class Plan:
             **self._filter,
         }
 
+    def _asked_for(self, split: Split, requests: Sequence[Request], evaluator: Evaluator) -> dict[str, int | None]:
+        """``None`` in the place of a number that need not agree: the generator makes as many as it can, or none."""
+        asked = asked_for(requests, evaluator.purposes)
+        limited = self.generator.most(split) is not None
+        open_ = [each for each in evaluator.purposes if limited or each in self.generator.refuses]
+        return {**asked, **dict.fromkeys(open_)}
+
     def evaluation_key(
         self,
         name: str,
@@ -241,13 +248,6 @@ class Plan:
             **({"files": files} if files else {}),
             **self.statement(split),
         }
-
-    def _asked_for(self, split: Split, requests: Sequence[Request], evaluator: Evaluator) -> dict[str, int | None]:
-        """``None`` in the place of a number that need not agree: the generator makes as many as it can, or none."""
-        asked = asked_for(requests, evaluator.purposes)
-        limited = self.generator.most(split) is not None
-        open_ = [each for each in evaluator.purposes if limited or each in self.generator.refuses]
-        return {**asked, **dict.fromkeys(open_)}
 
     def statement(self, split: Split) -> dict[str, str]:
         """What keys say of a person's statement on the training; nothing where there is none."""

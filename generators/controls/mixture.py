@@ -91,7 +91,7 @@ class Mixture(Generator):
         Raises:
             BenchError: all training images are of one patient.
         """
-        owners = np.asarray(self._train.patients, np.str_)
+        _, owners = np.unique(np.asarray(self._train.patients, np.str_), return_inverse=True)
         if copied and (owners == owners[0]).all():
             raise BenchError(
                 f"generator.transform={self._transform.name} mixes images of two patients, and all {len(owners)} "
