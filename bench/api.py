@@ -322,6 +322,7 @@ class Generator(ABC, Configurable):
             trained on what the bench cannot know, and ``fit`` reads no more of the train part than size and labels.
         trained_on: what a person states that it learned from, where ``learns_from`` is ``None``: ``train``, the digest
             or the membership of a split, or anything else, which counts as unknown.
+        accounted: what a privacy accountant said of that training, where a person brings its record; ``None`` without.
         incidental: settings that change no image (where it runs, how often it saves).
         sampling_only: settings that training does not depend on, so that changing them keeps what was trained.
         runs_code: settings that, when set, start code which comes with weights; each needs the user's ``allow``.
@@ -342,6 +343,7 @@ class Generator(ABC, Configurable):
     uses: tuple[str, ...] = ()
     learns_from: ClassVar[Part | None] = "train"
     trained_on: str | None = None
+    accounted: Mapping[str, Any] | None = None
     incidental: ClassVar[tuple[str, ...]] = ("device",)
     sampling_only: ClassVar[tuple[str, ...]] = ()
     runs_code: ClassVar[tuple[str, ...]] = ()

@@ -79,6 +79,7 @@ class Settings(Source):
     device: str = "auto"
     bad_tolerance: int = Field(default=0, ge=0)
     block: int = Field(default=8, ge=1)
+    accounting: str | None = None
 
     @model_validator(mode="before")
     @classmethod
