@@ -326,6 +326,7 @@ class Generator(ABC, Configurable):
         trained_on: what a person states that the weights or images it reads learned from: ``train`` (of this data
             set's training pool the train part and nothing else), the digest or the membership of a split,
             ``elsewhere`` (no image of this data set's training pool), or anything else, which counts as unknown.
+        accounted: what a privacy accountant said of that training, where a person brings its record; ``None`` without.
         incidental: settings that change no image (where it runs, how often it saves).
         sampling_only: settings that training does not depend on, so that changing them keeps what was trained.
         runs_code: settings that, when set, start code which comes with weights; each needs the user's ``allow``.
@@ -347,6 +348,7 @@ class Generator(ABC, Configurable):
     uses: tuple[str, ...] = ()
     learns_from: ClassVar[Part | None] = "train"
     trained_on: str | None = None
+    accounted: Mapping[str, Any] | None = None
     incidental: ClassVar[tuple[str, ...]] = ("device",)
     sampling_only: ClassVar[tuple[str, ...]] = ()
     runs_code: ClassVar[tuple[str, ...]] = ()

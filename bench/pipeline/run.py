@@ -16,7 +16,7 @@ from bench.pipeline.image_parts import purposes_made
 from bench.pipeline.loading import Loading
 from bench.pipeline.plan import Plan
 from bench.pipeline.requests import make_requests
-from bench.pipeline.run_record import Results, described, keep, run_record
+from bench.pipeline.run_record import Results, described, generator_facts, keep, run_record
 from bench.pipeline.sampling import Sampled, Sampling
 from bench.pipeline.stage import result
 from bench.pipeline.training import Training
@@ -138,7 +138,7 @@ class Evaluations:
         if evaluator.reads_scores:
             protocol["reads"] = {each: content_key(found.record.protocol) for each, found in earlier.items()}
             read = {each: found.entry.sha256 for each, found in earlier.items()}
-            about = content_key([plan.documentation, asdict(self.split.info), self.sampled.facts])
+            about = content_key([plan.documentation, asdict(self.split.info), generator_facts(plan, self.sampled)])
             further = {"read": read, "about": about}
         refusal = plan.refusal(evaluator)
         if refusal:

@@ -62,8 +62,14 @@ def described(plan: Plan, split: Split, sampled: Sampled) -> dict[str, Any]:
         "unread": unread(split.info, sampled.uses),
         "documentation": plan.documentation,
         "sizes": sizes(split, sampled.facts),
-        "facts": plan.publication.value(sampled.facts),
+        "facts": plan.publication.value(generator_facts(plan, sampled)),
     }
+
+
+def generator_facts(plan: Plan, sampled: Sampled) -> dict[str, Any]:
+    """What the generator says of itself and, where a person brings it, what its training's accountant says."""
+    accounted = plan.generator.accounted
+    return {**sampled.facts, **({} if accounted is None else {"accounting": dict(accounted)})}
 
 
 def training(plan: Plan, split: Split) -> dict[str, str]:
@@ -102,7 +108,7 @@ def run_record(plan: Plan, folder: Path, results: Results) -> RunRecord:
         sizes=sizes(split, sampled.facts),
         info=plan.publication.value(asdict(split.info)),
         facts={
-            **plan.publication.value(sampled.facts),
+            **plan.publication.value(generator_facts(plan, sampled)),
             "columns_used": list(sampled.uses),
             "conditions_unread": unread(split.info, sampled.uses),
             **training(plan, split),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -22,6 +23,26 @@ DOCUMENTED = (
     "code_repository",
     "environment",
 )
+
+
+def accounted(facts: Mapping[str, Any]) -> str | None:
+    """What the record of a privacy accountant says, in words; ``None`` where the generator brings none.
+
+    Under (epsilon, 0)-differential privacy, whoever guesses which patients were learned from has an advantage (his true
+    less his false positive rate) of at most ``tanh(epsilon / 2)`` (Kairouz, Oh & Viswanath 2015, arXiv 1311.0776): 1
+    less that is 1 where nothing can be learned of anybody. It leaves ``delta`` out, and is given only where the unit is
+    the patient: a guarantee for each image says less of somebody who has several.
+    """
+    record = facts.get("accounting")
+    if record is None:
+        return None
+    guarantee = f"{record['mechanism']}, epsilon {record['epsilon']:g}, delta {record['delta']:g}"
+    accountant = f"{record['accountant']} {record['version']}"
+    stated = f"{guarantee} for each {record['unit']}, as stated by its accountant ({accountant})"
+    if record["unit"] != "patient":
+        return f"{stated}; the unit is not the patient, so nothing is counted"
+    share = 1 - math.tanh(record["epsilon"] / 2)
+    return f"{stated}; 1 - tanh(epsilon / 2) = {share:.3f}, where 1 leaves a membership attack no advantage"
 
 
 def filled_attributes(images: ImageSet, told: Collection[str]) -> dict[str, float | None]:

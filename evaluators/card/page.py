@@ -12,6 +12,7 @@ from bench.storage.files import as_json
 from bench.storage.image_reader import contact_sheet
 from bench.storage.record import sizes_words, trained_on_words
 from bench.storage.text_table import markdown_table
+from evaluators.card.documents import accounted
 
 SCHEMA = 1
 SHOWN = 32  # images on the card
@@ -91,6 +92,7 @@ def _general(generator: Mapping[str, Any], info: DatasetInfo, fake: ImageSet) ->
         "Sampling seed": str(generator.get("seed", "unknown")),
         "Training seed": str(generator.get("fit_seed", "unknown")),
         "Trained on": trained_on_words(generator),
+        **({"Differential privacy": known} if (known := accounted(generator.get("facts", {}))) else {}),
         "Intended use": str(generator.get("documentation", {}).get("intended_use", "not stated")),
     }
 

@@ -19,6 +19,7 @@ from bench.storage.files import file_digest
 from bench.storage.image_reader import Aspect, Grey, decode_file, image_files, pixel_hash, size_span
 from bench.storage.parquet import Colour, grey
 from bench.storage.tables import Row, read_table
+from generators.accounting import accounting_record
 from generators.assignment import shuffle_by_seeds
 from generators.finished.joining import fewer, join, some
 from generators.finished.shaping import check_crop_rows, cut, same_pictures, shaped
@@ -71,7 +72,7 @@ class Folder(Generator):
     """
 
     learns_from: ClassVar[Part | None] = None
-    incidental: ClassVar[tuple[str, ...]] = ("device", "trained_on")
+    incidental: ClassVar[tuple[str, ...]] = ("device", "trained_on", "accounting")
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class Folder(Generator):
         reuse: bool = False,
         block: Count = 256,
         trained_on: str | None = None,
+        accounting: str | None = None,
     ) -> None:
         """``path``: the folder. ``table``: its CSV, relative to the folder. ``window``: grey range of 16-bit files.
 
@@ -91,7 +93,7 @@ class Folder(Generator):
         rows off the top and the bottom before that. ``colour``: ``luma`` takes colours as grey. ``reuse``: allow a
         picture to serve several requests, be it that there are too few or that files are alike, which every diversity
         metric will punish. ``trained_on``: what you state that the generator learned from, see
-        ``training_statement``.
+        ``training_statement``. ``accounting``: the record of a privacy accountant, see ``accounting_record``.
         """
         if resize is not None and resize not in get_args(Aspect):
             raise BenchError(f"generator.resize is {resize!r}; it must be pad, crop or null")
@@ -101,6 +103,7 @@ class Folder(Generator):
         self._crop_rows, self._colour = tuple(crop_rows), colour
         self.block = block
         self.trained_on = training_statement(trained_on)
+        self.accounted = accounting_record(accounting)
         self._path, self._table_name = path, table
         self._resize, self._reuse = resize, reuse
         self._window = None if window is None else (float(window[0]), float(window[1]))

@@ -15,6 +15,7 @@ from bench.runtime.setting_types import Count, ExistingPath
 from bench.storage.image_reader import Aspect, Grey, pixel_hash, size_span
 from bench.storage.mapped import nameless
 from bench.storage.parquet import Colour, ImageTable, grey, label_value, labels_dict
+from generators.accounting import accounting_record
 from generators.assignment import shuffle_by_seeds
 from generators.finished.joining import fewer, join, repeating, some
 from generators.finished.shaping import check_crop_rows, cut, same_pictures, shaped
@@ -40,7 +41,7 @@ class Parquet(Generator):
     """
 
     learns_from: ClassVar[Part | None] = None
-    incidental: ClassVar[tuple[str, ...]] = ("device", "trained_on")
+    incidental: ClassVar[tuple[str, ...]] = ("device", "trained_on", "accounting")
 
     path: ExistingPath | None = None
     by: By | None = None
@@ -52,6 +53,7 @@ class Parquet(Generator):
     repeat_tolerance: int = 0
     block: Count = 64
     trained_on: str | None = None
+    accounting: str | None = None
     facts: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +65,7 @@ class Parquet(Generator):
         check_crop_rows(self.crop_rows)
         self.reads = (str(Path(self.path).expanduser()),) if self.path else ()
         self.trained_on = training_statement(self.trained_on)
+        self.accounted = accounting_record(self.accounting)
         self._given: dict[str, int] = {}
 
     def fit(self, train: ImageSet, folder: Path, seed: int) -> None:

@@ -41,6 +41,10 @@ class LoraTraining(DiffusersPipeline):
         super().__init__(**settings)
         if self._settings.lora:
             raise BenchError("generator.lora is set, but this generator trains its own adapter; set it to null")
+        if self.accounted is not None:
+            raise BenchError(
+                "generator.accounting is set, but no accountant saw the training that goes on here; set it to null"
+            )
         recipe = read(Recipe, training, "generator.training")
         if not isinstance(recipe.family, Family):
             raise BenchError(

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from bench.api import BenchError, Generator, Images, ImageSet, Part, Request
 from bench.runtime.device import resolve
 from bench.storage.image_reader import size_span
+from generators.accounting import accounting_record
 from generators.text_to_image.prompts import fields, prompt_text, token_counts
 from generators.text_to_image.settings import Settings, read
 from generators.training_statement import training_statement
@@ -27,7 +28,7 @@ class DiffusersPipeline(Generator):
     """
 
     learns_from: ClassVar[Part | None] = None
-    incidental: ClassVar[tuple[str, ...]] = ("device", "bad_tolerance", "offload", "trained_on")
+    incidental: ClassVar[tuple[str, ...]] = ("device", "bad_tolerance", "offload", "trained_on", "accounting")
     runs_code: ClassVar[tuple[str, ...]] = ("remote_code",)
 
     def __init__(self, **settings: Any) -> None:
@@ -36,6 +37,7 @@ class DiffusersPipeline(Generator):
         self.uses = fields(self._settings.prompt)
         self.reads = self._settings.places
         self.trained_on = training_statement(self._settings.trained_on)
+        self.accounted = accounting_record(self._settings.accounting)
         self.facts: dict[str, Any] = {}
         self._bad: dict[str, str] = {}
 

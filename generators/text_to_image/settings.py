@@ -80,6 +80,7 @@ class Settings(Source):
     bad_tolerance: int = Field(default=0, ge=0)
     block: int = Field(default=8, ge=1)
     trained_on: str | None = None
+    accounting: str | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig, open_dict
+from PIL import Image
 
 from bench.api import BenchError, Split
 from bench.pipeline.plan import Plan
@@ -140,6 +141,23 @@ def test_what_a_person_states_stands_on_the_card_and_is_counted(cache: Path, tmp
     assert json.loads((folder / "card.json").read_text())["general"]["Intended use"] == "teaching"
     outcome = go(cache, folder, *settings, "documentation.intended_use=' '", "documentation.privacy_method=''")
     assert {score.metric: score.value for score in outcome.records["card"].scores}["card_comprehension"] == 0
+
+
+def test_an_accountants_record_is_added_to_images_that_are_there(cache: Path, tmp_path: Path) -> None:
+    images, rng = tmp_path / "images", np.random.default_rng(0)
+    images.mkdir()
+    for number in range(20):
+        Image.fromarray(rng.integers(0, 256, (32, 32), dtype=np.uint8)).save(images / f"{number}.png")
+    settings = ["generator=folder", f"generator.path={images}", "generator.reuse=true", "evaluator=[card]"]
+    go(cache, tmp_path / "run", *settings, "dataset.image_size=32")
+    before = sampled(tmp_path / "run")
+    record = {"mechanism": "DP-SGD", "epsilon": 0.2, "delta": 0.0, "unit": "patient", "accountant": "a", "version": "1"}
+    (tmp_path / "accounting.json").write_text(json.dumps(record))
+    added = f"generator.accounting={tmp_path / 'accounting.json'}"
+    go(cache, tmp_path / "run", *settings, "dataset.image_size=32", added)
+    assert sampled(tmp_path / "run") == before
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["facts"]["accounting"]["epsilon"] == 0.2
+    assert "= 0.900" in json.loads((tmp_path / "run" / "card.json").read_text())["general"]["Differential privacy"]
 
 
 def test_a_card_that_was_changed_is_made_again(cache: Path, tmp_path: Path) -> None:

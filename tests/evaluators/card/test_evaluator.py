@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from bench.api import ImageSet, Rows, Score, Split
 from evaluators.card import pixel_statistics, terms
-from evaluators.card.documents import DOCUMENTED
+from evaluators.card.documents import DOCUMENTED, accounted
 from evaluators.card.evaluator import COMPLIANCE, CONGRUENCE, Card
 from evaluators.card.page import html
 from tests.toy import INFO, image_set, material, toy_labels, toy_set, toy_split
@@ -171,6 +171,38 @@ def test_a_control_is_headed_as_what_it_is(split: Split, tmp_path: Path, control
     card = json.loads((tmp_path / "card.json").read_text())
     assert ("Contact sheet of real images" in html(card, "AA")) == shows_real
     assert ("Contact sheet of generated images" in html(card, "AA")) != shows_real
+
+
+STATED = {
+    "mechanism": "DP-SGD",
+    "epsilon": 0.2,
+    "delta": 1e-5,
+    "unit": "patient",
+    "accountant": "dp_accounting pld",
+    "version": "0.6.0",
+}
+
+
+def test_an_accountants_record_bounds_the_advantage_only_of_patients() -> None:
+    assert accounted({}) is None
+    said = str(accounted({"accounting": STATED}))
+    assert "epsilon 0.2, delta 1e-05 for each patient, as stated by its accountant (dp_accounting pld 0.6.0)" in said
+    assert "1 - tanh(epsilon / 2) = 0.900," in said
+    assert "= 0.001," in str(accounted({"accounting": STATED | {"epsilon": 8}}))
+    for unit in ("study", "image"):
+        said = str(accounted({"accounting": STATED | {"unit": unit}}))
+        assert f"for each {unit}, as stated" in said and "nothing is counted" in said and "tanh" not in said
+
+
+def test_an_accountants_record_stands_on_the_card_and_in_no_criterion(split: Split, tmp_path: Path) -> None:
+    fake = toy_set(tmp_path, "few", 20)
+    plain = score(split, fake, tmp_path)
+    general = json.loads((tmp_path / "card.json").read_text())["general"]
+    assert "Differential privacy" not in general
+    assert score(split, fake, tmp_path, facts={"accounting": STATED}) == plain
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["general"]["Differential privacy"] == accounted({"accounting": STATED})
+    assert "as stated by its accountant" in (tmp_path / "card.html").read_text()
 
 
 def test_few_images_are_refused_with_the_numbers(split: Split, tmp_path: Path) -> None:
