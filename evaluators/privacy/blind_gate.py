@@ -235,12 +235,13 @@ def expanded(rows: Floats, rng: np.random.Generator) -> Floats:
 def principal(rows: Floats, count: int, rng: np.random.Generator) -> Floats:
     """Up to ``count`` principal components ``(n, K)`` of standardised rows, each scaled to a standard deviation of 1.
 
-    By random projections and two power iterations (Halko, Martinsson & Tropp 2011); those without any spread are left
+    By three power iterations from random combinations of images (Halko, Martinsson & Tropp 2011), so that the order of
+    columns decides nothing; those without any spread are left
     out. The entry of a component farthest from 0 is positive.
     """
     most = min(count, *rows.shape)
-    basis = np.linalg.qr(rows @ rng.normal(size=(rows.shape[1], min(most + 16, *rows.shape))))[0]
-    for _ in range(2):
+    basis = rng.normal(size=(len(rows), min(most + 16, *rows.shape)))
+    for _ in range(3):
         basis = np.linalg.qr(rows @ (rows.T @ basis))[0]
     left, values, _ = np.linalg.svd(basis.T @ rows, full_matrices=False)
     kept = values[:most] > 1e-6 * max(float(values[0]), 1e-30)
