@@ -170,12 +170,12 @@ def corrected(areas: Floats) -> Floats:
 
 def crossed_areas(rows: Floats, labels: Mask, fold: Integers) -> Floats:
     """``(C,)`` cross-validated areas, one for each column of labels ``(n, C)``; all columns share each fold's solve."""
-    ranked = np.empty(labels.shape, np.float32)
+    ranked = np.empty(labels.shape)
     for number in range(FOLDS):
         test = fold == number
         order = np.argsort(ridge_scores(rows[~test], labels[~test], rows[test]).T, axis=1)
-        place = np.empty(order.shape, np.float32)
-        np.put_along_axis(place, order, (np.arange(order.shape[1], dtype=np.float32) + 0.5)[None], axis=1)
+        place = np.empty(order.shape)
+        np.put_along_axis(place, order, (np.arange(order.shape[1]) + 0.5)[None], axis=1)
         ranked[test] = place.T / order.shape[1]
     return column_auc(ranked, labels)
 
