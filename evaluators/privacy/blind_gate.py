@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from bench.api import BenchError, Metric, Refused, Rows, Score
-from bench.statistics.arrays import Floats, Integers, Interval, Mask, Singles
+from bench.statistics.arrays import Floats, Integers, Interval, Mask
 from bench.statistics.resampling import cluster_folds, normal_interval
 
 Kind = Literal["linear", "nonlinear"]
@@ -168,19 +168,19 @@ def corrected(areas: Floats) -> Floats:
     return (scaled.max(axis=0)[None] >= scaled[:, :1] - 1e-9).mean(axis=1)
 
 
-def crossed_areas(rows: Singles, labels: Mask, fold: Integers) -> Floats:
+def crossed_areas(rows: Floats, labels: Mask, fold: Integers) -> Floats:
     """``(C,)`` cross-validated areas, one for each column of labels ``(n, C)``; all columns share each fold's solve."""
-    ranked = np.empty(labels.shape, np.float32)
+    ranked = np.empty(labels.shape)
     for number in range(FOLDS):
         test = fold == number
         order = np.argsort(ridge_scores(rows[~test], labels[~test], rows[test]).T, axis=1)
-        place = np.empty(order.shape, np.float32)
-        np.put_along_axis(place, order, (np.arange(order.shape[1], dtype=np.float32) + 0.5)[None], axis=1)
+        place = np.empty(order.shape)
+        np.put_along_axis(place, order, (np.arange(order.shape[1]) + 0.5)[None], axis=1)
         ranked[test] = place.T / order.shape[1]
     return column_auc(ranked, labels)
 
 
-def ridge_scores(rows: Singles, labels: Mask, new: Singles) -> Singles:
+def ridge_scores(rows: Floats, labels: Mask, new: Floats) -> Floats:
     """``(T, C)`` scores of ``new (T, D)`` from one ridge regression on ``rows (n, D)`` for each column of labels.
 
     ``PENALTY * n`` is added to the diagonal of the cross-products of the features, which are centred.
@@ -189,7 +189,7 @@ def ridge_scores(rows: Singles, labels: Mask, new: Singles) -> Singles:
 
     centre = rows.mean(axis=0)
     rows, new = rows - centre, new - centre
-    target = labels - labels.mean(axis=0, dtype=np.float32)
+    target = labels - labels.mean(axis=0)
     narrow = rows.shape[1] <= len(rows)
     gram = rows.T @ rows if narrow else rows @ rows.T
     gram[np.diag_indices_from(gram)] += PENALTY * len(rows)
@@ -199,7 +199,7 @@ def ridge_scores(rows: Singles, labels: Mask, new: Singles) -> Singles:
     return new @ (rows.T @ cho_solve(factor, target, check_finite=False))
 
 
-def column_auc(scores: Singles, positive: Mask) -> Floats:
+def column_auc(scores: Floats, positive: Mask) -> Floats:
     """Area under the ROC curve of each column of ``(n, C)`` scores and truths, from ranks."""
     from scipy import stats
 
@@ -208,19 +208,18 @@ def column_auc(scores: Singles, positive: Mask) -> Floats:
     return ((ranks * positive).sum(axis=0) - hits * (hits + 1) / 2) / (hits * (len(scores) - hits))
 
 
-def standardised(rows: Rows | Floats) -> Singles:
+def standardised(rows: Rows | Floats) -> Floats:
     """``(n, D)`` with mean 0 and standard deviation 1 in every column that is not constant; those are 0.
 
     Of both sets together: nothing here depends on which set an image is in.
     """
     wide = rows.astype(np.float64)
     spread = wide.std(axis=0)
-    return ((wide - wide.mean(axis=0)) / np.where(spread > 1e-12 * np.abs(wide).max(axis=0), spread, np.inf)).astype(
-        np.float32
-    )
+    varies = spread > 1e-12 * np.abs(wide).max(axis=0)
+    return (wide - wide.mean(axis=0)) / np.where(varies, spread, np.inf)
 
 
-def expanded(rows: Singles, rng: np.random.Generator) -> Singles:
+def expanded(rows: Floats, rng: np.random.Generator) -> Floats:
     """Standardised columns ``(n, E)`` in which a linear classifier is not: of ``rows (n, D)``, standardised.
 
     The first ``PAIRED`` principal components, each scaled to 1, multiplied with each other and with themselves, and
@@ -233,16 +232,19 @@ def expanded(rows: Singles, rng: np.random.Generator) -> Singles:
     return standardised(np.concatenate([components[:, left] * components[:, right], waves], axis=1))
 
 
-def principal(rows: Singles, count: int, rng: np.random.Generator) -> Floats:
+def principal(rows: Floats, count: int, rng: np.random.Generator) -> Floats:
     """Up to ``count`` principal components ``(n, K)`` of standardised rows, each scaled to a standard deviation of 1.
 
-    By random projections and two power iterations (Halko, Martinsson & Tropp 2011); those without any spread are left
-    out.
+    By three power iterations from random combinations of images (Halko, Martinsson & Tropp 2011), so that the order of
+    columns decides nothing; those without any spread are left
+    out. The entry of a component farthest from 0 is positive.
     """
     most = min(count, *rows.shape)
-    basis = np.linalg.qr(rows @ rng.normal(size=(rows.shape[1], min(most + 16, *rows.shape))).astype(np.float32))[0]
-    for _ in range(2):
+    basis = rng.normal(size=(len(rows), min(most + 16, *rows.shape)))
+    for _ in range(3):
         basis = np.linalg.qr(rows @ (rows.T @ basis))[0]
     left, values, _ = np.linalg.svd(basis.T @ rows, full_matrices=False)
-    kept = values[:most] > 1e-4 * max(float(values[0]), 1e-30)
-    return np.asarray((basis @ left[:, :most])[:, kept] * np.sqrt(len(rows)), np.float64)
+    kept = values[:most] > 1e-6 * max(float(values[0]), 1e-30)
+    components = (basis @ left[:, :most])[:, kept] * np.sqrt(len(rows))
+    farthest = np.take_along_axis(components, np.abs(components).argmax(axis=0)[None], axis=0)
+    return components * np.sign(farthest)
