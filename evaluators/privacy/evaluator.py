@@ -54,6 +54,7 @@ UNKNOWN_TRAINING = (
 )
 STATED_TRAINING = "that this generator learned from the training part alone is stated by a person and not measured"
 ACQUISITION = "acquisition"
+IS_NULL = "these images are the test part, which others are compared with"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Privacy(Evaluator):
         yield from copies.scores
         blind, blind_fault = _blind(study)
         yield from (each if isinstance(each, Score) else each.score() for each in blind)
-        fault = copies.fault or untrusted(material) or blind_fault
+        fault = copies.fault or untrusted(study) or blind_fault
         few = too_few(len(images), study.pool)
         found = None if fault or few else self._evidence(study, copies)
         most = _limits(study) if found else {}
@@ -170,8 +171,6 @@ def study_of(material: Material, encoders: Sequence[str]) -> Study:
 def null_of(material: Material, views: Sequence[View], rng: np.random.Generator) -> ImageSet | str:
     """The images of the test part, as many as there are synthetic ones at most, or why they are no null."""
     split = material.split
-    if material.generator.get("control") == "null":
-        return "these images are the test part, which others are compared with"
     try:
         checks = gate(
             {view.name: (view.train, view.scaled(material.features(view.name, split.test))) for view in views},
@@ -184,12 +183,22 @@ def null_of(material: Material, views: Sequence[View], rng: np.random.Generator)
     fault = next((each.fault for each in checks if each.fault), None)
     if fault:
         return f"the test part is no null: {fault}"
+    if _is_null(material):
+        return IS_NULL
     return split.test.at_most(len(material.images["privacy"]), rng)
 
 
-def untrusted(material: Material) -> str | None:
-    """Why the holdout is no control for this generator, if so."""
-    return UNKNOWN_TRAINING if material.generator.get("trained_on") == "unknown" else None
+def untrusted(study: Study) -> str | None:
+    """Why the holdout is no control for this generator, or these images are no null, if so."""
+    if study.material.generator.get("trained_on") == "unknown":
+        return UNKNOWN_TRAINING
+    if _is_null(study.material) and study.null != IS_NULL:
+        return str(study.null)
+    return None
+
+
+def _is_null(material: Material) -> bool:
+    return material.generator.get("control") == "null"
 
 
 def _blind(study: Study) -> tuple[list[Blind | Score], str | None]:

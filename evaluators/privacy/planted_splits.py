@@ -40,6 +40,7 @@ class Plan:
         honest: the honest images by encoder.
         copies: by kind and encoder, one copy of an image of each of ``owners (n,)``.
         planted: by encoder and kind, the other copies, from which limits are read.
+        exact: kinds that leave every pixel as it is, which are found without any test.
     """
 
     pool: Pool
@@ -47,6 +48,7 @@ class Plan:
     copies: Mapping[str, Mapping[str, Seen]]
     planted: Mapping[str, Mapping[str, Planted]]
     owners: Integers
+    exact: frozenset[str]
 
     @property
     def images(self) -> int:
@@ -55,10 +57,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One split: what the tests say, and the limit of the planted kind."""
+    """One split: whether copies are the very pixels of training images, what the tests say, the limit of the kind."""
 
+    exact: bool
     evidence: Evidence
     limit: Limit | None
+
+    @property
+    def found(self) -> bool:
+        return self.exact or bool(self.evidence.found)
 
 
 def plan_of(
@@ -70,15 +77,17 @@ def plan_of(
     honest = {name: seen(view, view.scaled(material.features(name, images)), pool) for name, view in views.items()}
     sources = sources_of(pool, int(np.ceil(SPARE * most * len(images) / pool.share)), rng)
     own, others = (pictures(material, pool, places) for places in (sources.own, sources.others))
-    copies = {}
+    copies, exact = {}, set()
     for kind in kinds:
         changed = TRANSFORMS[kind](own, others)
+        if np.array_equal(changed, own):
+            exact.add(kind)
         copies[kind] = {
             name: seen(view, view.scaled(encoded(material.encoders[name], changed)), pool)
             for name, view in views.items()
         }
     known = {name: planted(material, pool, view) for name, view in views.items()}
-    return Plan(pool, honest, copies, known, pool.owners[sources.own])
+    return Plan(pool, honest, copies, known, pool.owners[sources.own], frozenset(exact))
 
 
 def seen(view: View, rows: Rows, pool: Pool) -> Seen:
@@ -109,9 +118,10 @@ def trial(plan: Plan, kind: str | None, share: float, permutations: int, rng: np
     close = {name: each.close for name, each in sets.items()}
     found = evidence(*shuffled_values(joined(parts), close, member, rng, permutations))
     if kind is None:
-        return Trial(found, None)
+        return Trial(False, found, None)
     copies = {name: own[kind] for name, own in plan.planted.items()}
-    return Trial(found, limit(close, copies, member, relabelled(member, rng), rng))
+    exact = kind in plan.exact and len(chosen) > 0
+    return Trial(exact, found, limit(close, copies, member, relabelled(member, rng), rng))
 
 
 def _copied(plan: Plan, member: Mask, count: int, rng: np.random.Generator) -> Indices:

@@ -167,7 +167,7 @@ class PrivacySelfTest(Evaluator):
 
 def row_of(kind: str, share: float, trials: Sequence[Trial]) -> Row:
     """The trials of one kind and share together."""
-    found = np.array([bool(each.evidence.found) for each in trials])
+    found = np.array([each.found for each in trials])
     below = [each.limit is not None and each.limit.most < share - 1e-9 for each in trials]
     promised = [bool(each.limit and (each.limit.found_from or 1.0) <= share + 1e-9) for each in trials]
     most = medians([each.limit.most if each.limit else None for each in trials])
