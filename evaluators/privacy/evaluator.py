@@ -292,12 +292,12 @@ def _tested(study: Study, found: Evidence | None, unfit: str | None) -> Iterator
 
 def _false_alarms(study: Study, unfit: str | None) -> Score:
     n = len(study.images)
-    if unfit or isinstance(study.null, str):
-        return FALSE_ALARMS.refused(unfit or str(study.null), n=n)
-    few = too_few(len(next(iter(study.null.values())).close), study.pool)
-    if few:
-        return FALSE_ALARMS.refused(f"halves of the test part are too small: {few}", n=n)
-    close = {name: own.close for name, own in study.null.items()}
+    null = study.own if _is_null(study.material) else study.null
+    if unfit or isinstance(null, str):
+        return FALSE_ALARMS.refused(unfit or str(null), n=n)
+    if few := too_few(len(next(iter(null.values())).close), study.pool):
+        return FALSE_ALARMS.refused(f"the test part is too small to draw halves of: {few}", n=n)
+    close = {name: own.close for name, own in null.items()}
     share, images = false_alarms(close, study.pool.member, study.rng["alarms"])
     return FALSE_ALARMS(share, n=2 * images, reason=f"halves of {images} images overlap, so no interval is known")
 
