@@ -192,7 +192,12 @@ def test_another_name_of_module_or_class_moves_no_number(name: str) -> None:
 
 
 # what 1,000 holdout patients or test images would be needed for, and what asks for an encoder named only by choice
-UNMEASURED = {"mia_tpr", "split_false_alarms", "chexgenbench_alignment", *(f"chexgenbench_reid{each}" for each in ("", "_max", "_count"))}
+UNMEASURED = {
+    "mia_tpr",
+    "split_false_alarms",
+    "chexgenbench_alignment",
+    *(f"chexgenbench_reid{each}" for each in ("", "_max", "_count")),
+}
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
