@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import combinations
 
 import numpy as np
@@ -32,6 +33,7 @@ from evaluators.privacy.shuffled_labels import (
 )
 from tests.evaluators.privacy.gaussian import People, people
 
+log = logging.getLogger(__name__)
 EXACT = 79  # shuffles with which a p of .0125, half of .025, is just reached: 1 / (1 + 79)
 
 
@@ -194,7 +196,7 @@ def test_size_over_four_thousand_splits(share: float, hubs: int) -> None:
         rng = np.random.default_rng([seed, 2])
         world = people(80, rng, columns=12, most=5, hubs=hubs)
         found += flagged(world, share, 10, rng, ratio=True)
-    print(f"share {share}, hubs {hubs}: {np.mean(found):.4f} of {len(found)}")
+    log.info("share %s, hubs %s: %.4f of %s splits flagged", share, hubs, np.mean(found), len(found))
     assert np.mean(found) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / len(found))
 
 
@@ -228,7 +230,7 @@ def test_power_by_noise_and_share() -> None:
     for noise in (0.1, 0.3, 0.5, 0.7):
         for copies in (0.01, 0.02, 0.05):
             copying, tail = power(noise, copies, 100)
-            print(f"noise {noise}, {copies:.0%} copies: copying test {copying:.2f}, tail of 25 {tail:.2f}")
+            log.info("noise %s, copies %s: copying test %.2f, tail of 25 %.2f", noise, copies, copying, tail)
             assert copying >= tail - 0.05
 
 
