@@ -46,7 +46,6 @@ def attacked(split: Split, limit: int | None, seed: int) -> float:
     pooled = np.stack(list(real.values()))[pool.order]
     least = closest_by_patient(pooled, made, pool.owners, pool.patients)
     return float(column_auc(-least[:, None], pool.member[:, None])[0])
-    return float(column_auc(highest[:, None], member[:, None])[0])
 
 
 def test_purposes_ask_for_the_conditions_of_their_part(tiny_split: Split) -> None:
