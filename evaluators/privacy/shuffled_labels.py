@@ -182,7 +182,7 @@ def p_values(values: Floats) -> Floats:
     found = np.empty_like(values)
     for column, own in enumerate(values.T):
         below = np.searchsorted(np.sort(own), own - 1e-9 * np.abs(own), side="left")
-        found[:, column] = 1 - below / len(own)
+        found[:, column] = (len(own) - below) / len(own)
     return found
 
 
