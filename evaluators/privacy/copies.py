@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from evaluators.privacy.near_duplicates import (
     DUPLICATES,
     NEAR_DUPLICATES,
     NEAR_DUPLICATES_HOLDOUT,
+    Closest,
+    Fingerprints,
     NearCopies,
     exact_copies,
     fingerprints,
@@ -60,8 +62,7 @@ def copies_of(split: Split, images: ImageSet, pool: Pool, same_picture: float) -
         same_picture: correlation from which a holdout and a training picture count as one.
     """
     train, n = len(split.train), len(images)
-    real = fingerprints(split.train, split.holdout)
-    near = near_copies(fingerprints(images), real, split.train.patients + split.holdout.patients, same_picture)
+    near = _near(split, images, pool, same_picture)
     fault = _same_pictures(split, near, same_picture) or void_control(images, split.train, split.holdout, near)
     exact = exact_copies(images, split.train)
     rule = f"correlation above {near.threshold:.4f}: no two real images of different patients are as much alike"
@@ -76,6 +77,21 @@ def copies_of(split: Split, images: ImageSet, pool: Pool, same_picture: float) -
     pooled = np.empty(len(pool.order), np.int64)
     pooled[pool.order] = np.arange(len(pool.order))
     return Copies(exact, tuple(scores), fault, near, pool.owners[pooled[near.made.where]], facts)
+
+
+def _near(split: Split, images: ImageSet, pool: Pool, same_picture: float) -> NearCopies:
+    """Near copies by place in the training images followed by the holdout images.
+
+    They are looked for in the order of the pool: of equally good candidates the first are kept, and training images
+    must not be the first.
+    """
+    real, order = fingerprints(split.train, split.holdout), pool.order
+    owners = [pool.names[owner] for owner in pool.owners]
+    pooled = Fingerprints(real.thumbnails[order], real.hashes[order])
+    found = near_copies(fingerprints(images), pooled, owners, same_picture)
+    back = np.argsort(order)
+    own = Closest(found.real.correlation[back], order[found.real.where[back]], found.real.runner_up[back])
+    return replace(found, made=replace(found.made, where=order[found.made.where]), real=own)
 
 
 def _same_pictures(split: Split, near: NearCopies, same_picture: float) -> str | None:

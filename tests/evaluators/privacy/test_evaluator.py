@@ -84,7 +84,7 @@ def test_a_memoriser_is_found_by_everything(world: World, tmp_path: Path) -> Non
         assert float(run.scores["nn_distance_ratio", encoder].high or 1) < 1
         for metric, least in (("mia_auc", 0.6), ("mia_auc_above_null", 0.1)):
             assert float(run.scores[metric, encoder].low or 0) > least
-    assert run["leak_bound"].value == 1
+    assert run["leak_bound"].value is None, "no changed copy stands out among exact ones, and nothing bounds them"
     assert (tmp_path / "privacy_pairs.png").exists()
 
 
