@@ -388,7 +388,7 @@ BUGS = (
         "evaluators/privacy/view.py",
         "scale = column_scale(pooled)",
         "scale = column_scale(train)",
-        (*PRIVACY, "both_parts or depend_on_who"),
+        (*PRIVACY, "depend_on_who"),
     ),
     Bug(
         "columns of different units are not scaled in privacy",
@@ -402,7 +402,14 @@ BUGS = (
         "evaluators/privacy/planting.py",
         'read[np.argsort(np.argsort(~ours, kind="stable"))]',
         "read",
-        (*PRIVACY, "honest_generator or depend_on_who"),
+        (*PRIVACY, "depend_on_who"),
+    ),
+    Bug(
+        "near copies are looked for among training images first",
+        "evaluators/privacy/copies.py",
+        "fingerprints(split.train, split.holdout), pool.order",
+        "fingerprints(split.train, split.holdout), np.arange(len(pool.order))",
+        (*PRIVACY, "depend_on_who"),
     ),
     Bug(
         "planted copies of training patients alone",
@@ -425,14 +432,14 @@ BUGS = (
         "evaluators/privacy/bounds.py",
         "return most_copies(among, rate, images) / images",
         "return min(1.0, among / images)",
-        (*PRIVACY, "not_bounded_below"),
+        (*PRIVACY, "depend_on_the_labels"),
     ),
     Bug(
         "a limit without its uncertainty",
         "evaluators/privacy/bounds.py",
         "upper = upper_limit(held * effective, effective, LABELS)",
         "upper = held",
-        (*PRIVACY, "not_bounded_below or depend_on_the_labels"),
+        (*PRIVACY, "depend_on_the_labels"),
     ),
     Bug(
         "a share is named from one copy on",
