@@ -19,7 +19,7 @@ Records = Sequence[tuple[int, Record]]  # (seed, record)
 class Cell:
     """What one generator has in one column; ``n`` are the different numbers of images behind it.
 
-    ``words`` stand in the place of the number. ``ranked`` is false where the number is shown and not judged; ``behind``
+    ``words`` stand in the place of the number, or of a refusal. ``ranked`` is false where the number is shown and not judged; ``behind``
     says how much worse a contender is than the best of its column, ``above_null`` how far a number of privacy lies
     above that of the null. ``doubts`` say why a verdict that found no leak clears nothing.
     """
@@ -69,18 +69,18 @@ def cell_of(place: Place, records: Records, seeds: int) -> Cell:
     for seed, record in records:
         score, state, why = _outcome(place, record)
         states.add(state)
-        if score is not None:
+        if score is not None and state == "value":
             scores.append(score)
-            if score.words:
-                words.setdefault(score.words, []).append(seed)
+        if score is not None and score.words:
+            words.setdefault(score.words, []).append(seed)
         if why:
             said.setdefault(why, []).append(seed)
     notes = _by_seed(said, seeds)
+    verdicts = "; ".join(_by_seed(words, seeds)) or None
     if scores:
         if len(records) < seeds:
             notes.append(f"{_seeds([seed for seed, _ in records])} only: the others have no record in this table")
         n = tuple(sorted({score.n for score in scores}))
-        verdicts = "; ".join(_by_seed(words, seeds)) or None
         ranked = all(score.ranked for score in scores)
         estimate = combine(scores, place.metric)
         if not all(record.protocol.get("split") for _, record in records):
@@ -88,7 +88,7 @@ def cell_of(place: Place, records: Records, seeds: int) -> Cell:
         return Cell("value", estimate, n, tuple(notes), verdicts, ranked)
     for state in ("failed", "refused"):
         if state in states:
-            return Cell(state, notes=tuple(notes))
+            return Cell(state, notes=tuple(notes), words=verdicts)
     return Cell("missing")
 
 
@@ -98,7 +98,7 @@ def _by_seed(said: Mapping[str, Sequence[int]], seeds: int) -> list[str]:
 
 
 def _outcome(place: Place, record: Record) -> tuple[ScoreRow | None, State, str]:
-    """The score if there is one, the state of its cell, and the footnote to it."""
+    """The score if there is one, of a refusal too, the state of its cell, and the footnote to it."""
     metric = place.metric
     definitions = {each.key: definition(each) for each in record.metrics}
     for score in record.scores:
@@ -106,7 +106,7 @@ def _outcome(place: Place, record: Record) -> tuple[ScoreRow | None, State, str]
         if here != (*place[:3], metric.key) or definitions[score.metric] != definition(metric):
             continue
         if score.value is None:
-            return None, "refused", f"refused: {score.reason}"
+            return score, "refused", f"refused: {score.reason}"
         return score, "value", _footnote(score)
     if record.status == "failed" and record.error is not None:
         return None, "failed", f"failed: {record.error.type}: {record.error.message}"

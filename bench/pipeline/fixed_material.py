@@ -38,7 +38,7 @@ from bench.storage.image_reader import encode_png, pixel_hash
 SIDE = 32  # pixels along an edge
 BLOCK = 8  # pixels along the edge of a block whose mean is a feature
 COUNTS = {"train": 120, "holdout": 128, "test": 208}  # enough for every metric of the card and of fidelity
-MADE = 512  # generated images: the tail test and the inception score want 500
+MADE = 512  # generated images: the copying test and the inception score want 500
 COPIES, NEAR_COPIES = 2, 3  # few, so that p-values and shares stay away from their ends
 PROMPTS = 64
 VISITS = (1, 2, 3, 4)  # images of one patient and the next

@@ -21,6 +21,7 @@ from evaluators.privacy.closeness import Pool, pool_of
 from evaluators.privacy.copies import Copies, copies_of
 from evaluators.privacy.excess import excess_copies
 from evaluators.privacy.honest_null import false_alarms
+from evaluators.privacy.limits_picture import limits_picture
 from evaluators.privacy.metrics import (
     ABOVE_NULL,
     COPYING_P,
@@ -83,7 +84,8 @@ class Privacy(Evaluator):
     are divided by their standard deviation over the real images of both parts. All membership figures are refused where
     they would mean nothing: a holdout picture that is also a training picture (correlation of ``same_picture`` or
     more), parts that a blind classifier tells apart, a holdout that was copied, or a generator of which nobody knows
-    what it learned from. Leaves ``privacy.json`` and, where real images may be shown, ``privacy_pairs.png``.
+    what it learned from. Leaves ``privacy.json``, ``privacy_limits.png`` and, where real images
+    may be shown, ``privacy_pairs.png``.
     """
 
     metrics: ClassVar[tuple[Metric, ...]] = (
@@ -144,6 +146,8 @@ class Privacy(Evaluator):
         )
         yield _false_alarms(study, fault or few)
         report |= _facts(found, most)
+        if most:
+            material.leave("privacy_limits.png", limits_picture(most))
         if found and split.info.redistributable:
             _picture(study)
         material.leave("privacy.json", as_json(report))
@@ -292,12 +296,12 @@ def _tested(study: Study, found: Evidence | None, unfit: str | None) -> Iterator
 
 def _false_alarms(study: Study, unfit: str | None) -> Score:
     n = len(study.images)
-    if unfit or isinstance(study.null, str):
-        return FALSE_ALARMS.refused(unfit or str(study.null), n=n)
-    few = too_few(len(next(iter(study.null.values())).close), study.pool)
-    if few:
-        return FALSE_ALARMS.refused(f"halves of the test part are too small: {few}", n=n)
-    close = {name: own.close for name, own in study.null.items()}
+    null = study.own if _is_null(study.material) else study.null
+    if unfit or isinstance(null, str):
+        return FALSE_ALARMS.refused(unfit or str(null), n=n)
+    if few := too_few(len(next(iter(null.values())).close), study.pool):
+        return FALSE_ALARMS.refused(f"the test part is too small to draw halves of: {few}", n=n)
+    close = {name: own.close for name, own in null.items()}
     share, images = false_alarms(close, study.pool.member, study.rng["alarms"])
     return FALSE_ALARMS(share, n=2 * images, reason=f"halves of {images} images overlap, so no interval is known")
 

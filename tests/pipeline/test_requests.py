@@ -11,11 +11,11 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
 
 from bench.api import BenchError, ImageSet, Split
 from bench.pipeline.requests import PURPOSES, asked_for, make_requests, requests_digest, write_requests
-from evaluators.privacy.membership_inference import by_patient, column_auc
+from evaluators.privacy.blind_gate import column_auc
+from evaluators.privacy.closeness import closest_by_patient, pool_of
 from tests.toy import described
 
 NO_LIMITS = {"fidelity": None, "utility": None, "privacy": None}
@@ -42,10 +42,10 @@ def attacked(split: Split, limit: int | None, seed: int) -> float:
     real = dict(zip(ids, rng.normal(size=(len(ids), 4)), strict=True))
     made = np.stack([real[source] for source in privacy(split, limit)])
     made += 0.1 * rng.normal(size=made.shape)
-    away = cdist(np.stack(list(real.values())), made).min(axis=1)
-    highest, names = by_patient(-away, [*split.train.patients, *split.holdout.patients])
-    member = np.isin(names, split.train.patients)
-    return float(column_auc(highest[:, None], member[:, None])[0])
+    pool = pool_of(split)
+    pooled = np.stack(list(real.values()))[pool.order]
+    least = closest_by_patient(pooled, made, pool.owners, pool.patients)
+    return float(column_auc(-least[:, None], pool.member[:, None])[0])
 
 
 def test_purposes_ask_for_the_conditions_of_their_part(tiny_split: Split) -> None:
