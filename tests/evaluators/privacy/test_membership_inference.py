@@ -7,11 +7,6 @@ from evaluators.privacy import membership_inference
 from evaluators.privacy.membership_inference import Neighbours
 
 
-def test_highest_score_of_each_patient() -> None:
-    highest, names = membership_inference.by_patient(np.array([1.0, 5.0, 3.0, -2.0]), ["b", "a", "b", "c"])
-    assert dict(zip(names, highest, strict=True)) == {"a": 5.0, "b": 3.0, "c": -2.0}
-
-
 def line(positions: np.ndarray, targets: np.ndarray) -> Neighbours:
     """Neighbours on a line, one image a patient."""
     distances = np.abs(positions[:, None] - targets[None])

@@ -32,16 +32,19 @@ class Means(Encoder):
 
 
 class Edges(Encoder):
-    """How much grey levels change down and across each of 16 blocks, in columns of different units."""
+    """How much grey levels change down and across, the same for a picture and its mirror image, in different units."""
 
     id = "toy-edges"
-    dim = 32
+    dim = 64
     column_units = "different"
 
     def __call__(self, images: Images) -> Rows:
         values = images.astype(np.float64)
-        changes = [np.abs(values - np.roll(values, 2, axis=axis)) for axis in (1, 2)]
-        rows = [each.reshape(len(images), 4, 8, 4, 8).mean(axis=(2, 4)).reshape(len(images), -1) for each in changes]
+        rows = []
+        for axis in (1, 2):
+            changes = np.abs(np.roll(values, 1, axis) - np.roll(values, -1, axis))
+            blocks = changes.reshape(len(images), 8, 4, 8, 4).mean(axis=(2, 4))
+            rows.append((blocks + blocks[:, :, ::-1])[:, :, :4].reshape(len(images), -1))
         return (np.concatenate(rows, axis=1) * np.geomspace(0.01, 100, self.dim)).astype(np.float32)
 
 
