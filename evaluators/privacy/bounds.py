@@ -6,6 +6,7 @@ they hold for copies like the planted ones and say nothing of others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -97,8 +98,9 @@ def limit(
     copies that stand out so far, the greatest number of copies of which at most ``K`` do is the limit.
 
     ``p`` is exact for a proportion (Clopper & Pearson 1934) at the effective size ``t / deff`` (Korn & Graubard 1998),
-    ``deff = sum w^2 / sum w`` over the numbers ``w`` of images per patient. Encoder and ``r`` are those that promise
-    the smallest limit, chosen without a look at the labels, so that nothing is to be corrected for the choice.
+    ``deff = sum w^2 / sum w`` over the numbers ``w`` of images per patient; as many copies count as one draw at ``h``,
+    for those of one picture stand out together or not at all. Encoder and ``r`` are those that promise the smallest
+    limit, chosen without a look at the labels, so that nothing is to be corrected for the choice.
     """
     share = float(member.mean())
     choices = [each for name, close in views.items() for each in _choices(name, close, planted[name], share)]
@@ -140,7 +142,8 @@ def _most(tail: int, held: float, effective: float, share: float, rate: float, i
     """The greatest share of ``images`` that may be copies, if training patients own ``held`` of the tail."""
     upper = upper_limit(held * effective, effective, LABELS)
     among = max(0.0, tail * (upper - share) / (1 - share))
-    return most_copies(among, rate, images) / images
+    alike = tail / effective
+    return min(images, alike * most_copies(among / alike, rate, math.ceil(images / alike))) / images
 
 
 def upper_limit(hits: float, n: float, level: float) -> float:
@@ -176,7 +179,7 @@ def found_from(
 
     A trial labels patients afresh, so that what the generator itself copied counts for nothing, and puts planted
     copies of random training patients in the place of random synthetic images; the test is that of one encoder at
-    ``level``. ``None`` where half of the images is not enough.
+    ``level``. ``None`` where half of the images is not enough. Copies of a few patients only are harder to find.
 
     Args:
         least: ``(start, level)``.

@@ -6,6 +6,8 @@ same luck and no leak.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bench.statistics.arrays import Floats, Integers, Interval, Mask
@@ -24,7 +26,7 @@ from evaluators.privacy.shuffled_labels import (
 )
 
 RESAMPLES = 1000
-WEIGHTS = 2**24  # of resampled patients held at a time
+WEIGHTS = 2**24  # numbers, one a patient, held at a time
 HALVES = 100
 SHUFFLES = 499
 
@@ -62,17 +64,25 @@ def false_alarms(
     """
     images = len(next(iter(views.values()))) // 2
     chosen = [np.sort(rng.permutation(2 * images)[:images]) for _ in range(halves)]
+    held = len(member) * len(views) * (1 + len(tails(images, float(member.mean()))))
+    step = max(1, WEIGHTS // held)
+    parts = [chosen[start : start + step] for start in range(0, halves, step)]
+    return sum(_flagged(views, member, part, rng) for part in parts) / halves, images
+
+
+def _flagged(views: dict[str, Closeness], member: Mask, chosen: Sequence[Integers], rng: np.random.Generator) -> int:
+    """How many sets of the null's images are flagged, all under the same shuffles."""
     tables = [_half_weights(name, close.select(rows), member, rng) for rows in chosen for name, close in views.items()]
     names = tuple(name for table in tables for name in table.names)
     weights = Weights(names, np.concatenate([table.table for table in tables], axis=1))
     values = shuffled_values(weights, {}, member, rng, SHUFFLES)[1]
-    width = values.shape[1] // halves
+    width = values.shape[1] // len(chosen)
     flagged = 0
-    for half in range(halves):
-        part = slice(half * width, (half + 1) * width)
+    for place in range(len(chosen)):
+        part = slice(place * width, (place + 1) * width)
         found = evidence(names[part], values[:, part])
         flagged += min(*found.copying.values(), found.other) <= HALF
-    return flagged / halves, images
+    return flagged
 
 
 def _half_weights(name: str, close: Closeness, member: Mask, rng: np.random.Generator) -> Weights:

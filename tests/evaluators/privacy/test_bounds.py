@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -65,7 +67,7 @@ def test_limits_of_a_proportion_rise_between_whole_numbers() -> None:
 def test_most_copies_by_brute_force(among: float, rate: float) -> None:
     expected = 100
     for number in range(101):
-        seen = sum(stats.binom.pmf(each, number, rate) for each in range(int(among) + 1))
+        seen = sum(comb(number, k) * rate**k * (1 - rate) ** (number - k) for k in range(min(int(among), number) + 1))
         if number >= int(among) and seen <= 0.01:
             expected = number
             break
@@ -84,7 +86,7 @@ def test_power_is_that_of_planting_and_testing(world: tuple[People, Closeness]) 
     made, close = world
     rng = np.random.default_rng(3)
     planted = made.planted(0.55, rng)
-    for copies in (10, 18):
+    for copies in (4, 6):
         told = np.mean([power(close, planted, labels_of(made, rng), (copies, HALF), rng) for _ in range(3)])
         found = 0
         for _ in range(120):
@@ -138,7 +140,7 @@ def test_limit_is_between_what_is_known_and_all(world: tuple[People, Closeness],
     assert found.found_from is None or found.most <= found.found_from <= 0.5
 
 
-@pytest.mark.parametrize("noise", [3.0, None], ids=["far away", "no hit at all"])
+@pytest.mark.parametrize("noise", [30.0, None], ids=["far away", "no hit at all"])
 def test_kinds_that_are_next_to_their_source_by_chance_at_most_have_no_limit(
     world: tuple[People, Closeness], noise: float | None
 ) -> None:

@@ -78,6 +78,15 @@ def test_alarms_over_random_splits_are_one_in_twenty_at_most(monkeypatch: pytest
     assert np.mean(found) <= 0.05 + 2 * np.std(found) / np.sqrt(len(found))
 
 
+def test_halves_that_are_held_one_at_a_time_are_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    world = people(100, rng, columns=10)
+    copied = world.copied(member := world.labels(0.5, rng), 30, rng)
+    close = {"a": world.close(np.concatenate([world.honest(30, rng), world.copies(copied, 0.05, rng)]))}
+    monkeypatch.setattr(honest_null, "WEIGHTS", 1)
+    assert false_alarms(close, member, rng, 7) == (1.0, 30)
+
+
 def test_a_split_by_whose_luck_the_test_part_prefers_train_has_many_alarms() -> None:
     """Training patients are those whom the test part happens to come close to, as in an unlucky draw."""
     rng = np.random.default_rng(0)
