@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from evaluators.privacy.near_duplicates import (
     DUPLICATES,
     NEAR_DUPLICATES,
     NEAR_DUPLICATES_HOLDOUT,
-    Closest,
-    Fingerprints,
     NearCopies,
     exact_copies,
     fingerprints,
@@ -34,7 +32,7 @@ class Copies:
         exact: number of images that are exactly training images.
         scores: of copies.
         fault: why nothing can be said of membership, if so.
-        near: the real picture closest to each synthetic one.
+        near: the real picture closest to each synthetic one, by place in train, then holdout.
         owner: ``(M,)`` whose that is.
         facts: for the report.
     """
@@ -62,7 +60,9 @@ def copies_of(split: Split, images: ImageSet, pool: Pool, same_picture: float) -
         same_picture: correlation from which a holdout and a training picture count as one.
     """
     train, n = len(split.train), len(images)
-    near = _near(split, images, pool, same_picture)
+    real = fingerprints(split.train, split.holdout).select(pool.order)
+    pooled = near_copies(fingerprints(images), real, [pool.names[each] for each in pool.owners], same_picture)
+    near = pooled.listed(pool.order)
     fault = _same_pictures(split, near, same_picture) or void_control(images, split.train, split.holdout, near)
     exact = exact_copies(images, split.train)
     rule = f"correlation above {near.threshold:.4f}: no two real images of different patients are as much alike"
@@ -74,24 +74,7 @@ def copies_of(split: Split, images: ImageSet, pool: Pool, same_picture: float) -
         facts[metric.key] = hits
         reason = f"{rule}; these are {count} of {len(pool.order)} images searched"
         scores.append(metric(hits / n, n=n, interval=clopper_pearson(hits, n), reason=reason))
-    pooled = np.empty(len(pool.order), np.int64)
-    pooled[pool.order] = np.arange(len(pool.order))
-    return Copies(exact, tuple(scores), fault, near, pool.owners[pooled[near.made.where]], facts)
-
-
-def _near(split: Split, images: ImageSet, pool: Pool, same_picture: float) -> NearCopies:
-    """Near copies by place in the training images followed by the holdout images.
-
-    They are looked for in the order of the pool: of equally good candidates the first are kept, and training images
-    must not be the first.
-    """
-    real, order = fingerprints(split.train, split.holdout), pool.order
-    owners = [pool.names[owner] for owner in pool.owners]
-    pooled = Fingerprints(real.thumbnails[order], real.hashes[order])
-    found = near_copies(fingerprints(images), pooled, owners, same_picture)
-    back = np.argsort(order)
-    own = Closest(found.real.correlation[back], order[found.real.where[back]], found.real.runner_up[back])
-    return replace(found, made=replace(found.made, where=order[found.made.where]), real=own)
+    return Copies(exact, tuple(scores), fault, near, pool.owners[pooled.made.where], facts)
 
 
 def _same_pictures(split: Split, near: NearCopies, same_picture: float) -> str | None:

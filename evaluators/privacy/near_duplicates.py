@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,11 @@ class Fingerprints:
     thumbnails: Images
     hashes: Hashes
 
+    def select(self, places: Integers) -> Fingerprints:
+        """Those at ``places``, in that order; the thumbnails are mapped from disk again."""
+        blocks = (self.thumbnails[places[start : start + 256]] for start in range(0, len(places), 256))
+        return Fingerprints(mapped(blocks, (len(places), SIDE, SIDE), np.uint8), self.hashes[places])
+
 
 @dataclass(frozen=True, slots=True)
 class Closest:
@@ -97,6 +102,9 @@ class Closest:
 class NearCopies:
     """Which synthetic pictures are alike a real one; nothing here depends on which real pictures are in which part.
 
+    Hashes are often equally far: which of these candidates are looked at is decided by their order, so the real
+    pictures have to stand in one that knows no parts, and ``listed`` names them by part afterwards.
+
     Attributes:
         made: the real picture closest to each of ``M`` synthetic ones, by place in the pooled real pictures.
         real: the picture of another patient closest to each of ``N`` real ones.
@@ -119,6 +127,12 @@ class NearCopies:
     def stands_out(self) -> Mask:
         """``(M,)`` whether it is, and so much more than alike anybody else's as no real picture is."""
         return self.above & (self.made.ratio < self.limit)
+
+    def listed(self, order: Integers) -> NearCopies:
+        """The same with the real pictures in another order, in which each one here has the place ``order (N,)``."""
+        back = np.argsort(order)
+        real = Closest(self.real.correlation[back], order[self.real.where[back]], self.real.runner_up[back])
+        return replace(self, made=replace(self.made, where=order[self.made.where]), real=real)
 
 
 def exact_copies(images: ImageSet, originals: ImageSet) -> int:
