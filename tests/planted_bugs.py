@@ -407,8 +407,8 @@ BUGS = (
     Bug(
         "near copies are looked for among training images first",
         "evaluators/privacy/copies.py",
-        "fingerprints(split.train, split.holdout), pool.order",
-        "fingerprints(split.train, split.holdout), np.arange(len(pool.order))",
+        "fingerprints(split.train, split.holdout).select(pool.order)",
+        "fingerprints(split.train, split.holdout)",
         (*PRIVACY, "depend_on_who"),
     ),
     Bug(
@@ -430,7 +430,7 @@ BUGS = (
     Bug(
         "a limit without the copies that do not stand out",
         "evaluators/privacy/bounds.py",
-        "return most_copies(among, rate, images) / images",
+        "return min(images, alike * most_copies(among / alike, rate, math.ceil(images / alike))) / images",
         "return min(1.0, among / images)",
         (*PRIVACY, "depend_on_the_labels"),
     ),
