@@ -446,7 +446,7 @@ BUGS = (
         "evaluators/privacy/bounds.py",
         "    start, level = least\n",
         "    level = least[1]\n    return 1 / len(close)\n",
-        (*PRIVACY, "honest_generator or promise"),
+        (*PRIVACY, "honest_generator"),
     ),
     Bug(
         "a set is cleared that the attack tells better than the null",
