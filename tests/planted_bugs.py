@@ -77,6 +77,7 @@ TRAINING = ("tests/generators/ldm/test_ldm.py", "-k", "epoch or walk")
 TRACKING = ("tests/tracking/test_run_content.py",)
 UTILITY = ("tests/evaluators/utility/test_evaluator.py", "-k", "rare_class")
 OPTIMISATION = ("tests/generators/ldm/test_ldm_optimization.py", "-k", "direction or librarys")
+SHUFFLED = ("tests/evaluators/privacy/test_shuffled_labels.py", "-k")
 SOLVER = ("tests/generators/ldm/test_ldm_sampler.py",)
 
 BUGS = (
@@ -446,7 +447,7 @@ BUGS = (
         "evaluators/privacy/bounds.py",
         "    start, level = least\n",
         "    level = least[1]\n    return 1 / len(close)\n",
-        (*PRIVACY, "honest_generator or promise"),
+        (*PRIVACY, "honest_generator"),
     ),
     Bug(
         "a set is cleared that the attack tells better than the null",
@@ -580,6 +581,48 @@ BUGS = (
         "fixed_folds(names[side].tolist(), FOLDS)",
         "np.random.default_rng().integers(0, FOLDS, int(side.sum()))",
         MEMBERSHIP,
+    ),
+    Bug(
+        "margin to the next image of the same patient",
+        "evaluators/privacy/closeness.py",
+        "other = listed != listed[:, :1]",
+        "other = np.broadcast_to(np.arange(listed.shape[1]) > 0, listed.shape)",
+        ("tests/evaluators/privacy/test_closeness.py", "-k", "brute_force"),
+    ),
+    Bug(
+        "labels drawn with replacement",
+        "evaluators/privacy/shuffled_labels.py",
+        "yield rng.permuted(np.tile(member, (min(step, repeats - start), 1)), axis=1)",
+        "yield rng.choice(member, (min(step, repeats - start), len(member)))",
+        (*SHUFFLED, "number_of_training_patients"),
+    ),
+    Bug(
+        "p-value of zero",
+        "evaluators/privacy/shuffled_labels.py",
+        'own - 1e-9 * np.abs(own), side="left"',
+        'own, side="right"',
+        (*SHUFFLED, "never_zero or all_choices"),
+    ),
+    Bug(
+        "a p at the level is above it by rounding",
+        "evaluators/privacy/shuffled_labels.py",
+        "(len(own) - below) / len(own)",
+        "1 - below / len(own)",
+        (*SHUFFLED, "at_the_level"),
+    ),
+    Bug(
+        "copies of one picture are many draws",
+        "evaluators/privacy/bounds.py",
+        "alike = tail / effective",
+        "alike = 1.0",
+        ("tests/evaluators/privacy/test_bounds_coverage.py", "-k", "few_patients"),
+    ),
+    Bug(
+        "every planted copy is next to its source",
+        "evaluators/privacy/bounds.py",
+        "owners = np.where(planted.hits[drawn], sources, rng.integers(0, patients, shape))",
+        "owners = sources",
+        ("tests/evaluators/privacy/test_bounds.py", "-k", "is_the_level"),
     ),
     Bug(
         "mean distance of a patient, not the least",
