@@ -436,13 +436,6 @@ BUGS = (
         (*PRIVACY, "depend_on_the_labels"),
     ),
     Bug(
-        "a limit without its uncertainty",
-        "evaluators/privacy/bounds.py",
-        "upper = upper_limit(held * effective, effective, LABELS)",
-        "upper = held",
-        (*PRIVACY, "depend_on_the_labels"),
-    ),
-    Bug(
         "a share is named from one copy on",
         "evaluators/privacy/bounds.py",
         "    start, level = least\n",
