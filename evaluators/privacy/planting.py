@@ -44,7 +44,9 @@ class Sources:
 
 
 def sources_of(pool: Pool, count: int, rng: np.random.Generator) -> Sources:
-    """One image each of ``count`` random patients, or of all if there are fewer, and another patient's image each.
+    """One image each of ``count`` patients, or of all if there are fewer, and another patient's image each.
+
+    Patients come in the order in which random images name them, so those with more images are likelier among them.
 
     Raises:
         ValueError: fewer than two patients.
