@@ -100,18 +100,22 @@ def family_limits(limits: Mapping[str, Limit | None]) -> dict[str, float | None]
 
 
 def cleared(shares: Mapping[str, float | None]) -> str:
-    """The words where nothing was found: from which share on each family would have been, and what is not seen."""
+    """The words where nothing was found: from which share on each family would have been, and what is not seen.
+
+    The shares are of copies of many patients: if training patients are many, all copies of a few may well be of such by
+    chance, and no shuffle of labels tells.
+    """
     seen = [(family, share) for family, share in shares.items() if share is not None]
     parts = [
         f"{family}{' copies' if not place else ''} above {percent(share)}" for place, (family, share) in enumerate(seen)
     ]
     blind = [family for family, share in shares.items() if share is None]
-    unseen = (
-        f"; {_listed(blind)} {'are' if len(blind) > 1 or blind[0].endswith('s') else 'copies are'} not seen"
-        if blind
-        else ""
-    )
-    return f"no leak found; {', '.join(parts)} would have been found{unseen}"
+    few = "a few patients copied often"
+    unseen = f"{few} are not seen"
+    if blind:
+        verb = "are" if len(blind) > 1 or blind[0].endswith("s") else "copies are"
+        unseen = f"{_listed(blind)} {verb} not seen, nor are {few}"
+    return f"no leak found; {', '.join(parts)} would have been found; {unseen}"
 
 
 def _listed(names: list[str]) -> str:

@@ -24,7 +24,7 @@ from tests.evaluators.privacy.worlds import ENCODERS, HOLDOUT, MADE, TRAIN, Run,
 
 CLEARED = re.compile(
     r"no leak found; exact or recoloured copies above (?P<exact>[\d.]+)%, re-posed above (?P<reposed>[\d.]+)%.* would "
-    r"have been found; blends and parts are not seen"
+    r"have been found; blends and parts are not seen, nor are a few patients copied often"
 )
 SEED = 1
 

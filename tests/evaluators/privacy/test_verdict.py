@@ -39,16 +39,22 @@ def test_nothing_found_says_what_would_have_been_and_what_is_not_seen() -> None:
     assert found.found is False
     assert found.words == (
         "no leak found; exact or recoloured copies above 2.1%, re-posed above 5% would have been found; "
-        "re-posed and recoloured, and blends and parts are not seen"
+        "re-posed and recoloured, and blends and parts are not seen, nor are a few patients copied often"
     )
     assert found.reason.startswith("p of the copying test pixels 0.3000, radiomics 0.6000; of all other statistics")
 
 
 def test_one_family_that_is_not_seen() -> None:
     every = dict.fromkeys(KINDS, 0.1)
-    assert cleared(every | {"blends and parts": None}).endswith("found; blends and parts are not seen")
-    assert cleared(every | {"re-posed": None}).endswith("found; re-posed copies are not seen")
-    assert cleared(every).endswith("blends and parts above 10% would have been found")
+    assert cleared(every | {"blends and parts": None}).endswith(
+        "found; blends and parts are not seen, nor are a few patients copied often"
+    )
+    assert cleared(every | {"re-posed": None}).endswith(
+        "found; re-posed copies are not seen, nor are a few patients copied often"
+    )
+    assert cleared(every).endswith(
+        "blends and parts above 10% would have been found; a few patients copied often are not seen"
+    )
 
 
 def test_an_exact_copy_needs_no_test() -> None:
