@@ -19,9 +19,9 @@ Records = Sequence[tuple[int, Record]]  # (seed, record)
 class Cell:
     """What one generator has in one column; ``n`` are the different numbers of images behind it.
 
-    ``words`` stand in the place of the number, or of a refusal. ``ranked`` is false where the number is shown and not judged; ``behind``
-    says how much worse a contender is than the best of its column, ``above_null`` how far a number of privacy lies
-    above that of the null. ``doubts`` say why a verdict that found no leak clears nothing.
+    ``words`` stand in the place of the number, or of a refusal. ``ranked`` is false where the number is shown and not
+    judged; ``behind`` says how much worse a contender is than the best of its column, ``above_null`` how far a number
+    of privacy lies above that of the null. ``doubts`` say why a verdict that found no leak clears nothing.
     """
 
     state: State

@@ -8,7 +8,6 @@ from bench.api import Metric
 from evaluators.privacy.membership_inference import DISTANCE_RATIO, MIA_AUC, MIA_TPR
 
 FEWEST_IMAGES = 500
-NOT_SEEN = "copies that are next to nobody in these features are not seen by it"
 
 LEAK_FOUND = Metric(
     key="leak_found",
