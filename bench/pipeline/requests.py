@@ -19,7 +19,7 @@ from bench.storage.files import content_key, write_atomic
 PURPOSES: tuple[Purpose, ...] = ("fidelity", "utility", "privacy")
 # the last change of the rules that asks for other conditions of the same split, by purpose
 RULES: Mapping[Purpose, int] = {"fidelity": 1, "utility": 1, "privacy": 2}
-LEAST = 1000  # images asked for under privacy where there are fewer conditions: the copying test needs them
+LEAST = 1000  # images asked for under privacy where there are fewer conditions: the tests of privacy need them
 
 
 def request_seed(run_seed: int, request_id: str) -> int:

@@ -42,7 +42,8 @@ def accounted(facts: Mapping[str, Any]) -> str | None:
     if record["unit"] != "patient":
         return f"{stated}; the unit is not the patient, so nothing is counted"
     share = 1 - math.tanh(record["epsilon"] / 2)
-    return f"{stated}; 1 - tanh(epsilon / 2) = {share:.3f}, where 1 leaves a membership attack no advantage"
+    meaning = "where 1 leaves a membership attack no advantage but what delta allows"
+    return f"{stated}; 1 - tanh(epsilon / 2) = {share:.3f}, {meaning}"
 
 
 def filled_attributes(images: ImageSet, told: Collection[str]) -> dict[str, float | None]:

@@ -175,13 +175,9 @@ def study_of(material: Material, encoders: Sequence[str]) -> Study:
 def null_of(material: Material, views: Sequence[View], rng: np.random.Generator) -> ImageSet | str:
     """The images of the test part, as many as there are synthetic ones at most, or why they are no null."""
     split = material.split
+    rows = {view.name: (view.train, view.scaled(material.features(view.name, split.test))) for view in views}
     try:
-        checks = gate(
-            {view.name: (view.train, view.scaled(material.features(view.name, split.test))) for view in views},
-            split.train.patients + split.test.patients,
-            rng,
-            ("train", "test"),
-        )
+        checks = gate(rows, split.train.patients + split.test.patients, rng, ("train", "test"))
     except (Refused, BenchError) as reason:
         return f"the test part is no null: {reason}"
     fault = next((each.fault for each in checks if each.fault), None)

@@ -42,6 +42,7 @@ class Mixture(Generator):
                 "reads the train part, which the copies are of"
             )
         self.block, self.processes, self.reads = base.block, base.processes, base.reads
+        self.trained_on = base.trained_on
         self._base, self._share, self._transform = base, share, TRANSFORMS[transform]
         self._copied: dict[str, int] = {}
         self._others: dict[str, int] = {}

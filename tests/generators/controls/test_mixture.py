@@ -105,3 +105,11 @@ def test_settings_that_mean_nothing_are_refused(toy: Any, tmp_path: Path, tiny_s
     with pytest.raises(BenchError, match=r"blend50 mixes images of two patients, and all 4 training images are of one"):
         made(Mixture(Noise(), 1.0, "blend50"), alone, tmp_path, toy.requests_like(alone, "privacy"))
     assert Mixture(Noise()).learned_from(tiny_split) == "train" and Mixture.shows_real
+
+
+def test_what_a_person_states_of_the_base_is_recorded_as_stated(tiny_split: Split) -> None:
+    base = Noise()
+    base.reads, base.trained_on = ("weights",), "train"
+    mixed = Mixture(base)
+    assert mixed.learned_from(tiny_split) == "train" and mixed.from_elsewhere
+    assert mixed.trained_on == "train"  # without it the record would say that the bench knows
