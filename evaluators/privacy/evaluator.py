@@ -265,7 +265,7 @@ def _limit_scores(most: Mapping[str, Limit | None], unfit: str | None, n: int) -
             continue
         missing = [each.title for each, own in zip(kinds, found, strict=True) if own is None]
         if missing:
-            yield metric.refused(f"planted copies do not stand out in these features: {', '.join(missing)}", n=n)
+            yield metric.refused(f"planted copies do not stand out among these images: {', '.join(missing)}", n=n)
             continue
         shares = [own.most for own in found if own]
         each = ", ".join(f"{kind.title} {percent(value)}" for kind, value in zip(kinds, shares, strict=True))

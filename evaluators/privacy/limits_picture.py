@@ -53,7 +53,7 @@ def _row(axes: Any, title: str, limit: Limit | None, middle: float) -> None:
     axes.text(LEFT - 0.12, middle, title, ha="right", va="center", fontsize=9.5, color=INK)
     end = _place(TICKS[-1]) + 0.12
     if limit is None:
-        axes.text(end, middle, "not seen in these features", va="center", fontsize=9, color=SOFT)
+        axes.text(end, middle, "do not stand out", va="center", fontsize=9, color=SOFT)
         return
     top, tall = middle - 0.32 * HEIGHT, 0.64 * HEIGHT
     reach = TICKS[-1] if limit.found_from is None else limit.found_from

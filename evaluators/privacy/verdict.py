@@ -77,7 +77,7 @@ def judge(
         )
     seen = family_limits(limits)
     if seen[FIRST] is None:
-        return Verdict(None, CANNOT_TELL, f"planted copies, even {FIRST} ones, do not stand out in these features")
+        return Verdict(None, CANNOT_TELL, f"planted copies, even {FIRST} ones, do not stand out among these images")
     return Verdict(False, cleared(seen), _levels(found))
 
 
