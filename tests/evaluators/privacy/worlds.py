@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from bench.api import DatasetInfo, Encoder, Images, ImageSet, Material, Rows, Score, Split
+from bench.storage.files import content_key
 from bench.storage.picture_changes import TRANSFORMS
 from evaluators.privacy.evaluator import Privacy
 from tests.toy import described, image_set, material
@@ -51,6 +52,17 @@ class Edges(Encoder):
 ENCODERS: Mapping[str, Encoder] = {"pixels": Means(), "radiomics": Edges()}
 
 
+KEPT: dict[str, Mapping[str, Any]] = {}
+
+
+def keep(identity: Sequence[Any], make: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Arrays of real images are made once for all tests, as runs on the same data find them again."""
+    key = content_key(list(identity))
+    if key not in KEPT:
+        KEPT[key] = make()
+    return KEPT[key]
+
+
 @dataclass
 class World:
     """Pictures of 450 patients, 300 of them in train, of 150 more in the test part, and of an honest generator."""
@@ -65,7 +77,7 @@ class World:
         sets = {name: self._set(folder, name) for name in self.pixels}
         split = Split(sets["train"], sets["holdout"], sets["test"])
         folder.mkdir(parents=True, exist_ok=True)
-        given = {"encoders": ENCODERS, "rng": np.random.default_rng(7), "generator": self.generator}
+        given = {"encoders": ENCODERS, "rng": np.random.default_rng(7), "generator": self.generator, "keep": keep}
         return material(split, {"privacy": sets["privacy"]}, folder, **given)
 
     def _set(self, folder: Path, name: str) -> ImageSet:
