@@ -323,8 +323,15 @@ BUGS = (
     Bug(
         "copies of training images void the control",
         "evaluators/privacy/holdout_control.py",
-        "near.stands_out[judged] & (near.made.where[judged] >= first)",
-        "near.stands_out[judged] & (near.made.where[judged] >= 0)",
+        "ours = outstanding(near, range(first, real))",
+        "ours = outstanding(near, range(real))",
+        CONTROL,
+    ),
+    Bug(
+        "near copies of training images are a leak only where the holdout is a control",
+        "evaluators/privacy/holdout_control.py",
+        "if not theirs.hits or theirs.p >= VOID_LEVEL:",
+        "if True:",
         CONTROL,
     ),
     Bug(

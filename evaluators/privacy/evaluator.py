@@ -134,7 +134,7 @@ class Privacy(Evaluator):
         found = None if fault or few else self._evidence(study, copies)
         most = _limits(study) if found else {}
         attack = [] if fault else _attack(study)
-        verdict = judge(copies.exact, fault or few, found, _most_above(attack), most)
+        verdict = judge(copies.plain, fault or few, found, _most_above(attack), most)
         yield _verdict_score(verdict, report, material)
         yield from _limit_scores(most, fault or few, len(images))
         yield from _tested(study, found, fault or few)

@@ -17,10 +17,10 @@ LEAK_FOUND = Metric(
     role="describes",
     area="privacy",
     bounds=(0.0, 1.0),
-    summary="Leak found: some images are exactly training images, or synthetic images prefer training patients by more "
-    "than shuffled labels do in 95 of 100 splits. No leak found: neither, and planted copies of the kinds named would "
-    "have been found from the share named on; of other kinds nothing is said. Else it cannot be told. Coded 1, 0 and "
-    "none.",
+    summary="Leak found: some images are exactly training images, or more are near copies of them than chance allows, "
+    "or synthetic images prefer training patients by more than shuffled labels do in 95 of 100 splits. No leak found: "
+    "neither, and planted copies of the kinds named would have been found from the share named on; of other kinds "
+    "nothing is said. Else it cannot be told. Coded 1, 0 and none.",
 )
 LEAK_BOUND = Metric(
     key="leak_bound",

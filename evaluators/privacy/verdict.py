@@ -45,7 +45,7 @@ def too_few(images: int, pool: Pool) -> str | None:
 
 
 def judge(
-    exact: int,
+    plain: str | None,
     unfit: str | None,
     found: Evidence | None,
     above: tuple[float, float, float] | None,
@@ -54,14 +54,14 @@ def judge(
     """The verdict from everything that was measured.
 
     Args:
-        exact: number of images that are exactly training images, which needs no test.
+        plain: why there is a leak that needs no test of labels, if so; see ``plain_leak``.
         unfit: why membership cannot be measured on this material, if so.
         found: what the shuffled labels say, where they could be.
         above: how far the attack's area is above the honest null's, with its interval, in the encoder where it is most.
         limits: of each kind of copies by name.
     """
-    if exact:
-        return Verdict(True, LEAK, f"{exact} exact {'copy' if exact == 1 else 'copies'} of training images")
+    if plain:
+        return Verdict(True, LEAK, plain)
     if unfit or found is None:
         return Verdict(None, CANNOT_TELL, unfit or "membership was not measured")
     if names := found.found:

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from bench.api import Images, ImageSet
-from evaluators.privacy.holdout_control import VOID_LEVEL, exceedance_p, void_control
+from evaluators.privacy.holdout_control import VOID_LEVEL, exceedance_p, plain_leak, void_control
 from evaluators.privacy.near_duplicates import fingerprints, near_copies
 from tests.evaluators.privacy.test_near_duplicates import jpeg, pictures
 from tests.toy import described, image_set
@@ -91,3 +91,23 @@ def test_chance_is_that_of_a_simulation() -> None:
     assert exceedance_p(2, made, real, share) == pytest.approx(reached / 4000, abs=0.008)
     assert exceedance_p(0, made, real, share) == pytest.approx(1)
     assert exceedance_p(4, 1024, 2048, 0.25) < VOID_LEVEL < exceedance_p(3, 1024, 2048, 0.25)
+
+
+def leaked(made: Images, exact: int = 0) -> str | None:
+    patients = [str(number) for number in range(len(TRAIN) + len(HOLDOUT))]
+    sets = [image_set(each, described()) for each in (made, TRAIN, HOLDOUT)]
+    return plain_leak(exact, near_copies(fingerprints(sets[0]), fingerprints(*sets[1:]), patients), len(TRAIN))
+
+
+def test_near_copies_of_many_training_pictures_are_a_leak_whatever_the_holdout_is() -> None:
+    copied = compressed(TRAIN[:20])
+    assert str(leaked(planted(copied))).startswith("20 of 100 synthetic images are near copies of 20 training images (")
+    assert leaked(HONEST, 1) == "1 exact copy of training images"
+    assert leaked(HONEST, 3) == "3 exact copies of training images"
+    both = planted(np.concatenate([copied, compressed(HOLDOUT[:10])]))
+    assert str(leaked(both)).startswith("20 of 100 synthetic images are near copies of 20 training images (")
+
+
+@pytest.mark.parametrize("made", ["honest", "one likeness", "blurred", "very blurred", "the mean of train", "constant"])
+def test_what_is_no_near_copy_of_training_pictures_is_no_plain_leak(made: str) -> None:
+    assert leaked(UNTOUCHED[made]) is None
