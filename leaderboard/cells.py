@@ -21,7 +21,7 @@ class Cell:
 
     ``words`` stand in the place of the number, or of a refusal. ``ranked`` is false where the number is shown and not
     judged; ``behind`` says how much worse a contender is than the best of its column, ``above_null`` how far a number
-    of privacy lies above that of the null. ``doubts`` say why a verdict that found no leak clears nothing.
+    of privacy lies above that of the null.
     """
 
     state: State
@@ -32,7 +32,6 @@ class Cell:
     ranked: bool = True
     behind: ScoreDifference | None = None
     above_null: ScoreDifference | None = None
-    doubts: tuple[str, ...] = ()
 
     @property
     def best(self) -> bool:

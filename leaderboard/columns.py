@@ -14,7 +14,7 @@ from bench.storage.files import canonical
 from bench.storage.record import MetricRow, Record
 from leaderboard.cells import Cell, Place, Records, cell_of, definition, features_of
 from leaderboard.compare import Mark, behind_best, fooled_by
-from leaderboard.null import against_null, doubts, null_of
+from leaderboard.null import against_null, null_of
 from leaderboard.read import Run
 from leaderboard.tables import ComparableRuns, departures, tables
 
@@ -201,7 +201,7 @@ def _grids(evaluator: str, table: ComparableRuns, rows: Sequence[Row]) -> tuple[
     }
     places = _places([record for own in records.values() for _, record in own])
     groups = sorted({place.group for place in places}, key=lambda group: (group != "all", group))
-    columns = _doubted({place: _column(place, rows, records) for place in places})
+    columns = {place: _column(place, rows, records) for place in places}
     return tuple(Grid(group, tuple(_in_order(columns, group))) for group in groups)
 
 
@@ -269,24 +269,3 @@ def _column(place: Place, rows: Sequence[Row], records: Mapping[str, Records]) -
     null = null_of(metric, {row.name: row.control for row in rows}, cells)
     cells, leader = against_null(cells, null), next(iter(behind), None)
     return Column(place.encoder, place.features, metric, cells, fooled_by(metric, pairs), leader, null)
-
-
-def _doubted(columns: Mapping[Place, Column]) -> dict[Place, Column]:
-    """The columns; a verdict that no leak was found says where a membership score is above the null's all the same."""
-    against: dict[tuple[str, str], tuple[str, ...]] = {}
-    for place, column in columns.items():
-        for name, words in doubts(place.metric, place.encoder, column.cells).items():
-            against[place.group, name] = (*against.get((place.group, name), ()), words)
-
-    def cells(place: Place, column: Column) -> dict[str, Cell]:
-        return {
-            name: replace(cell, doubts=against.get((place.group, name), ()))
-            if cell.estimate and cell.estimate.value == 0
-            else cell
-            for name, cell in column.cells.items()
-        }
-
-    return {
-        place: replace(column, cells=cells(place, column)) if place.metric.key == VERDICT else column
-        for place, column in columns.items()
-    }

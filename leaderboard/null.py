@@ -8,9 +8,6 @@ from dataclasses import replace
 from bench.storage.record import MetricRow
 from leaderboard.cells import Cell
 from leaderboard.compare import departure
-from leaderboard.wording import from_null
-
-ATTACK = "mia_auc"  # the metric of privacy that is above the null's where more is known of training patients
 
 
 def null_of(metric: MetricRow, controls: Mapping[str, str | None], cells: Mapping[str, Cell]) -> str | None:
@@ -34,12 +31,3 @@ def against_null(cells: Mapping[str, Cell], null: str | None) -> dict[str, Cell]
         name: replace(each, above_null=departure(one, each.estimate)) if each.estimate and name != null else each
         for name, each in cells.items()
     }
-
-
-def doubts(metric: MetricRow, encoder: str | None, cells: Mapping[str, Cell]) -> dict[str, str]:
-    """In words, by row: its membership score is above the null's, and the interval of the difference says so."""
-    if metric.key != ATTACK:
-        return {}
-    found = {name: cell.above_null for name, cell in cells.items() if cell.above_null and cell.above_null.low > 0}
-    where = f" in {encoder}" if encoder else ""
-    return {name: f"{metric.title}{where}: {from_null(each)} from the null" for name, each in found.items()}

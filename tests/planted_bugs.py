@@ -187,13 +187,6 @@ BUGS = (
         ("tests/leaderboard/test_compare.py", "-k", "departure"),
     ),
     Bug(
-        "a membership score above the null's clears all the same",
-        "leaderboard/null.py",
-        "if cell.above_null and cell.above_null.low > 0}",
-        "if cell.above_null and cell.above_null.low > 1}",
-        ("tests/leaderboard/test_null.py",),
-    ),
-    Bug(
         "the null gives the images first that are asked for",
         "generators/controls/test_part.py",
         "rows = shuffle_by_seeds(asking).permutation(len(self._images)).tolist()",
@@ -364,9 +357,9 @@ BUGS = (
     ),
     Bug(
         "one exact copy is no leak",
-        "evaluators/privacy/verdict.py",
-        "    if exact:\n",
-        "    if exact > 1:\n",
+        "evaluators/privacy/holdout_control.py",
+        "    if exact:\n        return f",
+        "    if exact > 1:\n        return f",
         (*PRIVACY, "exact_copy"),
     ),
     Bug(
@@ -452,9 +445,9 @@ BUGS = (
     Bug(
         "a set is cleared that the attack tells better than the null",
         "evaluators/privacy/verdict.py",
-        "    if above and above[1] > 0:\n",
-        "    if above and above[1] > 1:\n",
-        (*PRIVACY, "better_than_the_test_part"),
+        "each.low is not None and each.low > 0]",
+        "each.low is not None and each.low > 1]",
+        ("tests/evaluators/privacy/test_verdict.py",),
     ),
     Bug(
         "families are told by the kinds that are seen",

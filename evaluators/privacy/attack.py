@@ -73,6 +73,6 @@ def ratio_score(view: View, pool: Pool, rng: np.random.Generator) -> Score:
     found = matched_ratio(train, holdout, rng)
     n = len(view.synthetic)
     if found is None:
-        reason = "every synthetic image is a copy of a holdout image: the distance to divide by is 0"
+        reason = "every distance to the holdout is 0 in these features, and nothing can be divided by it"
         return DISTANCE_RATIO.refused(reason, n=n, encoder=view.name)
     return DISTANCE_RATIO(found[0], n=n, interval=found[1], encoder=view.name)

@@ -10,7 +10,7 @@ from bench.api import ImageSet, Score, Split
 from bench.statistics.arrays import Integers
 from bench.statistics.resampling import clopper_pearson
 from evaluators.privacy.closeness import Pool
-from evaluators.privacy.holdout_control import plain_leak, void_control
+from evaluators.privacy.holdout_control import plain_leak, repeated, void_control
 from evaluators.privacy.near_duplicates import (
     DUPLICATES,
     NEAR_DUPLICATES,
@@ -30,6 +30,7 @@ class Copies:
 
     Attributes:
         plain: why there is a leak that needs no test of labels, if so.
+        doubt: what keeps the images from being cleared, if anything.
         scores: of copies.
         fault: why nothing can be said of membership, if so.
         near: the real picture closest to each synthetic one, by place in train, then holdout.
@@ -38,6 +39,7 @@ class Copies:
     """
 
     plain: str | None
+    doubt: str | None
     scores: tuple[Score, ...]
     fault: str | None
     near: NearCopies
@@ -74,7 +76,8 @@ def copies_of(split: Split, images: ImageSet, pool: Pool, same_picture: float) -
         facts[metric.key] = hits
         reason = f"{rule}; these are {count} of {len(pool.order)} images searched"
         scores.append(metric(hits / n, n=n, interval=clopper_pearson(hits, n), reason=reason))
-    return Copies(plain_leak(exact, near, train), tuple(scores), fault, near, pool.owners[pooled.made.where], facts)
+    owner = pool.owners[pooled.made.where]
+    return Copies(plain_leak(exact, near, train), repeated(near, train), tuple(scores), fault, near, owner, facts)
 
 
 def _same_pictures(split: Split, near: NearCopies, same_picture: float) -> str | None:

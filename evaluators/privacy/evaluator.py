@@ -23,7 +23,6 @@ from evaluators.privacy.excess import excess_copies
 from evaluators.privacy.honest_null import false_alarms
 from evaluators.privacy.limits_picture import limits_picture
 from evaluators.privacy.metrics import (
-    ABOVE_NULL,
     COPYING_P,
     EVIDENCE_P,
     EXCESS,
@@ -46,7 +45,7 @@ from evaluators.privacy.shuffled_labels import (
     tail_size,
     view_weights,
 )
-from evaluators.privacy.verdict import Verdict, judge, percent, too_few
+from evaluators.privacy.verdict import Verdict, better_than_null, judge, percent, too_few
 from evaluators.privacy.view import Near, View, near, near_null, view_of
 
 UNKNOWN_TRAINING = (
@@ -134,8 +133,8 @@ class Privacy(Evaluator):
         found = None if fault or few else self._evidence(study, copies)
         most = _limits(study) if found else {}
         attack = [] if fault else _attack(study)
-        verdict = judge(copies.plain, fault or few, found, _most_above(attack), most)
-        yield _verdict_score(verdict, report, material)
+        verdict = judge(copies.plain, fault or few, found, _doubts(copies, attack), most)
+        yield _verdict_score(verdict, report, study)
         yield from _limit_scores(most, fault or few, len(images))
         yield from _tested(study, found, fault or few)
         yield from attack or (
@@ -234,22 +233,18 @@ def _attack(study: Study) -> list[Score]:
     return scores
 
 
-def _most_above(scores: Sequence[Score]) -> tuple[float, float, float] | None:
-    """The difference from the null's area that is most certainly above 0."""
-    found = [each for each in scores if each.metric == ABOVE_NULL.key and each.value is not None]
-    if not found:
-        return None
-    most = max(found, key=lambda each: float(each.low or 0.0))
-    return float(most), float(most.low or 0.0), float(most.high or 0.0)
+def _doubts(copies: Copies, attack: Sequence[Score]) -> list[str]:
+    return [doubt for doubt in (copies.doubt, better_than_null(attack)) if doubt]
 
 
-def _verdict_score(verdict: Verdict, report: dict[str, Any], material: Material) -> Score:
+def _verdict_score(verdict: Verdict, report: dict[str, Any], study: Study) -> Score:
     """The verdict as a score, and what the report says of it."""
-    reason = verdict.reason
-    if verdict.found is False and "trained_on_stated" in material.generator:
+    reason, n = verdict.reason, len(study.images)
+    if verdict.found is False and "trained_on_stated" in study.material.generator:
         reason += f"; {STATED_TRAINING}"
+    if verdict.found is False and isinstance(study.null, str):
+        reason += f"; not compared with a null: {study.null}"
     report |= {"verdict": verdict.words, "reason": reason}
-    n = len(material.images["privacy"])
     if verdict.found is None:
         return LEAK_FOUND.refused(reason, n=n, words=verdict.words)
     return LEAK_FOUND(float(verdict.found), n=n, words=verdict.words, reason=f"a verdict has no interval; {reason}")

@@ -11,6 +11,7 @@ from bench.statistics.arrays import Integers
 from evaluators.privacy.near_duplicates import NearCopies
 
 VOID_LEVEL = 0.001
+REPEATED_LEVEL = 0.01
 SMALLEST_P = 1e-12
 
 
@@ -76,6 +77,23 @@ def plain_leak(exact: int, near: NearCopies, train: int) -> str | None:
         f"{len(theirs.copies)} of {theirs.chance[0]} synthetic images are near copies of {theirs.hits} training images "
         f"({theirs.expected:.2g} expected, p {theirs.said}), and none of {theirs.chance[1]} real images is one of "
         "another patient's"
+    )
+
+
+def repeated(near: NearCopies, train: int) -> str | None:
+    """That more images are near copies of training pictures than chance allows, counting every one, if so.
+
+    Copies of a few pictures are few different ones, which ``plain_leak`` counts, and few patients, whom no shuffle of
+    labels tells. A generator that repeats itself may do this by chance: a reason not to clear it and no leak.
+    """
+    theirs = outstanding(near, range(train))
+    count = len(theirs.copies)
+    if not count or exceedance_p(count, *theirs.chance) >= REPEATED_LEVEL:
+        return None
+    pictures = f"{theirs.hits} training image{'s' if theirs.hits > 1 else ''}"
+    return (
+        f"{count} of {theirs.chance[0]} synthetic images are near copies of {pictures}, and none of {theirs.chance[1]} "
+        "real images is one of another patient's"
     )
 
 

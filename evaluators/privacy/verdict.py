@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.api import Score
 from evaluators.privacy.bounds import Limit
 from evaluators.privacy.closeness import Pool
-from evaluators.privacy.metrics import FEWEST_IMAGES
+from evaluators.privacy.metrics import ABOVE_NULL, FEWEST_IMAGES
 from evaluators.privacy.planting import families
 from evaluators.privacy.shuffled_labels import Evidence
 
@@ -48,7 +49,7 @@ def judge(
     plain: str | None,
     unfit: str | None,
     found: Evidence | None,
-    above: tuple[float, float, float] | None,
+    doubts: Sequence[str],
     limits: Mapping[str, Limit | None],
 ) -> Verdict:
     """The verdict from everything that was measured.
@@ -57,7 +58,7 @@ def judge(
         plain: why there is a leak that needs no test of labels, if so; see ``plain_leak``.
         unfit: why membership cannot be measured on this material, if so.
         found: what the shuffled labels say, where they could be.
-        above: how far the attack's area is above the honest null's, with its interval, in the encoder where it is most.
+        doubts: what keeps the images from being cleared though no test found a leak.
         limits: of each kind of copies by name.
     """
     if plain:
@@ -67,18 +68,28 @@ def judge(
     if names := found.found:
         where = ", ".join(names) if len(names) <= MOST_NAMED else f"{len(names)} encoders"
         return Verdict(True, LEAK, f"synthetic images prefer training patients in {where}: {_levels(found)}")
-    if above and above[1] > 0:
-        value, low, high = above
-        return Verdict(
-            None,
-            CANNOT_TELL,
-            f"no test found a leak, but training patients are told from holdout patients better than by the test part: "
-            f"membership AUC {value:+.3f} [{low:.3f}, {high:.3f}] above it",
-        )
+    if doubts:
+        return Verdict(None, CANNOT_TELL, f"no test found a leak, but {'; and '.join(doubts)}")
     seen = family_limits(limits)
     if seen[FIRST] is None:
         return Verdict(None, CANNOT_TELL, f"planted copies, even {FIRST} ones, do not stand out among these images")
     return Verdict(False, cleared(seen), _levels(found))
+
+
+def better_than_null(scores: Sequence[Score]) -> str | None:
+    """That the attack does better on these images than on the test part, by the interval of the difference, if so.
+
+    Args:
+        scores: those of ``ABOVE_NULL`` count, in the encoder where the difference is most certainly above 0.
+    """
+    found = [each for each in scores if each.metric == ABOVE_NULL.key and each.low is not None and each.low > 0]
+    if not found:
+        return None
+    most = max(found, key=lambda each: float(each.low or 0.0))
+    return (
+        "training patients are told from holdout patients better than by the test part: membership AUC "
+        f"{most.value:+.3f} [{most.low:.3f}, {most.high:.3f}] above it in {most.encoder}"
+    )
 
 
 def _levels(found: Evidence) -> str:

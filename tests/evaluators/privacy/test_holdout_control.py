@@ -7,8 +7,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from bench.api import Images, ImageSet
-from evaluators.privacy.holdout_control import VOID_LEVEL, exceedance_p, plain_leak, void_control
-from evaluators.privacy.near_duplicates import fingerprints, near_copies
+from evaluators.privacy.holdout_control import VOID_LEVEL, exceedance_p, plain_leak, repeated, void_control
+from evaluators.privacy.near_duplicates import NearCopies, fingerprints, near_copies
 from tests.evaluators.privacy.test_near_duplicates import jpeg, pictures
 from tests.toy import described, image_set
 
@@ -29,8 +29,8 @@ def judged(made: Images, folder: Path, train: Images = TRAIN) -> str | None:
     ]
     real = sets[1:]
     patients = [f"{number} {place}" for number, each in enumerate(real) for place in range(len(each))]
-    near = near_copies(fingerprints(sets[0]), fingerprints(*real), patients)
-    return void_control(*sets, near)
+    found = near_copies(fingerprints(sets[0]), fingerprints(*real), patients)
+    return void_control(*sets, found)
 
 
 def planted(copies: Images) -> Images:
@@ -93,10 +93,14 @@ def test_chance_is_that_of_a_simulation() -> None:
     assert exceedance_p(4, 1024, 2048, 0.25) < VOID_LEVEL < exceedance_p(3, 1024, 2048, 0.25)
 
 
-def leaked(made: Images, exact: int = 0) -> str | None:
+def near(made: Images) -> NearCopies:
     patients = [str(number) for number in range(len(TRAIN) + len(HOLDOUT))]
     sets = [image_set(each, described()) for each in (made, TRAIN, HOLDOUT)]
-    return plain_leak(exact, near_copies(fingerprints(sets[0]), fingerprints(*sets[1:]), patients), len(TRAIN))
+    return near_copies(fingerprints(sets[0]), fingerprints(*sets[1:]), patients)
+
+
+def leaked(made: Images, exact: int = 0) -> str | None:
+    return plain_leak(exact, near(made), len(TRAIN))
 
 
 def test_near_copies_of_many_training_pictures_are_a_leak_whatever_the_holdout_is() -> None:
@@ -111,3 +115,17 @@ def test_near_copies_of_many_training_pictures_are_a_leak_whatever_the_holdout_i
 @pytest.mark.parametrize("made", ["honest", "one likeness", "blurred", "very blurred", "the mean of train", "constant"])
 def test_what_is_no_near_copy_of_training_pictures_is_no_plain_leak(made: str) -> None:
     assert leaked(UNTOUCHED[made]) is None
+
+
+def test_one_picture_copied_often_is_no_leak_by_itself_and_clears_nothing() -> None:
+    often = near(planted(compressed(np.repeat(TRAIN[:1], 30, axis=0))))
+    assert plain_leak(0, often, len(TRAIN)) is None
+    assert repeated(often, len(TRAIN)) == (
+        "30 of 100 synthetic images are near copies of 1 training image, and none of 200 real images is one of another "
+        "patient's"
+    )
+
+
+@pytest.mark.parametrize("made", ["honest", "one likeness", "blurred", "very blurred", "the mean of train", "constant"])
+def test_what_is_no_near_copy_of_training_pictures_raises_no_doubt(made: str) -> None:
+    assert repeated(near(UNTOUCHED[made]), len(TRAIN)) is None

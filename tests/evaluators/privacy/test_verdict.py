@@ -7,11 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.api import Score
 from evaluators.privacy.bounds import Limit
 from evaluators.privacy.closeness import Pool
+from evaluators.privacy.membership_inference import MIA_AUC
+from evaluators.privacy.metrics import ABOVE_NULL
 from evaluators.privacy.planting import families
 from evaluators.privacy.shuffled_labels import Evidence
-from evaluators.privacy.verdict import FIRST, Verdict, cleared, family_limits, judge, percent, too_few
+from evaluators.privacy.verdict import (
+    FIRST,
+    Verdict,
+    better_than_null,
+    cleared,
+    family_limits,
+    judge,
+    percent,
+    too_few,
+)
 
 KINDS = {name: [each.name for each in kinds] for name, kinds in families().items()}
 QUIET = Evidence({"pixels": 0.3, "radiomics": 0.6}, 0.2, {"pixels/copying": 0.3, "pixels/attack": 0.1})
@@ -34,7 +46,7 @@ def verdict(**changed: Any) -> Verdict:
         "plain": None,
         "unfit": None,
         "found": QUIET,
-        "above": None,
+        "doubts": [],
         "limits": limits_of(exact_or_recoloured=0.0201),
     }
     return judge(**usual | changed)
@@ -89,16 +101,23 @@ def test_a_leak_says_where(copying: dict[str, float], where: str) -> None:
     assert found.reason.startswith(f"synthetic images prefer training patients in {where}: p of the copying test")
 
 
-def test_an_area_above_the_test_part_is_not_cleared() -> None:
-    found = verdict(above=(0.03, 0.01, 0.05))
+def above(value: float, low: float, high: float, encoder: str = "pixels") -> Score:
+    return ABOVE_NULL(value, n=500, interval=(low, high), encoder=encoder)
+
+
+def test_an_area_above_the_test_part_is_a_doubt() -> None:
+    doubt = better_than_null([above(0.02, 0.001, 0.04), above(0.03, 0.01, 0.05, "radiomics")])
+    assert doubt is not None and "+0.030 [0.010, 0.050] above it in radiomics" in doubt
+    assert better_than_null([above(0.03, -0.001, 0.06), MIA_AUC(0.7, n=500, interval=(0.6, 0.8))]) is None
+    assert better_than_null([ABOVE_NULL.refused("no null", n=500)]) is None
+
+
+def test_a_doubt_clears_nothing_and_hides_no_leak() -> None:
+    found = verdict(doubts=["this", "that"])
     assert (found.found, found.words) == (None, "cannot tell")
-    assert "+0.030 [0.010, 0.050] above it" in found.reason
-    assert verdict(above=(0.03, -0.001, 0.06)).found is False
-
-
-def test_an_area_above_the_test_part_does_not_hide_a_leak() -> None:
+    assert found.reason == "no test found a leak, but this; and that"
     leaking = Evidence({"pixels": 0.001}, 0.5, {"pixels/copying": 0.001})
-    assert verdict(found=leaking, above=(0.03, 0.01, 0.05)).words == "leak found"
+    assert verdict(found=leaking, doubts=["this"]).words == "leak found"
 
 
 @pytest.mark.parametrize("family", [None, "reposed"])
