@@ -466,7 +466,7 @@ BUGS = (
     Bug(
         "a stated training part is taken for known",
         "evaluators/privacy/evaluator.py",
-        'verdict.found is False and "trained_on_stated" in material.generator',
+        'verdict.found is False and "trained_on_stated" in study.material.generator',
         'verdict.found is None and "trained_on_stated" in material.generator',
         (*PRIVACY, "person_stated"),
     ),
