@@ -102,7 +102,8 @@ FALSE_ALARMS = Metric(
     area="privacy",
     bounds=(0.0, 1.0),
     summary="Share of random halves of the test part, which holds no leak, that the copying tests and tails flag on "
-    "this split. 5% at most is expected over splits; on one split all generators share its luck.",
+    "this split. 5% at most is expected over splits; on one split all generators share its luck, and larger sets more "
+    "of it.",
 )
 TESTED = (COPYING_P, EXCESS)
 MEMBERSHIP = (DISTANCE_RATIO, *TESTED, MIA_AUC, ABOVE_NULL, MIA_TPR)
