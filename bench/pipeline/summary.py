@@ -95,7 +95,7 @@ def _words(name: str, record: Record) -> list[str]:
 def _refusals(name: str, scores: Iterable[ScoreRow]) -> list[str]:
     """One line for each reason why scores are refused or not ranked, with those it holds for."""
     said: dict[tuple[str, str], list[str]] = {}
-    for score in scores:
+    for score in (each for each in scores if not each.words):
         if score.value is None or not score.ranked:
             what = "refused" if score.value is None else "not ranked"
             where = f" in {score.encoder}" if score.encoder else ""
@@ -108,7 +108,7 @@ def _unexplained(records: Mapping[str, Record], chosen: Mapping[str, Sequence[Sc
     parts = []
     for name, record in records.items():
         explained = {score.metric for score in chosen[name]}
-        refused = (score.metric for score in _overall(record) if score.value is None)
+        refused = (score.metric for score in _overall(record) if score.value is None and not score.words)
         if names := [key for key in dict.fromkeys(refused) if key not in explained]:
             rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             parts.append(f"{name} {', '.join(names[:NAMED])}{rest}")
