@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
+from bench.storage.drawing import as_png, sheet
 from bench.validity.page import Report, arrow
 from bench.validity.response import Over, Response
 
@@ -16,18 +16,10 @@ GAP, OVERHANG = 0.3, 1.0  # inches: the name of an encoder, the last title
 
 def heat_map(report: Report, over: Over) -> bytes:
     """PNG: a row for each encoder and metric measured over all images or groups, a column for each damage."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows = report.rows(over)
     height = HEAD + HEIGHT * len(rows) + GAP * len({encoder for encoder, _ in rows}) + 0.1
     width = LEFT + WIDTH * len(report.damages) + OVERHANG
-    figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
+    figure, axes = sheet(width, height)
     _legend(axes)
     for column, damage in enumerate(report.damages):
         place: dict[str, Any] = {"rotation": 40, "rotation_mode": "anchor", "ha": "left", "va": "bottom"}
@@ -43,9 +35,7 @@ def heat_map(report: Report, over: Over) -> bytes:
         for column, damage in enumerate(report.damages):
             _cell(axes, responses[damage.name], LEFT + column * WIDTH, top)
         top += HEIGHT
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return as_png(figure)
 
 
 def _legend(axes: Any) -> None:

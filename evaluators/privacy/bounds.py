@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.statistics.arrays import Floats, Integers, Mask, Singles
 from evaluators.privacy.closeness import Closeness
+from evaluators.privacy.excess import effective_size
 from evaluators.privacy.planting import Planted
 from evaluators.privacy.shuffled_labels import HALF, POWER
 
@@ -46,13 +47,17 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """A tail to read from: ``expected`` is the limit it gives if labels are as chance would have them."""
+    """A tail to read from: ``expected`` is the limit it gives if labels are as chance would have them.
+
+    ``rate`` is the lower limit of the ``hit_rate``.
+    """
 
     expected: float
     encoder: str
     rows: Integers
     effective: float
     rate: float
+    hit_rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +116,7 @@ def limit(
     held = float(member[close.owner[best.rows]].mean())
     most = _most(len(best.rows), held, best.effective, share, best.rate, len(close))
     found = found_from(close, planted[best.encoder], labels, (most, HALF / len(views)), rng)
-    hit_rate = float((planted[best.encoder].hits & _stand_out(planted[best.encoder], close, best)).mean())
-    return Limit(most, found, best.encoder, len(best.rows), hit_rate)
-
-
-def _stand_out(planted: Planted, close: Closeness, choice: _Choice) -> Mask:
-    stand_out: Mask = planted.margins >= close.margins[choice.rows].min()
-    return stand_out
+    return Limit(most, found, best.encoder, len(best.rows), best.hit_rate)
 
 
 def _choices(name: str, close: Closeness, planted: Planted, share: float) -> list[_Choice]:
@@ -131,10 +130,9 @@ def _choices(name: str, close: Closeness, planted: Planted, share: float) -> lis
         rate = lower_limit(hits, len(planted.hits), HITS)
         if rate < LEAST_HITS:
             continue
-        weights = np.unique(close.owner[rows], return_counts=True)[1].astype(np.float64)
-        effective = len(rows) * weights.sum() / (weights @ weights)
+        effective = effective_size(close.owner[rows])
         expected = _most(len(rows), share, effective, share, rate, images)
-        found.append(_Choice(expected, name, rows, float(effective), rate))
+        found.append(_Choice(expected, name, rows, effective, rate, hits / len(planted.hits)))
     return found
 
 

@@ -100,11 +100,15 @@ def closeness(synthetic: Rows, pooled: Rows, owners: Integers) -> Closeness:
     """
     distances, places = nearest(synthetic, pooled, min(LISTED, len(pooled)))
     listed = owners[places]
-    other = listed != listed[:, :1]
-    column = np.where(other.any(axis=1), other.argmax(axis=1), listed.shape[1] - 1)
-    first, second = distances[:, 0], distances[np.arange(len(listed)), column]
+    first, second = distances[:, 0], closest_kept(distances, listed != listed[:, :1])
     ratio = np.divide(first, second, out=np.ones_like(first), where=second > 0)
     return Closeness(distances, listed, 1 - ratio, places[:, 0])
+
+
+def closest_kept(distances: Floats, kept: Mask) -> Floats:
+    """``(M,)`` the first distance in each row of ``(M, k)``, ascending, that is ``kept``; the last where none is."""
+    column = np.where(kept.any(axis=1), kept.argmax(axis=1), kept.shape[1] - 1)
+    return distances[np.arange(len(column)), column]
 
 
 def together(*sets: Closeness) -> Closeness:

@@ -273,9 +273,7 @@ def _tested(study: Study, found: Evidence | None, unfit: str | None) -> Iterator
         yield EVIDENCE_P.refused(unfit or "", n=n)
         yield from (metric.refused(unfit or "", n=n, encoder=view.name) for view in study.views for metric in TESTED)
         return
-    rest = {name: p for name, p in found.single.items() if not name.endswith("/copying")}
-    strongest = min(rest, key=lambda name: (rest[name], name))
-    yield EVIDENCE_P(found.other, n=n, reason=f"strongest: {strongest}; a p-value has no interval")
+    yield EVIDENCE_P(found.other, n=n, reason=f"strongest: {found.strongest}; a p-value has no interval")
     for name, own in study.own.items():
         yield COPYING_P(found.copying[name], n=n, encoder=name, reason="a p-value has no interval")
         size = tail_size(n, study.pool.share)

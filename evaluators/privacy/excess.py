@@ -20,6 +20,12 @@ class Estimate:
     tail: int
 
 
+def effective_size(owners: Integers) -> float:
+    """``t / deff`` of ``t`` images: ``deff = sum w^2 / sum w`` over the numbers ``w`` of images per owner."""
+    weights = np.unique(owners, return_counts=True)[1].astype(np.float64)
+    return float(len(owners) * weights.sum() / (weights @ weights))
+
+
 def copied_share(owners: Integers, member: Mask, images: int) -> Estimate:
     """Share of all ``images`` that are in this tail because they were copied from training patients.
 
@@ -31,9 +37,7 @@ def copied_share(owners: Integers, member: Mask, images: int) -> Estimate:
     (Clopper & Pearson 1934) at the effective size ``t / deff``, ``deff = sum w^2 / sum w`` over the numbers ``w`` of
     tail images per patient (Korn & Graubard 1998): a bootstrap of so few, often unanimous, images has no width.
     """
-    weights = np.unique(owners, return_counts=True)[1].astype(np.float64)
-    tail = len(owners)
-    effective = tail * weights.sum() / (weights @ weights)
+    tail, effective = len(owners), effective_size(owners)
     share = float(member[owners].mean())
     low, high = clopper_pearson(share * effective, effective)
     chance = float(member.mean())

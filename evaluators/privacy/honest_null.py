@@ -13,17 +13,7 @@ import numpy as np
 from bench.statistics.arrays import Floats, Integers, Interval, Mask
 from bench.statistics.classification import auc, percentile_interval
 from evaluators.privacy.closeness import Closeness
-from evaluators.privacy.shuffled_labels import (
-    COPYING,
-    HALF,
-    Weights,
-    closest_first,
-    copying_weights,
-    evidence,
-    shuffled_values,
-    tail_weights,
-    tails,
-)
+from evaluators.privacy.shuffled_labels import HALF, close_weights, evidence, joined, shuffled_values, tails
 
 RESAMPLES = 1000
 WEIGHTS = 2**24  # numbers, one a patient, held at a time
@@ -72,10 +62,13 @@ def false_alarms(
 
 def _flagged(views: dict[str, Closeness], member: Mask, chosen: Sequence[Integers], rng: np.random.Generator) -> int:
     """How many sets of the null's images are flagged, all under the same shuffles."""
-    tables = [_half_weights(name, close.select(rows), member, rng) for rows in chosen for name, close in views.items()]
-    names = tuple(name for table in tables for name in table.names)
-    weights = Weights(names, np.concatenate([table.table for table in tables], axis=1))
-    values = shuffled_values(weights, {}, member, rng, SHUFFLES)[1]
+    patients, share = len(member), float(member.mean())
+    tables = [
+        close_weights(name, close.select(rows), patients, share, rng)
+        for rows in chosen
+        for name, close in views.items()
+    ]
+    names, values = shuffled_values(joined(tables), {}, member, rng, SHUFFLES)
     width = values.shape[1] // len(chosen)
     flagged = 0
     for place in range(len(chosen)):
@@ -83,13 +76,3 @@ def _flagged(views: dict[str, Closeness], member: Mask, chosen: Sequence[Integer
         found = evidence(names[part], values[:, part])
         flagged += min(*found.copying.values(), found.other) <= HALF
     return flagged
-
-
-def _half_weights(name: str, close: Closeness, member: Mask, rng: np.random.Generator) -> Weights:
-    sizes = tails(len(close), float(member.mean()))
-    order: Integers = closest_first(close.distances[:, 0], rng)
-    columns = [
-        copying_weights(close, len(member))[:, None],
-        tail_weights(order, close.owner, len(member), sizes),
-    ]
-    return Weights((f"{name}{COPYING}", *(f"{name}/tail {size}" for size in sizes)), np.concatenate(columns, axis=1))

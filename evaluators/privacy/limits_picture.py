@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
+from bench.storage.drawing import as_png, sheet
 from bench.storage.picture_changes import TRANSFORMS
 from evaluators.privacy.bounds import Limit
 from evaluators.privacy.verdict import percent
@@ -20,16 +20,8 @@ def limits_picture(limits: Mapping[str, Limit | None]) -> bytes:
 
     Shares above a half are drawn as a half.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     width, height = LEFT + WIDTH + RIGHT, HEAD + HEIGHT * len(limits) + 0.15
-    figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
+    figure, axes = sheet(width, height)
     title = "Copies of training patients among the images: at most (dark), and found from (light)"
     axes.text(0.12, 0.28, title, fontsize=10.5, fontweight="bold", color=INK)
     for tick in TICKS:
@@ -38,9 +30,7 @@ def limits_picture(limits: Mapping[str, Limit | None]) -> bytes:
         axes.text(x, 0.75, f"{tick:.0%}", ha="center", va="center", fontsize=9, color=SOFT)
     for row, (kind, limit) in enumerate(limits.items()):
         _row(axes, TRANSFORMS[kind].title, limit, HEAD + (row + 0.5) * HEIGHT)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return as_png(figure)
 
 
 def _place(share: float) -> float:

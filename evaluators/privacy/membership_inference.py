@@ -12,6 +12,7 @@ from bench.api import Metric
 from bench.statistics.arrays import Floats, Integers, Interval, Mask
 from bench.statistics.classification import auc, patient_weights, percentile_interval
 from bench.statistics.resampling import fixed_folds, jackknife, normal_interval
+from evaluators.privacy.closeness import closest_kept
 
 RESAMPLES = 1000
 FOLDS = 20  # of the patients that an area is found again without
@@ -67,9 +68,7 @@ class Neighbours:
 
     def closest(self, kept: Mask) -> Floats:
         """``(M,)`` distance to the closest image of the ``kept (patients,)``; the ``k``-th where none is listed."""
-        listed = kept[self.owners]
-        column = np.where(listed.any(axis=1), listed.argmax(axis=1), listed.shape[1] - 1)
-        return self.distances[np.arange(len(column)), column]
+        return closest_kept(self.distances, kept[self.owners])
 
 
 def patient_auc(

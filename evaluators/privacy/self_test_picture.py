@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
+from bench.storage.drawing import as_png, sheet
 from bench.storage.picture_changes import TRANSFORMS
 
 INK, SOFT, EDGE = "#16191d", "#59616c", "#ffffff"
@@ -14,18 +14,10 @@ LEFT, WIDTH, HEIGHT, HEAD = 3.4, 0.8, 0.36, 0.95  # inches
 
 def self_test_picture(found: Mapping[tuple[str, float], float]) -> bytes:
     """PNG: a row for each kind of copies, a column for each planted share, in each cell the share of splits."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     kinds = [kind for kind in dict.fromkeys(kind for kind, _ in found) if kind in TRANSFORMS]
     shares = sorted({share for kind, share in found if kind in TRANSFORMS})
     width, height = LEFT + WIDTH * len(shares) + 0.2, HEAD + HEIGHT * len(kinds) + 0.15
-    figure = Figure(figsize=(width, height), dpi=160, facecolor="white")
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
+    figure, axes = sheet(width, height)
     axes.text(0.12, 0.28, "Share of splits in which a leak is found", fontsize=10.5, fontweight="bold", color=INK)
     axes.text(LEFT - 0.12, 0.75, "copies among the images", ha="right", va="center", fontsize=9.5, color=SOFT)
     for column, share in enumerate(shares):
@@ -36,9 +28,7 @@ def self_test_picture(found: Mapping[tuple[str, float], float]) -> bytes:
         axes.text(LEFT - 0.12, top + HEIGHT / 2, TRANSFORMS[kind].title, ha="right", va="center", fontsize=9.5)
         for column, share in enumerate(shares):
             _cell(axes, found[kind, share], LEFT + column * WIDTH, top)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return as_png(figure)
 
 
 def _cell(axes: Any, value: float, x: float, y: float) -> None:

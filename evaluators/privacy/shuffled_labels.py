@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.statistics.arrays import Floats, Integers, Mask
 from bench.statistics.resampling import holm
-from evaluators.privacy.closeness import Closeness
+from evaluators.privacy.closeness import Closeness, closest_kept
 
 LEVEL = 0.05
 HALF = LEVEL / 2
@@ -57,10 +57,13 @@ class Evidence:
     def found(self) -> list[str]:
         """Where a leak was found: the encoders of the copying test, and the strongest of the other statistics."""
         names = [name for name, p in self.copying.items() if p <= HALF]
-        if not names and self.other <= HALF:
-            others = {name: p for name, p in self.single.items() if not name.endswith(COPYING)}
-            names = [min(others, key=lambda name: (others[name], name))]
-        return names
+        return names or ([self.strongest] if self.other <= HALF else [])
+
+    @property
+    def strongest(self) -> str:
+        """The statistic beside the copying tests with the smallest p."""
+        others = {name: p for name, p in self.single.items() if not name.endswith(COPYING)}
+        return min(others, key=lambda name: (others[name], name))
 
 
 COPYING = "/copying"
@@ -118,15 +121,16 @@ def view_weights(name: str, close: Closeness, least: Floats, share: float, rng: 
     ``copying``; ``tail T``: how many of the ``T`` closest synthetic images training patients own, from the first tail
     doubled up to all images; ``attack``: ranks by the distance to the closest synthetic image.
     """
-    patients, sizes = len(least), tails(len(close), share)
+    close_by = close_weights(name, close, len(least), share, rng)
+    return joined([close_by, Weights((f"{name}/attack",), attack_weights(least)[:, None])])
+
+
+def close_weights(name: str, close: Closeness, patients: int, share: float, rng: np.random.Generator) -> Weights:
+    """Those of them that need only the closest real image of every synthetic one: ``copying`` and ``tail T``."""
+    sizes = tails(len(close), share)
     order = closest_first(close.distances[:, 0], rng)
-    columns = [
-        copying_weights(close, patients)[:, None],
-        tail_weights(order, close.owner, patients, sizes),
-        attack_weights(least)[:, None],
-    ]
-    names = (f"{name}{COPYING}", *(f"{name}/tail {size}" for size in sizes), f"{name}/attack")
-    return Weights(names, np.concatenate(columns, axis=1))
+    columns = [copying_weights(close, patients)[:, None], tail_weights(order, close.owner, patients, sizes)]
+    return Weights((f"{name}{COPYING}", *(f"{name}/tail {size}" for size in sizes)), np.concatenate(columns, axis=1))
 
 
 def joined(parts: Sequence[Weights]) -> Weights:
@@ -165,13 +169,9 @@ def nearness(close: Closeness, labels: Mask) -> Floats:
     found = np.empty(len(labels))
     for row, own in enumerate(labels):
         ours = own[close.owners]
-        found[row] = _mean_closest(close.distances, ~ours) / max(_mean_closest(close.distances, ours), 1e-12)
+        theirs, own_part = (closest_kept(close.distances, each).mean() for each in (~ours, ours))
+        found[row] = theirs / max(own_part, 1e-12)
     return found
-
-
-def _mean_closest(distances: Floats, kept: Mask) -> float:
-    column = np.where(kept.any(axis=1), kept.argmax(axis=1), kept.shape[1] - 1)
-    return float(distances[np.arange(len(column)), column].mean())
 
 
 def p_values(values: Floats) -> Floats:
